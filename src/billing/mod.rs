@@ -1,0 +1,1 @@
+//! Clients, invoices, payment methods and services: what the billing system knows.

@@ -1,0 +1,1 @@
+//! Every setting: its variable, unit and default.

@@ -1,0 +1,1 @@
+//! Orders and cases: what the CRM knows.

@@ -1,0 +1,1 @@
+//! The cache: keys, tags, versions, one load per key.

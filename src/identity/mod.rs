@@ -1,0 +1,1 @@
+//! Who is asking: accounts, passwords, sessions, tokens, and the mapping to the other systems.

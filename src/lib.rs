@@ -1,0 +1,26 @@
+//! One GraphQL API over the three systems that run a telecom customer portal: billing (WHMCS),
+//! CRM (Salesforce) and mobile lines (Freebit).
+//!
+//! Floors, top down; imports point down only (`tests/it/layers.rs` holds the table):
+//! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`) → `upstream`,
+//! `freshness`, `store` → the words that all share.
+
+pub mod billing;
+pub mod clock;
+pub mod config;
+pub mod crm;
+pub mod deadline;
+pub mod error;
+pub mod freshness;
+pub mod http;
+pub mod id;
+pub mod identity;
+pub mod money;
+pub mod page;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod schema;
+pub mod secret;
+pub mod sim;
+pub mod store;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Emulators of the three systems, for development and tests.

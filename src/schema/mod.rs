@@ -1,0 +1,1 @@
+//! The graph: query, mutation, edges between domains, node ids, error codes.

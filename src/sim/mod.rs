@@ -1,0 +1,1 @@
+//! Mobile lines: usage, plan and voice options.

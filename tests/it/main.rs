@@ -1,0 +1,1 @@
+//! The whole gateway over HTTP, against the sandbox and real stores.
