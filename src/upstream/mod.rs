@@ -1,1 +1,3 @@
 //! One client per upstream system, over one transport.
+
+pub mod salesforce;
