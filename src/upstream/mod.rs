@@ -5,6 +5,7 @@
 //! retries) is in [`transport`], once.
 
 pub mod error;
+pub mod salesforce;
 pub mod transport;
 
 pub use error::{Error, Kind};
