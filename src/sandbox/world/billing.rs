@@ -146,7 +146,7 @@ pub(super) fn make(
         // A top-up bought by card and forgotten: overdue, beside the monthly ones.
         if back == 1
             && is_overdue
-            && let Some(item) = services.iter().find_map(top_up)
+            && let Some(item) = services.iter().find_map(|service| top_up(service, today - Days::new(17)))
         {
             let date = today - Days::new(17);
             let due = today - Days::new(10);
@@ -232,8 +232,9 @@ fn setup(service: &ServiceSeed) -> Option<ItemSeed> {
     })
 }
 
-fn top_up(service: &ServiceSeed) -> Option<ItemSeed> {
-    let line = service.line.as_ref().filter(|line| line.state == "active")?;
+fn top_up(service: &ServiceSeed, on: NaiveDate) -> Option<ItemSeed> {
+    let is_running = service.status == "Active" && service.regdate <= on;
+    let line = service.line.as_ref().filter(|_| is_running)?;
     Some(ItemSeed {
         kind: "Item",
         service_k: Some(service.k),
