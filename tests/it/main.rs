@@ -1,1 +1,3 @@
 //! The whole gateway over HTTP, against the sandbox and real stores.
+
+mod gateway;
