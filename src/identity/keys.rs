@@ -120,8 +120,11 @@ mod tests {
     #[test]
     fn what_is_made_is_kept_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let settings =
-            Settings { data_dir: folder.path().join("data"), ..crate::identity::tests::settings() };
+        let settings = Settings {
+            secret: None,
+            data_dir: folder.path().join("data"),
+            ..crate::identity::tests::settings()
+        };
         let (first, second) = (Keys::open(&settings).unwrap(), Keys::open(&settings).unwrap());
         assert_eq!(first.kid, second.kid);
         assert_eq!(secret(&settings).unwrap(), secret(&settings).unwrap());
