@@ -1,1 +1,7 @@
 //! Emulators of the three systems, for development and tests.
+
+pub mod core;
+pub mod credentials;
+pub mod faults;
+pub mod journal;
+pub mod world;
