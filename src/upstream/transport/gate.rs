@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_overtakes_those_who_wait_for_the_rate() {
-        let gate = Gate::new(200, Some(600), 100);
+        let gate = Gate::new(1000, Some(600), 100);
         let _passes = join_all((0..600).map(|_| gate.enter(Lane::Partner, soon()))).await;
         let (send, mut done) = mpsc::unbounded_channel();
         queue(&gate, Lane::Background, &send, "background").await;
