@@ -5,6 +5,8 @@
 //! retries) is in [`transport`], once.
 
 pub mod error;
+pub mod freebit;
 pub mod transport;
+pub mod whmcs;
 
 pub use error::{Error, Kind};
