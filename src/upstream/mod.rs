@@ -6,8 +6,9 @@
 
 pub mod error;
 pub mod freebit;
-pub mod whmcs;
 pub mod salesforce;
+pub mod whmcs;
 pub mod transport;
+pub mod whmcs;
 
 pub use error::{Error, Kind};
