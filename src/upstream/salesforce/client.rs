@@ -1,6 +1,6 @@
 //! The calls.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{StatusCode, header::ACCEPT};
@@ -405,7 +405,7 @@ impl Client {
     }
 
     fn admit(&self, operation: &'static str, budget: Budget) -> Result<(), Error> {
-        self.0.meter.admit(budget.lane).map_err(|kind| self.error(operation, kind))
+        self.0.meter.admit(budget.lane, Instant::now()).map_err(|kind| self.error(operation, kind))
     }
 
     fn name<'a>(&self, operation: &'static str, text: &'a str) -> Result<&'a str, Error> {
