@@ -108,7 +108,8 @@ impl Client {
         self.admit(QUERY, budget)?;
         let body = self.0.gather.ask(self, budget, soql).await?;
         if !std::str::from_utf8(&body).is_ok_and(|text| text.contains("\"nextRecordsUrl\"")) {
-            return decode::<Page<T>>(&body).map(|page| page.records).map_err(|kind| self.error(QUERY, kind));
+            let page: Page<T> = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
+            return if page.done { Ok(page.records) } else { Err(self.cut_short()) };
         }
         let records = self.joined(budget, &body).await?;
         let records = serde_json::Value::Array(records);
@@ -133,30 +134,27 @@ impl Client {
                 }
                 records.push(record);
             }
-            match page.next_records_url {
-                Some(next) if !page.done => {
-                    let body = self.more(budget, &next).await?;
-                    page = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
-                }
-                _ => return Ok(records),
+            if page.done {
+                return Ok(records);
             }
+            let next = page.next_records_url.ok_or_else(|| self.cut_short())?;
+            let body = self.more(budget, &next).await?;
+            page = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
         }
+    }
+
+    /// A list that goes on nobody knows where.
+    fn cut_short(&self) -> Error {
+        self.error(QUERY, Kind::Decode { path: "nextRecordsUrl".to_owned() })
     }
 
     /// A page that follows. The vendor gives its path.
     async fn more(&self, budget: Budget, next: &str) -> Result<Bytes, Error> {
-        const OPERATION: &str = "queryMore";
         if !next.starts_with("/services/data/v") || next.contains(['?', '#', '\\']) {
-            return Err(self.error(OPERATION, Kind::Decode { path: "nextRecordsUrl".to_owned() }));
+            return Err(self.cut_short());
         }
-        self.call(
-            OPERATION,
-            Class::Read,
-            budget,
-            |http, instance| http.get(format!("{instance}{next}")),
-            body,
-        )
-        .await
+        let get = |http: &reqwest::Client, instance: &str| http.get(format!("{instance}{next}"));
+        self.call("queryMore", Class::Read, budget, get, body).await
     }
 
     /// Answers a group of gathered statements with one request.

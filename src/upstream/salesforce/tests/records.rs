@@ -74,6 +74,15 @@ async fn a_next_page_is_looked_for_only_where_pages_are() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_cut_short_is_not_taken_for_the_whole() {
+    let vendor = Vendor::start().await;
+    let page = json!({ "totalSize": 2, "done": false, "records": [{ "statement": "one" }] });
+    vendor.answer(statement(1).to_string(), 200, page.to_string());
+    let error = vendor.client.query::<Echo>(budget(), statement(1)).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Decode { path: "nextRecordsUrl".into() });
+}
+
+#[tokio::test]
 async fn a_wrong_shape_is_told_by_its_path_and_never_by_its_value() {
     let vendor = Vendor::start().await;
     let page = |next: &str| {
