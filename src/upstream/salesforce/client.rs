@@ -1,18 +1,17 @@
 //! The calls.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{StatusCode, header::ACCEPT};
+use http::header::ACCEPT;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::RequestBuilder;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use crate::{
     clock::Clock,
     deadline::Budget,
     error::Service,
-    id::RecordId,
     upstream::{
         Error, Kind,
         salesforce::{
@@ -21,10 +20,8 @@ use crate::{
             meter::{Meter, Usage},
             session::Session,
             settings::{Misconfigured, Settings},
-            soql::{Name, Soql},
-            wire::{
-                Allowance, CompositeAnswer, CompositeRequest, Describe, Page, Saved, Subrequest, allowances,
-            },
+            soql::Soql,
+            wire::{CompositeAnswer, CompositeRequest, Page, Subrequest},
         },
         transport::{Answer, Call, Class, Transport, decode},
     },
@@ -33,19 +30,10 @@ use crate::{
 pub(super) const QUERY: &str = "query";
 
 /// What needs no escape in one segment of a path or one value of a query.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The longest statement, encoded, that travels in an address: the vendor refuses address and headers above 16,384
 /// bytes. A longer one travels in the body of a composite, alone if need be.
 const LONGEST_IN_ADDRESS: usize = 12_000;
-
-/// What an upsert did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upserted {
-    /// The record; `None` where an old version of the interface answers an update without a body.
-    pub id: Option<RecordId>,
-    /// Whether the record is new.
-    pub created: bool,
-}
 
 /// The client of one organisation. Clones share the session, the allowance and the gathering of queries.
 #[derive(Clone)]
@@ -119,9 +107,9 @@ impl Client {
         }
         self.admit(QUERY, budget)?;
         let body = self.0.gather.ask(self, budget, soql).await?;
-        let more = b"\"nextRecordsUrl\"";
-        if !body.windows(more.len()).any(|window| window == more) {
-            return decode::<Page<T>>(&body).map(|page| page.records).map_err(|kind| self.error(QUERY, kind));
+        if !std::str::from_utf8(&body).is_ok_and(|text| text.contains("\"nextRecordsUrl\"")) {
+            let page: Page<T> = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
+            return if page.done { Ok(page.records) } else { Err(self.cut_short()) };
         }
         let records = self.joined(budget, &body).await?;
         let records = serde_json::Value::Array(records);
@@ -146,30 +134,27 @@ impl Client {
                 }
                 records.push(record);
             }
-            match page.next_records_url {
-                Some(next) if !page.done => {
-                    let body = self.more(budget, &next).await?;
-                    page = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
-                }
-                _ => return Ok(records),
+            if page.done {
+                return Ok(records);
             }
+            let next = page.next_records_url.ok_or_else(|| self.cut_short())?;
+            let body = self.more(budget, &next).await?;
+            page = decode(&body).map_err(|kind| self.error(QUERY, kind))?;
         }
+    }
+
+    /// A list that goes on nobody knows where.
+    fn cut_short(&self) -> Error {
+        self.error(QUERY, Kind::Decode { path: "nextRecordsUrl".to_owned() })
     }
 
     /// A page that follows. The vendor gives its path.
     async fn more(&self, budget: Budget, next: &str) -> Result<Bytes, Error> {
-        const OPERATION: &str = "queryMore";
         if !next.starts_with("/services/data/v") || next.contains(['?', '#', '\\']) {
-            return Err(self.error(OPERATION, Kind::Decode { path: "nextRecordsUrl".to_owned() }));
+            return Err(self.cut_short());
         }
-        self.call(
-            OPERATION,
-            Class::Read,
-            budget,
-            |http, instance| http.get(format!("{instance}{next}")),
-            body,
-        )
-        .await
+        let get = |http: &reqwest::Client, instance: &str| http.get(format!("{instance}{next}"));
+        self.call("queryMore", Class::Read, budget, get, body).await
     }
 
     /// Answers a group of gathered statements with one request.
@@ -229,138 +214,8 @@ impl Client {
         Ok(bodies.collect())
     }
 
-    /// Some fields of one record. `None` when there is no such record.
-    ///
-    /// # Errors
-    /// [`Kind::Request`] for an object or field that is no name, and as for [`Client::query`].
-    pub async fn retrieve<T: DeserializeOwned>(
-        &self,
-        budget: Budget,
-        object: &str,
-        id: RecordId,
-        fields: &[&str],
-    ) -> Result<Option<T>, Error> {
-        const OPERATION: &str = "retrieve";
-        let object = self.name(OPERATION, object)?;
-        for field in fields {
-            self.name(OPERATION, field)?;
-        }
-        let path = format!("{}/sobjects/{object}/{id}?fields={}", self.0.base, fields.join(","));
-        let get = |http: &reqwest::Client, instance: &str| http.get(format!("{instance}{path}"));
-        let judge = |answer: Answer| match success(&answer) {
-            Ok(answer) => answer.json().map(Some),
-            Err(Kind::Refused { code, .. }) if matches!(code.as_str(), "NOT_FOUND" | "ENTITY_IS_DELETED") => {
-                Ok(None)
-            }
-            Err(kind) => Err(kind),
-        };
-        self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Read, budget, get, judge).await
-    }
-
-    /// Creates a record. Sent once: the vendor knows no key that would make a second sending harmless.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`] with the vendor's code; see also [`Kind::may_have_happened`].
-    pub async fn create(
-        &self,
-        budget: Budget,
-        object: &str,
-        record: &(impl Serialize + Sync),
-    ) -> Result<RecordId, Error> {
-        const OPERATION: &str = "create";
-        let path = format!("{}/sobjects/{}", self.0.base, self.name(OPERATION, object)?);
-        let post =
-            |http: &reqwest::Client, instance: &str| http.post(format!("{instance}{path}")).json(record);
-        let judge = |answer: Answer| success(&answer)?.json::<Saved>().map(|saved| saved.id);
-        self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Write, budget, post, judge).await
-    }
-
-    /// Changes fields of a record; null empties one.
-    ///
-    /// # Errors
-    /// As for [`Client::create`].
-    pub async fn update(
-        &self,
-        budget: Budget,
-        object: &str,
-        id: RecordId,
-        changes: &(impl Serialize + Sync),
-    ) -> Result<(), Error> {
-        const OPERATION: &str = "update";
-        let path = format!("{}/sobjects/{}/{id}", self.0.base, self.name(OPERATION, object)?);
-        let patch =
-            |http: &reqwest::Client, instance: &str| http.patch(format!("{instance}{path}")).json(changes);
-        self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Write, budget, patch, |answer| success(&answer).map(drop)).await
-    }
-
-    /// Creates the record whose external id has this value, or changes it. `record` leaves that field out.
-    ///
-    /// # Errors
-    /// As for [`Client::create`]; [`Kind::Refused`] with the code `MULTIPLE_CHOICES` when several records have the
-    /// value: then nothing was written.
-    ///
-    /// Source: Salesforce reference §6.
-    pub async fn upsert(
-        &self,
-        budget: Budget,
-        object: &str,
-        external_id: &str,
-        value: &str,
-        record: &(impl Serialize + Sync),
-    ) -> Result<Upserted, Error> {
-        const OPERATION: &str = "upsert";
-        let path = format!(
-            "{}/sobjects/{}/{}/{}",
-            self.0.base,
-            self.name(OPERATION, object)?,
-            self.name(OPERATION, external_id)?,
-            segment(value).ok_or_else(|| self.error(OPERATION, Kind::Request))?,
-        );
-        let patch =
-            |http: &reqwest::Client, instance: &str| http.patch(format!("{instance}{path}")).json(record);
-        let judge = |answer: Answer| match answer.status {
-            StatusCode::NO_CONTENT => Ok(Upserted { id: None, created: false }),
-            StatusCode::MULTIPLE_CHOICES => {
-                Err(Kind::refused("MULTIPLE_CHOICES", "several records have this external id"))
-            }
-            status => {
-                let saved: Saved = success(&answer)?.json()?;
-                let created = saved.created.unwrap_or(status == StatusCode::CREATED);
-                Ok(Upserted { id: Some(saved.id), created })
-            }
-        };
-        self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Write, budget, patch, judge).await
-    }
-
-    /// The fields of an object, as our user sees them.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`] with `NOT_FOUND` when there is no such object.
-    pub async fn describe(&self, budget: Budget, object: &str) -> Result<Describe, Error> {
-        const OPERATION: &str = "describe";
-        let path = format!("{}/sobjects/{}/describe", self.0.base, self.name(OPERATION, object)?);
-        let get = |http: &reqwest::Client, instance: &str| http.get(format!("{instance}{path}"));
-        self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Read, budget, get, |answer| success(&answer)?.json()).await
-    }
-
-    /// The organisation's allowances by the vendor's names, such as `DailyApiRequests`. Minutes old:
-    /// [`Client::usage`] is fresher.
-    ///
-    /// # Errors
-    /// The transport's.
-    pub async fn limits(&self, budget: Budget) -> Result<BTreeMap<String, Allowance>, Error> {
-        let path = format!("{}/limits", self.0.base);
-        let get = |http: &reqwest::Client, instance: &str| http.get(format!("{instance}{path}"));
-        self.call("limits", Class::Read, budget, get, |answer| success(&answer)?.json().map(allowances)).await
-    }
-
     /// One call with the session, which is replaced once if the vendor refuses it.
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         operation: &'static str,
         class: Class,
@@ -399,22 +254,23 @@ impl Client {
         }
     }
 
+    /// The path under which everything stands: `/services/data/v67.0`.
+    pub(super) fn base(&self) -> &str {
+        &self.0.base
+    }
+
     /// An error of ours that has not been sent anywhere, or of a part.
     pub(super) fn error(&self, operation: &'static str, kind: Kind) -> Error {
         self.0.transport.error(operation, kind)
     }
 
-    fn admit(&self, operation: &'static str, budget: Budget) -> Result<(), Error> {
-        self.0.meter.admit(budget.lane).map_err(|kind| self.error(operation, kind))
-    }
-
-    fn name<'a>(&self, operation: &'static str, text: &'a str) -> Result<&'a str, Error> {
-        Name::word(text).map(|_| text).map_err(|_| self.error(operation, Kind::Request))
+    pub(super) fn admit(&self, operation: &'static str, budget: Budget) -> Result<(), Error> {
+        self.0.meter.admit(budget.lane, Instant::now()).map_err(|kind| self.error(operation, kind))
     }
 }
 
 /// An answer that is a success, or what it means otherwise.
-fn success(answer: &Answer) -> Result<&Answer, Kind> {
+pub(super) fn success(answer: &Answer) -> Result<&Answer, Kind> {
     if answer.status.is_success() { Ok(answer) } else { Err(kind_of(answer)) }
 }
 
@@ -423,10 +279,4 @@ fn body(answer: Answer) -> Result<Bytes, Kind> {
     // A body that is no JSON at all is an outage, and worth another try.
     serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).map_err(|_| Kind::Garbage)?;
     Ok(answer.body)
-}
-
-/// A value as one segment of a path. Dots alone would be read as steps, and nothing is no segment.
-fn segment(value: &str) -> Option<String> {
-    let plain = !matches!(value, "" | "." | "..");
-    plain.then(|| utf8_percent_encode(value, SEGMENT).to_string())
 }

@@ -3,8 +3,9 @@
 //! Whoever asks puts the statement down, steps back a few times so that its siblings can do the same, and then
 //! whoever is first sends all that lie there: one as a plain query, more as composites of five (a composite counts
 //! as one call of the allowance and may hold five queries). The stepping back is a yield of the scheduler, never a
-//! timer. Sending runs in a task of its own, so an asker who leaves fails nobody, and each asker waits only as long
-//! as its own deadline allows. The same statement asked twice is sent once.
+//! timer: futures of one task, and tasks of one thread, always meet; tasks on different threads nearly always do.
+//! Sending runs in a task of its own, so an asker who leaves fails nobody, and each asker waits only as long as its
+//! own deadline allows. The same statement asked twice is sent once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -77,12 +78,11 @@ impl Gather {
         self.put(soql, budget, asker);
         self.settle().await;
         self.send(client);
-        let late = || Err(client.error(QUERY, Kind::Deadline));
         match timeout_at(budget.deadline.into(), answer).await {
             Ok(Ok(answer)) => answer,
             // The sending task is gone, and the runtime with it.
             Ok(Err(_)) => Err(client.error(QUERY, Kind::Broken)),
-            Err(_) => late(),
+            Err(_) => Err(client.error(QUERY, Kind::Deadline)),
         }
     }
 

@@ -14,13 +14,15 @@ mod meter;
 mod record;
 mod session;
 mod settings;
+mod sobjects;
 pub mod soql;
 mod wire;
 
-pub use client::{Client, Upserted};
+pub use client::Client;
 pub use meter::Usage;
 pub use record::Record;
 pub use settings::{Misconfigured, Settings};
+pub use sobjects::Upserted;
 pub use wire::{Allowance, Children, Describe, Field, instant};
 
 #[cfg(test)]

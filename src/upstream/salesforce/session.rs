@@ -123,7 +123,7 @@ impl Session {
                 (Some(token), Some(age)) if age < self.ttl => {
                     if age >= self.ttl - EARLY {
                         // Runs by itself; its failure will show when the old token is no longer good.
-                        let _ = self.exchange(&mut state);
+                        drop(self.exchange(&mut state));
                     }
                     return Ok(token);
                 }
