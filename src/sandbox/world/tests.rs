@@ -23,7 +23,7 @@ fn has_luhn_check(digits: &str) -> bool {
         .map(|(i, digit)| u32::from(digit - b'0') * if i % 2 == 1 { 2 } else { 1 })
         .map(|digit| digit / 10 + digit % 10)
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// What must hold of every customer in all three systems.
