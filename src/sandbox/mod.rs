@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod faults;
 pub mod freebit;
 pub mod journal;
+pub mod whmcs;
 pub mod world;
 
 use std::{
@@ -128,7 +129,7 @@ impl Sandbox {
         let stopping = CancellationToken::new();
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
-        serve(whmcs_door, Router::new());
+        serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
         serve(salesforce_door, Router::new());
         serve(freebit_door, freebit::router(Arc::clone(&core)));
         serve(admin_door, admin::router(Arc::clone(&core)));
