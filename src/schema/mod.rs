@@ -1,1 +1,3 @@
 //! The graph: query, mutation, edges between domains, node ids, error codes.
+
+pub mod cookies;
