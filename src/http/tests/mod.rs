@@ -51,8 +51,8 @@ impl Query {
     async fn must(&self) -> async_graphql::Result<i32> {
         Err("not today".into())
     }
-    async fn panics(&self) -> i32 {
-        Err("a secret of the stack").unwrap()
+    async fn panics(&self, #[graphql(default = "a secret")] number: String) -> i32 {
+        number.parse().unwrap()
     }
     async fn hangs(&self) -> i32 {
         std::future::pending().await
