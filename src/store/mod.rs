@@ -26,7 +26,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
-pub use sessions::{NewSession, RefreshToken, SessionState};
+pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 
 use crate::error;

@@ -30,7 +30,7 @@ pub struct NewSession {
 }
 
 /// What is known about a session at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SessionState {
     /// The session.
     pub id: Uuid,
@@ -39,6 +39,19 @@ pub struct SessionState {
     /// The client and account of the user; `None` when the mapping is missing.
     pub mapping: Option<Mapping>,
     /// The session ends here, however often it is refreshed.
+    pub expires_at: DateTime<Utc>,
+    /// Signed out, revoked, or the user is disabled.
+    pub is_ended: bool,
+}
+
+/// A session while it is being refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// The session.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user: UserId,
+    /// It ends here, however often it is refreshed.
     pub expires_at: DateTime<Utc>,
     /// Signed out, revoked, or the user is disabled.
     pub is_ended: bool,
@@ -148,16 +161,30 @@ impl Tx {
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn lock_family(&mut self, token_hash: &[u8], at: DateTime<Utc>) -> Result<Option<Uuid>> {
-        let family = sql!(
+    pub async fn lock_family(&mut self, token_hash: &[u8], at: DateTime<Utc>) -> Result<Option<Family>> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            session_id: Uuid,
+            user_id: Uuid,
+            expires_at: DateTime<Utc>,
+            revoked_at: Option<DateTime<Utc>>,
+            disabled_at: Option<DateTime<Utc>>,
+        }
+        let row = sql!(
             self.on(),
             "UPDATE sessions SET refreshed_at = $2
              WHERE session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1)
-             RETURNING session_id",
+             RETURNING session_id, user_id, expires_at, revoked_at,
+                (SELECT u.disabled_at FROM users u WHERE u.user_id = sessions.user_id) AS disabled_at",
             [token_hash, at],
-            fetch_optional as (Uuid,)
+            fetch_optional as Row
         )?;
-        Ok(family.map(|(id,)| id))
+        Ok(row.map(|row| Family {
+            id: row.session_id,
+            user: UserId(row.user_id),
+            expires_at: row.expires_at,
+            is_ended: row.revoked_at.or(row.disabled_at).is_some(),
+        }))
     }
 
     /// The token with this hash.

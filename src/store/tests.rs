@@ -8,7 +8,7 @@ use crate::{
     id::{AccountId, ClientId, UserId},
     secret::{ExposeSecret, SecretString},
     store::{
-        Error, Mapping, NewCustomer, NewSession, NewUser, On, RefreshToken, Settings, Store, sql,
+        Error, Family, Mapping, NewCustomer, NewSession, NewUser, On, RefreshToken, Settings, Store, sql,
         testing::{self, on_both_stores},
     },
 };
@@ -114,7 +114,8 @@ on_both_stores! {
         tx.commit().await.unwrap();
 
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.lock_family(&[1; 32], now).await.unwrap(), Some(id));
+        let family = Family { id, user: taro.user, expires_at, is_ended: false };
+        assert_eq!(tx.lock_family(&[1; 32], now).await.unwrap(), Some(family));
         assert_eq!(tx.lock_family(&[9; 32], now).await.unwrap(), None);
         assert_eq!(tx.refresh_token(&[1; 32]).await.unwrap(), Some(first.clone()));
         tx.use_refresh_token(&[1; 32], now).await.unwrap();
