@@ -5,6 +5,8 @@
 //! retries) is in [`transport`], once.
 
 pub mod error;
+pub mod freebit;
+pub mod whmcs;
 pub mod salesforce;
 pub mod transport;
 
