@@ -7,7 +7,6 @@
 pub mod error;
 pub mod freebit;
 pub mod salesforce;
-pub mod whmcs;
 pub mod transport;
 pub mod whmcs;
 
