@@ -168,15 +168,15 @@ impl Kind {
 }
 
 impl From<Error> for error::Error {
-    /// An outage, a refused session and an answer that we cannot read all mean that the system is of no use now;
-    /// a refusal of a call that should have been accepted is a fault of ours.
+    /// Whatever the reason (an outage, a refused session, an answer that we cannot read, a refusal that no client
+    /// method expects), the system is of no use to this request, and only its own fields are lost.
     fn from(error: Error) -> Self {
         let service = error.service;
         match error.kind {
             Kind::Shed { retry_after } | Kind::RateLimited { retry_after } => {
                 Self::RateLimited { retry_after, service: Some(service) }
             }
-            Kind::Refused { .. } | Kind::Request => Self::internal(error),
+            Kind::Request => Self::internal(error),
             _ => Self::Unavailable { service, source: SourceError::new(error) },
         }
     }
@@ -200,6 +200,7 @@ mod tests {
             Kind::Status(403),
             Kind::Garbage,
             Kind::Session,
+            Kind::refused("", "no"),
             Kind::Shed { retry_after: Duration::from_secs(1) },
             Kind::Decode { path: "a.b".to_owned() },
         ] {

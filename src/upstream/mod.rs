@@ -6,6 +6,8 @@
 
 pub mod error;
 pub mod salesforce;
+pub mod freebit;
 pub mod transport;
+pub mod whmcs;
 
 pub use error::{Error, Kind};

@@ -3,7 +3,7 @@
 //! Written here because none of the crates looked at holds the rules: `recloser` and `failsafe` let every call
 //! through while half open and judge only by full rings or runs, and a Tower layer judges before our decoding has
 //! found out that a 200 is an outage. It costs these lines: a window of two buckets, a run of failures, one probe
-//! whose ticket frees its place when it is dropped, and a mark for calls that hang.
+//! whose ticket frees its place when it is dropped, and a mark for calls that hang. The time is handed in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +42,8 @@ enum Phase {
     Open {
         until: Instant,
     },
+    /// The next call is the probe.
+    HalfOpen,
     /// One probe is out.
     Probing,
 }
@@ -53,13 +55,13 @@ struct Half {
 }
 
 impl Breaker {
-    pub(super) fn new(settings: settings::Breaker) -> Self {
+    pub(super) fn new(settings: settings::Breaker, now: Instant) -> Self {
         let state = State {
             phase: Phase::Closed,
             wait: settings.open,
             run: 0,
             halves: [Half::default(); 2],
-            half_began: Instant::now(),
+            half_began: now,
             last_success: None,
         };
         Self { settings, state: Mutex::new(state), opened: Notify::new() }
@@ -70,10 +72,11 @@ impl Breaker {
     }
 
     /// Whether a call would be let through now. Reserves nothing.
-    pub(super) fn would_admit(&self) -> bool {
+    pub(super) fn would_admit(&self, now: Instant) -> bool {
         match self.state().phase {
             Phase::Closed => true,
-            Phase::Open { until } => until <= Instant::now(),
+            Phase::Open { until } => until <= now,
+            Phase::HalfOpen => true,
             Phase::Probing => false,
         }
     }
@@ -84,22 +87,22 @@ impl Breaker {
     }
 
     /// Lets one call through, or not. The ticket must be told the outcome; dropped without one, it counts nothing.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Ticket> {
+    pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<Ticket> {
         let mut state = self.state();
         let probe = match state.phase {
             Phase::Closed => false,
-            Phase::Open { until } if until <= Instant::now() => {
+            Phase::Open { until } if until > now => return None,
+            Phase::Probing => return None,
+            Phase::Open { .. } | Phase::HalfOpen => {
                 state.phase = Phase::Probing;
                 true
             }
-            Phase::Open { .. } | Phase::Probing => return None,
         };
         drop(state);
-        Some(Ticket { breaker: Arc::clone(self), began: Instant::now(), probe, counted: false })
+        Some(Ticket { breaker: Arc::clone(self), began: now, probe, counted: false })
     }
 
-    fn succeed(&self, probe: bool) {
-        let now = Instant::now();
+    fn succeed(&self, probe: bool, now: Instant) {
         let mut state = self.state();
         // A call from before the opening says nothing about now; a probe does, even one that came late.
         if state.phase == Phase::Closed {
@@ -116,8 +119,7 @@ impl Breaker {
         state.last_success = Some(now);
     }
 
-    fn fail(&self, probe: bool) {
-        let now = Instant::now();
+    fn fail(&self, probe: bool, now: Instant) {
         let mut state = self.state();
         let opens = match state.phase {
             Phase::Closed => {
@@ -128,7 +130,7 @@ impl Breaker {
                     || window.calls >= self.settings.calls && share >= self.settings.ratio
             }
             Phase::Probing => probe,
-            Phase::Open { .. } => false,
+            Phase::Open { .. } | Phase::HalfOpen => false,
         };
         if opens {
             // Up to a tenth longer, so that replicas do not probe in step.
@@ -143,7 +145,7 @@ impl Breaker {
     fn abandon_probe(&self) {
         let mut state = self.state();
         if state.phase == Phase::Probing {
-            state.phase = Phase::Open { until: Instant::now() };
+            state.phase = Phase::HalfOpen;
         }
     }
 }
@@ -177,31 +179,36 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// How long to wait for an answer before calling [`slow`](Self::slow).
-    pub(super) fn patience(&self) -> Duration {
-        self.breaker.settings.slow
+    /// When to call [`slow`](Self::slow) if there is no answer yet.
+    pub(super) fn slow_at(&self) -> Instant {
+        self.began + self.breaker.settings.slow
+    }
+
+    /// Whether it is too early to call the system slow.
+    pub(super) fn is_patient(&self, now: Instant) -> bool {
+        now < self.slow_at()
     }
 
     /// The call hangs. Counts as a failure if nothing has succeeded since it began; it may still succeed.
-    pub(super) fn slow(&mut self) {
+    pub(super) fn slow(&mut self, now: Instant) {
         let others_succeed = self.breaker.state().last_success.is_some_and(|at| at >= self.began);
         if self.probe || !others_succeed {
             self.counted = true;
-            self.breaker.fail(self.probe);
+            self.breaker.fail(self.probe, now);
         }
     }
 
     /// The system answered.
-    pub(super) fn succeed(mut self) {
+    pub(super) fn succeed(mut self, now: Instant) {
         self.counted = true;
-        self.breaker.succeed(self.probe);
+        self.breaker.succeed(self.probe, now);
     }
 
     /// The system is at fault.
-    pub(super) fn fail(mut self) {
+    pub(super) fn fail(mut self, now: Instant) {
         if !self.counted {
             self.counted = true;
-            self.breaker.fail(self.probe);
+            self.breaker.fail(self.probe, now);
         }
     }
 }
@@ -219,107 +226,142 @@ impl Drop for Ticket {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-    use tokio::time::advance;
-
     use super::*;
 
-    fn breaker() -> Arc<Breaker> {
-        Arc::new(Breaker::new(settings::Breaker::default()))
-    }
+    /// A breaker and its time.
+    struct Bench(Arc<Breaker>, Instant);
 
-    fn open(breaker: &Arc<Breaker>) {
-        for _ in 0..5 {
-            breaker.enter().unwrap().fail();
+    impl Bench {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self(Arc::new(Breaker::new(settings::Breaker::default(), now)), now)
         }
-        assert!(!breaker.would_admit());
+
+        /// One that has just opened.
+        fn opened() -> Self {
+            let bench = Self::new();
+            (0..5).for_each(|_| bench.fail());
+            assert!(!bench.would_admit());
+            bench
+        }
+
+        fn advance(&mut self, ms: u64) {
+            self.1 += Duration::from_millis(ms);
+        }
+
+        fn enter(&self) -> Option<Ticket> {
+            self.0.enter(self.1)
+        }
+
+        fn would_admit(&self) -> bool {
+            self.0.would_admit(self.1)
+        }
+
+        fn succeed(&self) {
+            self.enter().unwrap().succeed(self.1);
+        }
+
+        fn fail(&self) {
+            self.enter().unwrap().fail(self.1);
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_run_of_failures_opens_it_and_one_probe_closes_it() {
-        let breaker = breaker();
-        open(&breaker);
-        assert!(breaker.enter().is_none());
-        advance(Duration::from_millis(1100)).await;
-        let probe = breaker.enter().unwrap();
-        assert!(breaker.enter().is_none(), "only one probe");
-        probe.succeed();
-        assert!(breaker.enter().is_some());
+    #[test]
+    fn a_run_of_failures_opens_it_and_one_probe_closes_it() {
+        let mut bench = Bench::opened();
+        assert!(bench.enter().is_none());
+        bench.advance(1100);
+        let probe = bench.enter().unwrap();
+        assert!(bench.enter().is_none(), "only one probe");
+        probe.succeed(bench.1);
+        assert!(bench.enter().is_some());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn half_of_many_failing_opens_it_within_two_seconds() {
-        let breaker = breaker();
+    #[test]
+    fn half_of_many_failing_opens_it_within_two_seconds() {
+        let mut bench = Bench::new();
         for _ in 0..1000 {
-            breaker.enter().unwrap().succeed();
-            advance(Duration::from_millis(5)).await;
+            bench.succeed();
+            bench.advance(5);
         }
-        let outage = Instant::now();
+        let outage = bench.1;
         // Two in three fail: never five in a row.
-        while breaker.would_admit() {
-            for ok in [true, false, false] {
-                if let Some(ticket) = breaker.enter() {
-                    if ok { ticket.succeed() } else { ticket.fail() }
-                }
-                advance(Duration::from_millis(5)).await;
+        for ok in [true, false, false].into_iter().cycle() {
+            let Some(ticket) = bench.enter() else { break };
+            if ok {
+                ticket.succeed(bench.1)
+            } else {
+                ticket.fail(bench.1)
             }
+            bench.advance(5);
         }
-        assert!(outage.elapsed() <= Duration::from_secs(2), "{:?}", outage.elapsed());
+        assert!(bench.1 - outage <= Duration::from_secs(2), "{:?}", bench.1 - outage);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_cancelled_probe_does_not_wedge_it() {
-        let breaker = breaker();
-        open(&breaker);
-        advance(Duration::from_millis(1100)).await;
-        drop(breaker.enter().unwrap());
-        breaker.enter().unwrap().succeed();
-        assert!(breaker.would_admit());
+    #[test]
+    fn a_few_failures_among_many_calls_do_not_open_it() {
+        let mut bench = Bench::new();
+        for i in 0..10_000 {
+            if i % 3 == 0 {
+                bench.fail()
+            } else {
+                bench.succeed()
+            }
+            bench.advance(5);
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn failed_probes_wait_longer_but_never_too_long() {
-        let breaker = breaker();
-        open(&breaker);
+    #[test]
+    fn a_cancelled_probe_does_not_wedge_it() {
+        let mut bench = Bench::opened();
+        bench.advance(1100);
+        drop(bench.enter().unwrap());
+        bench.succeed();
+        assert!(bench.would_admit());
+    }
+
+    #[test]
+    fn failed_probes_wait_longer_but_never_too_long() {
+        let mut bench = Bench::opened();
         for _ in 0..6 {
-            let began = Instant::now();
-            while !breaker.would_admit() {
-                advance(Duration::from_millis(100)).await;
+            let began = bench.1;
+            while !bench.would_admit() {
+                bench.advance(10);
             }
-            assert!(began.elapsed() <= Duration::from_millis(5600));
-            breaker.enter().unwrap().fail();
+            assert!(bench.1 - began <= Duration::from_millis(5600));
+            bench.fail();
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn hanging_calls_open_it_before_they_time_out() {
-        let breaker = breaker();
-        let mut hanging: Vec<_> = (0..5).map(|_| breaker.enter().unwrap()).collect();
-        advance(Duration::from_millis(1500)).await;
-        hanging.iter_mut().for_each(Ticket::slow);
-        assert!(!breaker.would_admit());
+    #[test]
+    fn hanging_calls_open_it_before_they_time_out() {
+        let mut bench = Bench::new();
+        let mut hanging: Vec<_> = (0..5).map(|_| bench.enter().unwrap()).collect();
+        bench.advance(1500);
+        hanging.iter_mut().for_each(|ticket| ticket.slow(bench.1));
+        assert!(!bench.would_admit());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn slow_calls_beside_quick_ones_are_not_an_outage() {
-        let breaker = breaker();
-        let mut slow: Vec<_> = (0..50).map(|_| breaker.enter().unwrap()).collect();
-        advance(Duration::from_millis(1000)).await;
-        breaker.enter().unwrap().succeed();
-        advance(Duration::from_millis(500)).await;
-        slow.iter_mut().for_each(Ticket::slow);
-        assert!(breaker.would_admit());
+    #[test]
+    fn slow_calls_beside_quick_ones_are_not_an_outage() {
+        let mut bench = Bench::new();
+        let mut slow: Vec<_> = (0..50).map(|_| bench.enter().unwrap()).collect();
+        bench.advance(1000);
+        bench.succeed();
+        bench.advance(500);
+        slow.iter_mut().for_each(|ticket| ticket.slow(bench.1));
+        assert!(bench.would_admit());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_hangs_frees_the_way_and_closes_when_it_comes_late() {
-        let breaker = breaker();
-        open(&breaker);
-        advance(Duration::from_millis(1100)).await;
-        let mut probe = breaker.enter().unwrap();
-        advance(probe.patience()).await;
-        probe.slow();
-        assert!(!breaker.would_admit());
-        probe.succeed();
-        assert!(breaker.would_admit());
+    #[test]
+    fn a_probe_that_hangs_frees_the_way_and_closes_when_it_comes_late() {
+        let mut bench = Bench::opened();
+        bench.advance(1100);
+        let mut probe = bench.enter().unwrap();
+        bench.advance(1500);
+        probe.slow(bench.1);
+        assert!(!bench.would_admit());
+        probe.succeed(bench.1);
+        assert!(bench.would_admit());
     }
 }

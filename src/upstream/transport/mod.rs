@@ -17,6 +17,7 @@ use std::{error::Error as StdError, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
+use rustls::crypto::CryptoProvider;
 use tokio::{
     pin, select,
     time::{Duration, Instant, sleep, sleep_until, timeout_at},
@@ -140,6 +141,10 @@ impl Transport {
     /// # Errors
     /// [`Kind::Request`] when TLS cannot be set up.
     pub fn new(service: Service, name: &'static str, settings: Settings) -> Result<Self, Error> {
+        // `main` has chosen before; whoever has not gets the only one that is compiled in.
+        if CryptoProvider::get_default().is_none() {
+            _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let client = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -150,13 +155,14 @@ impl Transport {
             .pool_max_idle_per_host(settings.concurrency)
             .build()
             .map_err(|_| Error { service, operation: "connect", kind: Kind::Request })?;
+        let now = Instant::now();
         Ok(Self(Arc::new(Inner {
             service,
             name,
             client,
             gate: Gate::new(settings.concurrency, settings.calls_per_minute, settings.queue),
-            reads: Arc::new(Breaker::new(settings.breaker.clone())),
-            writes: Arc::new(Breaker::new(settings.breaker.clone())),
+            reads: Arc::new(Breaker::new(settings.breaker.clone(), now)),
+            writes: Arc::new(Breaker::new(settings.breaker.clone(), now)),
             retries: TpsBudget::new(
                 Duration::from_secs(10),
                 settings.retry.reserve.min(1000),
@@ -206,21 +212,26 @@ impl Inner {
         let deadline =
             Instant::from_std(call.budget.deadline).min(Instant::now() + self.settings.call_timeout);
         let further = if call.class == Class::Read { self.settings.retry.attempts } else { 0 };
+        let mut cause = None;
         for attempt in 0.. {
-            let outcome = self.attempt(call, deadline, attempt == 0, &build, &judge).await;
-            let Err(kind) = outcome else {
-                Span::current().record("attempts", attempt + 1);
-                return outcome;
+            Span::current().record("attempts", attempt + 1);
+            let kind = match self.attempt(call, deadline, attempt == 0, &build, &judge).await {
+                Ok(value) => return Ok(value),
+                Err(kind) => kind,
+            };
+            // A repeat that was not let out says less than the failure it was to repair.
+            let kind = match cause.take() {
+                Some(cause) if matches!(kind, Kind::Open | Kind::Shed { .. } | Kind::Deadline) => {
+                    return Err(cause);
+                }
+                _ => kind,
             };
             let wait = self.wait(&kind, attempt);
-            if attempt >= further
-                || !kind.is_retryable()
-                || Instant::now() + wait >= deadline
-                || !self.retries.withdraw()
-            {
-                Span::current().record("attempts", attempt + 1);
+            let in_time = Instant::now() + wait < deadline;
+            if attempt >= further || !kind.is_retryable() || !in_time || !self.retries.withdraw() {
                 return Err(kind);
             }
+            cause = Some(kind);
             sleep(wait).await;
         }
         Err(Kind::Deadline)
@@ -251,7 +262,7 @@ impl Inner {
             let opening = breaker.opening();
             pin!(opening);
             opening.as_mut().enable();
-            if !breaker.would_admit() {
+            if !breaker.would_admit(Instant::now()) {
                 return Err(Kind::Open);
             }
             select! {
@@ -262,17 +273,18 @@ impl Inner {
             }
             .map_err(|shed| Kind::Shed { retry_after: shed.retry_after })?
         };
-        let mut ticket = breaker.enter().ok_or(Kind::Open)?;
+        let mut ticket = breaker.enter(Instant::now()).ok_or(Kind::Open)?;
         if first {
             self.retries.deposit();
         }
         let request = build(&self.client);
         let outcome = self.ask(request, &mut ticket, deadline).await.and_then(judge);
         match &outcome {
-            Err(kind) if kind.is_outage() => ticket.fail(),
             Err(Kind::Request) => drop(ticket),
-            // A deadline that left no time says nothing about the system.
-            _ => ticket.succeed(),
+            // A deadline that left little time says nothing about the system.
+            Err(Kind::Deadline) if ticket.is_patient(Instant::now()) => drop(ticket),
+            Err(kind) if kind.is_outage() => ticket.fail(Instant::now()),
+            _ => ticket.succeed(Instant::now()),
         }
         drop(pass);
         outcome
@@ -289,11 +301,10 @@ impl Inner {
             read(response, self.settings.answer_limit).await
         };
         pin!(exchange);
-        let slow = Instant::now() + ticket.patience();
-        if slow < deadline {
-            match timeout_at(slow, &mut exchange).await {
+        if ticket.slow_at() < deadline {
+            match timeout_at(ticket.slow_at(), &mut exchange).await {
                 Ok(answer) => return answer,
-                Err(_) => ticket.slow(),
+                Err(_) => ticket.slow(Instant::now()),
             }
         }
         timeout_at(deadline, exchange).await.unwrap_or(Err(Kind::Deadline))
