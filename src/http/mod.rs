@@ -1,1 +1,3 @@
 //! The HTTP door: GraphQL over HTTP, health, metrics, GraphiQL.
+
+pub mod guard;

@@ -3,5 +3,6 @@
 pub mod core;
 pub mod credentials;
 pub mod faults;
+pub mod freebit;
 pub mod journal;
 pub mod world;
