@@ -20,9 +20,14 @@ use std::{fmt, fmt::Write};
 pub use cache::Redis;
 pub use reader::Setting;
 pub use server::{Environment, Limits, LogFormat, Network, Server};
-pub use upstreams::{Freebit, Salesforce, Whmcs};
+pub use upstreams::Freebit;
 
-use crate::{billing, config::reader::Reader, crm, freshness, identity, sim, store};
+use crate::{
+    billing,
+    config::reader::Reader,
+    crm, freshness, identity, sim, store,
+    upstream::{salesforce, whmcs},
+};
 
 /// All settings, read and found good.
 #[derive(Clone)]
@@ -38,9 +43,9 @@ pub struct Config {
     /// Accounts and sessions.
     pub identity: identity::Settings,
     /// The billing system.
-    pub whmcs: Whmcs,
+    pub whmcs: whmcs::Settings,
     /// The CRM.
-    pub salesforce: Salesforce,
+    pub salesforce: salesforce::Settings,
     /// The mobile network.
     pub freebit: Freebit,
     /// Ids of custom fields in billing.
@@ -101,8 +106,8 @@ impl Config {
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
-        let (whmcs, billing_fields) = Whmcs::read(reader, server.environment);
-        let salesforce = Salesforce::read(reader, server.environment);
+        let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
+        let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
         let freebit = Freebit::read(reader, server.environment);
         let cache = cache::memory(reader);

@@ -231,12 +231,15 @@ impl Declared<'_, '_> {
         if default.is_empty() { self.parse(read).unwrap_or_default() } else { self.parse_or(default, read) }
     }
 
-    /// The base address of a service: `http` or `https`, no query, no slash at its end.
-    pub(super) fn address(self, default: Option<&str>) -> String {
-        match default {
-            Some(default) => self.parse_or(default, address),
-            None => self.parse(address).unwrap_or_default(),
-        }
+    /// The base address of a service: `http` or `https`, no query.
+    pub(super) fn address(self, default: &str) -> Url {
+        self.parse_or(default, address)
+    }
+
+    /// The same without a default. When it is missing, what is given instead is never asked.
+    #[expect(clippy::expect_used, reason = "a literal of ours")]
+    pub(super) fn required_address(self) -> Url {
+        self.parse(address).unwrap_or_else(|| Url::parse("http://missing.invalid").expect("an address"))
     }
 
     /// A path.
@@ -292,7 +295,7 @@ fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-fn address(text: &str) -> Result<String, String> {
+fn address(text: &str) -> Result<Url, String> {
     let fault = || "must be an http or https address without user, query and fragment".to_owned();
     let url = Url::parse(text).map_err(|_| fault())?;
     let is_good = matches!(url.scheme(), "http" | "https")
@@ -301,5 +304,10 @@ fn address(text: &str) -> Result<String, String> {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if is_good { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(fault()) }
+    if is_good { Ok(url) } else { Err(fault()) }
+}
+
+/// An address as text, without a slash at its end.
+pub(super) fn bare(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::config::reader::Reader;
+use crate::config::reader::{Reader, bare};
 
 /// Whether real customers are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,8 @@ impl Server {
         let public_url = env
             .get("PUBLIC_URL", "address", "The address under which browsers and partners know the gateway.")
             .example("https://api.example.jp")
-            .address(Some("http://localhost:4000"));
-        if is_production && !public_url.starts_with("https://") {
+            .address("http://localhost:4000");
+        if is_production && public_url.scheme() != "https" {
             env.refuse("PUBLIC_URL", "must be an https address in production");
         }
         let cors_origins = env
@@ -169,7 +169,7 @@ impl Server {
             graphiql: unless_set("GRAPHIQL", graphiql),
             // Whoever moves the port of a development gateway means its address, too.
             public_url: if env.is_set("PUBLIC_URL") {
-                public_url
+                bare(&public_url).to_owned()
             } else {
                 format!("http://localhost:{port}")
             },

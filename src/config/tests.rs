@@ -96,7 +96,8 @@ fn the_least_that_must_be_set_is_enough() {
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.body_bytes, 128 * 1024);
     assert_eq!(config.store.url.expose_secret(), "sqlite:data/portal.db");
-    assert_eq!(config.whmcs.base_url, "http://127.0.0.1:4101");
+    assert_eq!(config.whmcs.base_url.as_str(), "http://127.0.0.1:4101/");
+    assert_eq!(config.salesforce.login_url, "http://127.0.0.1:4102");
     assert_eq!(
         (config.whmcs.transport.concurrency, config.whmcs.transport.calls_per_minute),
         (15, Some(300))

@@ -8,55 +8,19 @@ use url::Url;
 use crate::{
     billing,
     config::{
-        reader::{Reader, read_file},
+        reader::{Reader, bare, read_file},
         server::Environment,
     },
     crm,
     secret::SecretString,
-    upstream::transport,
+    upstream::{salesforce, transport, whmcs},
 };
-
-/// The billing system.
-#[derive(Clone)]
-pub struct Whmcs {
-    /// Where it is, without a slash at its end.
-    pub base_url: String,
-    /// The identifier of the API credential.
-    pub identifier: String,
-    /// Its secret.
-    pub secret: SecretString,
-    /// What it can bear.
-    pub transport: transport::Settings,
-}
-
-/// The CRM.
-#[derive(Clone)]
-pub struct Salesforce {
-    /// Where the gateway logs in.
-    pub login_url: String,
-    /// The consumer key of the connected app.
-    pub client_id: String,
-    /// The user as whom the gateway acts.
-    pub username: String,
-    /// The RSA key whose certificate the app holds, in PEM.
-    pub private_key_pem: SecretString,
-    /// The version of the interface.
-    pub api_version: String,
-    /// How long a session is used before a new one is made.
-    pub token_ttl: Duration,
-    /// The percentage of the daily allowance from which background calls are shed.
-    pub shed_background_at: u8,
-    /// The percentage of the daily allowance from which partners' calls are shed.
-    pub shed_partner_at: u8,
-    /// What it can bear.
-    pub transport: transport::Settings,
-}
 
 /// The mobile network.
 #[derive(Clone)]
 pub struct Freebit {
-    /// Where it is, without a slash at its end.
-    pub base_url: String,
+    /// Where it is.
+    pub base_url: Url,
     /// The partner's identifier.
     pub oem_id: String,
     /// The partner's secret.
@@ -65,123 +29,122 @@ pub struct Freebit {
     pub transport: transport::Settings,
 }
 
-impl Whmcs {
-    pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> (Self, billing::CustomFields) {
-        env.section("Billing (WHMCS)");
-        let base_url = env
+/// The billing system, and what it calls things in this installation.
+pub(super) fn whmcs(
+    env: &mut Reader<'_>,
+    environment: Environment,
+) -> (whmcs::Settings, billing::CustomFields) {
+    env.section("Billing (WHMCS)");
+    let base_url = env
+        .get(
+            "WHMCS_BASE_URL",
+            "address",
+            "Where the billing system is; the folder that holds includes/api.php.",
+        )
+        .required("https://billing.example.jp")
+        .required_address();
+    refuse_foreign(env, "WHMCS_BASE_URL", &base_url, environment);
+    let settings = whmcs::Settings {
+        base_url,
+        identifier: env
+            .get("WHMCS_API_IDENTIFIER", "text", "The identifier of the API credential.")
+            .required("D4j1dKYE3g40VROOPCGyJ9zRwP0ADJIv")
+            .text(),
+        secret: env
+            .get("WHMCS_API_SECRET", "text", "The secret of the API credential.")
+            .required("<the 32 characters shown beside the identifier>")
+            .secret_text(),
+        transport: bearable(env, "WHMCS", transport::Settings::whmcs()),
+    };
+    let fields = billing::CustomFields {
+        customer_number: env
             .get(
-                "WHMCS_BASE_URL",
-                "address",
-                "Where the billing system is; the folder that holds includes/api.php.",
+                "WHMCS_FIELD_CUSTOMER_NUMBER",
+                "id",
+                "The custom client field that holds the customer number.",
             )
-            .required("https://billing.example.jp")
-            .address(None);
-        refuse_foreign(env, "WHMCS_BASE_URL", &base_url, environment);
-        let whmcs = Self {
-            base_url,
-            identifier: env
-                .get("WHMCS_API_IDENTIFIER", "text", "The identifier of the API credential.")
-                .required("D4j1dKYE3g40VROOPCGyJ9zRwP0ADJIv")
-                .text(),
-            secret: env
-                .get("WHMCS_API_SECRET", "text", "The secret of the API credential.")
-                .required("<the 32 characters shown beside the identifier>")
-                .secret_text(),
-            transport: bearable(env, "WHMCS", transport::Settings::whmcs()),
-        };
-        let fields = billing::CustomFields {
-            customer_number: env
-                .get(
-                    "WHMCS_FIELD_CUSTOMER_NUMBER",
-                    "id",
-                    "The custom client field that holds the customer number.",
-                )
-                .number(198, 1..=u64::from(u32::MAX)),
-        };
-        (whmcs, fields)
-    }
+            .number(198, 1..=u64::from(u32::MAX)),
+    };
+    (settings, fields)
 }
 
-impl Salesforce {
-    pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> Self {
-        env.section("CRM (Salesforce)");
-        let login_url = env
-            .get(
-                "SF_LOGIN_URL",
-                "address",
-                "Where the gateway logs in. The default is the test login; production must be named.",
-            )
-            .example("https://login.salesforce.com")
-            .address(Some("https://test.salesforce.com"));
-        refuse_foreign(env, "SF_LOGIN_URL", &login_url, environment);
-        let client_id = env
-            .get("SF_CLIENT_ID", "text", "The consumer key of the connected app.")
-            .required("3MVG9<and so on>")
-            .text();
-        let username = env
-            .get("SF_USERNAME", "text", "The user as whom the gateway acts.")
-            .required("gateway@example.jp")
-            .text();
-        let from_file = env
+/// The CRM.
+pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> salesforce::Settings {
+    env.section("CRM (Salesforce)");
+    let login_url = env
+        .get(
+            "SF_LOGIN_URL",
+            "address",
+            "Where the gateway logs in. The default is the test login; production must be named.",
+        )
+        .example("https://login.salesforce.com")
+        .address("https://test.salesforce.com");
+    refuse_foreign(env, "SF_LOGIN_URL", &login_url, environment);
+    let client_id = env
+        .get("SF_CLIENT_ID", "text", "The consumer key of the connected app.")
+        .required("3MVG9<and so on>")
+        .text();
+    let username = env
+        .get("SF_USERNAME", "text", "The user as whom the gateway acts.")
+        .required("gateway@example.jp")
+        .text();
+    let from_file = env
             .get("SF_PRIVATE_KEY_PATH", "file", "The RSA key whose certificate the connected app holds, in PEM. This or SF_PRIVATE_KEY_BASE64 is required.")
             .example("/run/secrets/salesforce.pem")
             .parse(|path| rsa_key(read_file(path)?));
-        let from_text = env
-            .get("SF_PRIVATE_KEY_BASE64", "base64", "The same key, its PEM text encoded in base64.")
-            .example("$(base64 --wrap=0 salesforce.pem)")
-            .secret()
-            .parse(|text| {
-                let pem = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                rsa_key(pem.ok_or_else(|| "is not base64 of a PEM text".to_owned())?)
-            });
-        match (env.is_set("SF_PRIVATE_KEY_PATH"), env.is_set("SF_PRIVATE_KEY_BASE64")) {
-            (false, false) => {
-                env.refuse("SF_PRIVATE_KEY_PATH", "is missing, and so is SF_PRIVATE_KEY_BASE64");
-            }
-            (true, true) => {
-                env.refuse("SF_PRIVATE_KEY_BASE64", "is set beside SF_PRIVATE_KEY_PATH: choose one")
-            }
-            _ => {}
+    let from_text = env
+        .get("SF_PRIVATE_KEY_BASE64", "base64", "The same key, its PEM text encoded in base64.")
+        .example("$(base64 --wrap=0 salesforce.pem)")
+        .secret()
+        .parse(|text| {
+            let pem = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            rsa_key(pem.ok_or_else(|| "is not base64 of a PEM text".to_owned())?)
+        });
+    match (env.is_set("SF_PRIVATE_KEY_PATH"), env.is_set("SF_PRIVATE_KEY_BASE64")) {
+        (false, false) => {
+            env.refuse("SF_PRIVATE_KEY_PATH", "is missing, and so is SF_PRIVATE_KEY_BASE64");
         }
-        Self {
-            login_url,
-            client_id,
-            username,
-            private_key_pem: from_file.or(from_text).unwrap_or_default(),
-            api_version: env.get("SF_API_VERSION", "version", "The version of the interface.").parse_or(
-                "67.0",
-                |text| {
-                    let parts = text.split_once('.').map(|(major, minor)| (major.parse::<u16>(), minor));
-                    match parts {
-                        Some((Ok(_), "0")) => Ok(text.to_owned()),
-                        _ => Err("must be a version such as 67.0".to_owned()),
-                    }
-                },
-            ),
-            token_ttl: Duration::from_millis(
-                env.get(
-                    "SF_TOKEN_TTL_MS",
-                    "milliseconds",
-                    "How long a session is used before a new one is made.",
-                )
-                .number(720_000, 60_000..=43_200_000),
-            ),
-            shed_background_at: env
-                .get(
-                    "SF_SHED_BACKGROUND_AT",
-                    "percent",
-                    "The share of the daily allowance from which background calls are shed.",
-                )
-                .number(80, 1..=100),
-            shed_partner_at: env
-                .get(
-                    "SF_SHED_PARTNER_AT",
-                    "percent",
-                    "The share of the daily allowance from which partners' calls are shed.",
-                )
-                .number(95, 1..=100),
-            transport: bearable(env, "SF", transport::Settings::salesforce()),
-        }
+        (true, true) => env.refuse("SF_PRIVATE_KEY_BASE64", "is set beside SF_PRIVATE_KEY_PATH: choose one"),
+        _ => {}
+    }
+    salesforce::Settings {
+        login_url: bare(&login_url).to_owned(),
+        client_id,
+        username,
+        private_key_pem: from_file.or(from_text).unwrap_or_default(),
+        api_version: env.get("SF_API_VERSION", "version", "The version of the interface.").parse_or(
+            "67.0",
+            |text| {
+                let parts = text.split_once('.').map(|(major, minor)| (major.parse::<u16>(), minor));
+                match parts {
+                    Some((Ok(_), "0")) => Ok(text.to_owned()),
+                    _ => Err("must be a version such as 67.0".to_owned()),
+                }
+            },
+        ),
+        token_ttl: Duration::from_millis(
+            env.get(
+                "SF_TOKEN_TTL_MS",
+                "milliseconds",
+                "How long a session is used before a new one is made.",
+            )
+            .number(720_000, 60_000..=43_200_000),
+        ),
+        shed_background_at: env
+            .get(
+                "SF_SHED_BACKGROUND_AT",
+                "percent",
+                "The share of the daily allowance from which background calls are shed.",
+            )
+            .number(80, 1..=100),
+        shed_partner_at: env
+            .get(
+                "SF_SHED_PARTNER_AT",
+                "percent",
+                "The share of the daily allowance from which partners' calls are shed.",
+            )
+            .number(95, 1..=100),
+        transport: bearable(env, "SF", transport::Settings::salesforce()),
     }
 }
 
@@ -195,7 +158,7 @@ impl Freebit {
                 "Where the mobile network's interface is: the host that came with the contract.",
             )
             .required("https://i1.mvno.net")
-            .address(None);
+            .required_address();
         refuse_foreign(env, "FREEBIT_BASE_URL", &base_url, environment);
         Self {
             base_url,
@@ -277,8 +240,7 @@ fn rsa_key(pem: String) -> Result<SecretString, String> {
 }
 
 /// Refuses a test endpoint in production, and the production CRM in development.
-fn refuse_foreign(env: &mut Reader<'_>, name: &str, address: &str, environment: Environment) {
-    let Ok(url) = Url::parse(address) else { return };
+fn refuse_foreign(env: &mut Reader<'_>, name: &str, url: &Url, environment: Environment) {
     let host = url.host_str().unwrap_or_default();
     let is_production_crm = host == "login.salesforce.com"
         || (host.ends_with(".my.salesforce.com") && !host.contains(".sandbox.") && !host.contains("--"));
