@@ -1,6 +1,8 @@
 //! What the document guard costs: for an honest document, new and known, and for each hostile one
 //! (required: at most 5 ms each).
 
+#![expect(clippy::expect_used, reason = "a bench may panic")]
+
 use std::hint::black_box;
 
 use async_graphql::Variables;

@@ -1,11 +1,12 @@
 //! Builds stores, clients and domains once. The only place that wires them together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     billing::{self, Billing},
     clock::Clock,
     crm::{self, Crm},
+    deadline::{Budget, Lane},
     freshness::{self, Cache},
     identity::{self, Identity},
     sim::{self, Sim},
@@ -49,11 +50,22 @@ pub enum BuildError {
     #[error("the database: {0}")]
     Store(#[from] store::Error),
     /// A client cannot be made.
-    #[error("a client: {0}")]
-    Upstream(#[from] crate::upstream::Error),
+    #[error(transparent)]
+    Upstream(#[from] MisconfiguredClient),
     /// Keys cannot be read or kept.
     #[error("sessions: {0}")]
     Identity(crate::error::Error),
+}
+
+/// A client whose settings are unusable, in a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MisconfiguredClient(String);
+
+impl MisconfiguredClient {
+    fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
 }
 
 /// The clients of the three systems.
@@ -72,11 +84,12 @@ impl Upstreams {
     ///
     /// # Errors
     /// When a setting is unusable.
-    pub fn new(settings: &Settings) -> Result<Self, crate::upstream::Error> {
+    pub fn new(settings: &Settings, clock: &Clock) -> Result<Self, MisconfiguredClient> {
         Ok(Self {
-            whmcs: whmcs::Client::new(settings.whmcs.clone())?,
-            salesforce: salesforce::Client::new(settings.salesforce.clone())?,
-            freebit: freebit::Client::new(settings.freebit.clone())?,
+            whmcs: whmcs::Client::new(settings.whmcs.clone()).map_err(MisconfiguredClient::new)?,
+            salesforce: salesforce::Client::new(settings.salesforce.clone(), clock.clone())
+                .map_err(MisconfiguredClient::new)?,
+            freebit: freebit::Client::new(settings.freebit.clone()).map_err(MisconfiguredClient::new)?,
         })
     }
 }
@@ -112,7 +125,7 @@ impl App {
         store.migrate().await?;
         let identity =
             Identity::new(store.clone(), &settings.identity, clock.clone()).map_err(BuildError::Identity)?;
-        let upstreams = Upstreams::new(settings)?;
+        let upstreams = Upstreams::new(settings, &clock)?;
         let cache = Cache::new(&settings.cache);
         Ok(Self {
             billing: Billing::new(
@@ -146,8 +159,9 @@ impl App {
     /// Opens the sessions with the systems that need one, so that the first question does not wait for
     /// them. A failure is only logged: the first question tries again.
     pub async fn warm_up(&self) {
+        let budget = Budget::new(Duration::from_secs(10), Lane::Interactive);
         let (crm, sim) =
-            tokio::join!(self.upstreams.salesforce.warm_up(), self.upstreams.freebit.warm_up());
+            tokio::join!(self.upstreams.salesforce.warm_up(budget), self.upstreams.freebit.warm_up(budget));
         for error in [crm.err(), sim.err()].into_iter().flatten() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a session could not be opened yet");
         }

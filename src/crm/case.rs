@@ -4,11 +4,17 @@ use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{FieldMap, row::Row};
+use super::{FieldMap, subscription_of};
 use crate::{
     error::{Error, Result},
     id::{AccountId, CaseId, SubscriptionId},
-    upstream::salesforce::{Direction, Filter, Select, Soql, Value},
+    upstream::{
+        self,
+        salesforce::{
+            Record,
+            soql::{Direction, Filter, Select, Soql, Value},
+        },
+    },
 };
 
 /// A support case.
@@ -115,7 +121,7 @@ pub(super) fn select(fields: &FieldMap, account: AccountId, origins: &[String]) 
         .fields(["CreatedDate", "LastModifiedDate", "ClosedDate"])
         .fields([&fields.case_service])
         .filter(
-            Filter::eq("AccountId", Value::id(account.0))
+            Filter::eq("AccountId", Value::Id(account.0))
                 .and(Filter::one_of("Origin", origins.iter().map(String::as_str))),
         )
         .order_by("LastModifiedDate", Direction::Descending)
@@ -125,24 +131,28 @@ pub(super) fn select(fields: &FieldMap, account: AccountId, origins: &[String]) 
 }
 
 impl Case {
-    /// From a record; `None` when it lacks what every case has.
-    pub(super) fn new(row: Row, fields: &FieldMap) -> Option<Self> {
-        Some(Self {
-            key: CaseId::parse(row.text("Id")?)?,
-            number: row.owned("CaseNumber"),
-            subject: row.owned("Subject"),
-            description: row.text("Description").map(str::to_owned),
-            status: CaseStatus::read(row.text("Status").unwrap_or_default(), row.is_checked("IsClosed")),
-            priority: match row.text("Priority") {
+    /// From a record.
+    ///
+    /// # Errors
+    /// When the record lacks what was asked for, with the path.
+    pub(super) fn new(row: &Record, fields: &FieldMap) -> Result<Self, upstream::Error> {
+        let owned = |path| Ok(row.text(path)?.unwrap_or_default().to_owned());
+        Ok(Self {
+            key: CaseId(row.required("Id", Record::id)?),
+            number: owned("CaseNumber")?,
+            subject: owned("Subject")?,
+            description: row.text("Description")?.map(str::to_owned),
+            status: CaseStatus::read(row.text("Status")?.unwrap_or_default(), row.flag("IsClosed")?),
+            priority: match row.text("Priority")? {
                 Some("High") => CasePriority::High,
                 Some("Low") => CasePriority::Low,
                 _ => CasePriority::Medium,
             },
-            category: row.text("Type").map(str::to_owned),
-            created_at: row.instant("CreatedDate")?,
-            updated_at: row.instant("LastModifiedDate").or_else(|| row.instant("CreatedDate"))?,
-            closed_at: row.instant("ClosedDate"),
-            subscription: row.number(&fields.case_service).map(SubscriptionId),
+            category: row.text("Type")?.map(str::to_owned),
+            created_at: row.required("CreatedDate", Record::instant)?,
+            updated_at: row.required("LastModifiedDate", Record::instant)?,
+            closed_at: row.instant("ClosedDate")?,
+            subscription: subscription_of(row, &fields.case_service),
         })
     }
 }

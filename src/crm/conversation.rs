@@ -6,11 +6,17 @@ use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{FieldMap, row::Row};
+use super::FieldMap;
 use crate::{
     error::{Error, Result},
     id::{CaseId, RecordId},
-    upstream::salesforce::{Direction, Filter, Select, Soql, Value},
+    upstream::{
+        self,
+        salesforce::{
+            Record,
+            soql::{Direction, Filter, Select, Soql, Value},
+        },
+    },
 };
 
 /// A message in a case.
@@ -49,7 +55,7 @@ pub enum MessageChannel {
 }
 
 fn ids(cases: &[CaseId]) -> impl Iterator<Item = Value> {
-    cases.iter().map(|case| Value::id(case.0))
+    cases.iter().map(|case| Value::Id(case.0))
 }
 
 /// The query for the public comments of some cases.
@@ -75,45 +81,44 @@ pub(super) fn select_mails(cases: &[CaseId]) -> Result<Soql> {
 }
 
 /// Puts comments and e-mails of each case in one row, oldest first.
+///
+/// # Errors
+/// When a record lacks what was asked for, with the path.
 pub(super) fn merge(
-    comments: Vec<Row>,
-    mails: Vec<Row>,
+    comments: &[Record],
+    mails: &[Record],
     fields: &FieldMap,
-) -> HashMap<CaseId, Vec<CaseMessage>> {
-    let comments = comments.into_iter().filter_map(|row| {
-        let author = match row.text(&fields.comment_author) {
+) -> Result<HashMap<CaseId, Vec<CaseMessage>>, upstream::Error> {
+    let mut conversations: HashMap<CaseId, Vec<CaseMessage>> = HashMap::new();
+    let mut add = |row: &Record, author, channel, body: &str, sent_at| {
+        let body = without_quote(row.text(body)?.unwrap_or_default());
+        if !body.is_empty() {
+            let case = CaseId(row.required("ParentId", Record::id)?);
+            let key = row.required("Id", Record::id)?;
+            conversations.entry(case).or_default().push(CaseMessage { key, author, channel, body, sent_at });
+        }
+        Ok(())
+    };
+    for row in comments {
+        let author = match row.text(&fields.comment_author)? {
             Some(author) if author.eq_ignore_ascii_case("customer") => MessageAuthor::Customer,
             _ => MessageAuthor::Support,
         };
-        message(&row, author, MessageChannel::Comment, "CommentBody", row.instant("CreatedDate")?)
-    });
-    let mails = mails.into_iter().filter_map(|row| {
-        let author =
-            if row.is_checked("Incoming") { MessageAuthor::Customer } else { MessageAuthor::Support };
-        let sent_at = row.instant("MessageDate").or_else(|| row.instant("CreatedDate"))?;
-        message(&row, author, MessageChannel::Email, "TextBody", sent_at)
-    });
-    let mut conversations: HashMap<CaseId, Vec<CaseMessage>> = HashMap::new();
-    for (case, message) in comments.chain(mails) {
-        conversations.entry(case).or_default().push(message);
+        let sent_at = row.required("CreatedDate", Record::instant)?;
+        add(row, author, MessageChannel::Comment, "CommentBody", sent_at)?;
+    }
+    for row in mails {
+        let author = if row.flag("Incoming")? { MessageAuthor::Customer } else { MessageAuthor::Support };
+        let sent_at = match row.instant("MessageDate")? {
+            Some(sent_at) => sent_at,
+            None => row.required("CreatedDate", Record::instant)?,
+        };
+        add(row, author, MessageChannel::Email, "TextBody", sent_at)?;
     }
     for messages in conversations.values_mut() {
         messages.sort_by_key(|message| (message.sent_at, message.key));
     }
-    conversations
-}
-
-fn message(
-    row: &Row,
-    author: MessageAuthor,
-    channel: MessageChannel,
-    body: &str,
-    sent_at: DateTime<Utc>,
-) -> Option<(CaseId, CaseMessage)> {
-    let body = without_quote(row.text(body)?);
-    (!body.is_empty()).then_some(())?;
-    let case = CaseId::parse(row.text("ParentId")?)?;
-    Some((case, CaseMessage { key: RecordId::parse(row.text("Id")?)?, author, channel, body, sent_at }))
+    Ok(conversations)
 }
 
 /// The text without the quoted tail of an earlier mail (domain reference §24).

@@ -8,7 +8,6 @@ mod case;
 mod conversation;
 mod fields;
 mod order;
-mod row;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,9 +23,9 @@ use crate::{
     deadline::Budget,
     error::{Result, Service},
     freshness::{Cache, Key, Kind, Tag},
-    id::CaseId,
+    id::{CaseId, SubscriptionId},
     identity::Viewer,
-    upstream::salesforce,
+    upstream::salesforce::{self, Record},
 };
 
 /// How long each kind of answer counts as fresh (domain reference §27).
@@ -100,9 +99,10 @@ impl Crm {
                 || {
                     let crm = self.clone();
                     async move {
-                        let rows = crm.salesforce.query(budget, order::select(&crm.fields, account)?).await?;
-                        let mut orders: Vec<_> =
-                            rows.into_iter().filter_map(|row| Order::new(row, &crm.fields)).collect();
+                        let soql = order::select(&crm.fields, account)?;
+                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
+                        let mut orders =
+                            rows.iter().map(|row| Order::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
                         orders.sort_by_key(|o| std::cmp::Reverse((o.placed_at, o.key)));
                         Ok(orders)
                     }
@@ -127,9 +127,9 @@ impl Crm {
                     let crm = self.clone();
                     async move {
                         let soql = case::select(&crm.fields, account, &crm.origins)?;
-                        let rows = crm.salesforce.query(budget, soql).await?;
-                        let mut cases: Vec<_> =
-                            rows.into_iter().filter_map(|row| Case::new(row, &crm.fields)).collect();
+                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
+                        let mut cases =
+                            rows.iter().map(|row| Case::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
                         cases.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.key)));
                         Ok(cases)
                     }
@@ -177,14 +177,22 @@ impl Crm {
         mut missing: HashMap<CaseId, Key>,
     ) -> Result<HashMap<Key, Vec<CaseMessage>>> {
         let cases: Vec<_> = missing.keys().copied().collect();
-        let (comments, mails) = tokio::try_join!(
+        let (comments, mails): (Vec<Record>, Vec<Record>) = tokio::try_join!(
             self.salesforce.query(budget, conversation::select_comments(&self.fields, &cases)?),
             self.salesforce.query(budget, conversation::select_mails(&cases)?),
         )?;
-        let mut conversations = conversation::merge(comments, mails, &self.fields);
+        let mut conversations = conversation::merge(&comments, &mails, &self.fields)?;
         Ok(missing
             .drain()
             .map(|(case, key)| (key, conversations.remove(&case).unwrap_or_default()))
             .collect())
+    }
+}
+
+/// A subscription's number in a field that may be text or a number, as the installation chose.
+fn subscription_of(row: &Record, field: &str) -> Option<SubscriptionId> {
+    match row.text(field) {
+        Ok(text) => text?.trim().parse().ok().map(SubscriptionId),
+        Err(_) => u64::try_from(row.number(field).ok()??).ok().map(SubscriptionId),
     }
 }

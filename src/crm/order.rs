@@ -5,13 +5,19 @@ use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{FieldMap, row::Row};
+use super::{FieldMap, subscription_of};
 use crate::{
     clock::TOKYO,
     error::{Error, Result},
     id::{AccountId, OrderId, SubscriptionId},
     money::{Currency, Money},
-    upstream::salesforce::{Direction, Filter, Select, Soql, Value},
+    upstream::{
+        self,
+        salesforce::{
+            Record,
+            soql::{Direction, Filter, Select, Soql, Value},
+        },
+    },
 };
 
 /// An order.
@@ -164,7 +170,7 @@ pub(super) fn select(fields: &FieldMap, account: AccountId) -> Result<Soql> {
             &fields.order_address_changed,
         ])
         .child(items)
-        .filter(Filter::eq("AccountId", Value::id(account.0)))
+        .filter(Filter::eq("AccountId", Value::Id(account.0)))
         .order_by("CreatedDate", Direction::Descending)
         .order_by("Id", Direction::Descending)
         .build()
@@ -214,10 +220,14 @@ impl OrderLineCycle {
 }
 
 impl Order {
-    /// From a record; `None` when it lacks what every order has.
-    pub(super) fn new(row: Row, fields: &FieldMap) -> Option<Self> {
-        let lines: Vec<_> =
-            row.children("OrderItems").iter().map(|item| OrderLine::new(item, fields)).collect();
+    /// From a record.
+    ///
+    /// # Errors
+    /// When the record lacks what was asked for, with the path.
+    pub(super) fn new(row: &Record, fields: &FieldMap) -> Result<Self, upstream::Error> {
+        let items = row.children("OrderItems")?;
+        let lines =
+            items.iter().map(|item| OrderLine::new(item, fields)).collect::<Result<Vec<_>, upstream::Error>>()?;
         let sum = |wanted: Option<OrderLineCycle>| {
             let amounts = lines
                 .iter()
@@ -225,47 +235,55 @@ impl Order {
                 .map(|line| line.total.amount);
             yen(amounts.fold(Decimal::ZERO, Decimal::saturating_add))
         };
-        let error = row.text(&fields.order_activation_error_code);
+        let owned = |path| Ok(row.text(path)?.unwrap_or_default().to_owned());
+        let error = row.text(&fields.order_activation_error_code)?;
         let status = OrderStatus::read(
-            row.text("Status").unwrap_or_default(),
-            row.text(&fields.order_activation_status),
+            row.text("Status")?.unwrap_or_default(),
+            row.text(&fields.order_activation_status)?,
             error,
         );
-        let street = row.owned("BillingStreet");
-        Some(Self {
-            key: OrderId::parse(row.text("Id")?)?,
-            number: row.owned("OrderNumber"),
-            kind: OrderKind::read(row.text(&fields.order_type)),
+        let street: String = owned("BillingStreet")?;
+        let address = OrderAddress {
+            city: owned("BillingCity")?,
+            state: owned("BillingState")?,
+            postal_code: owned("BillingPostalCode")?,
+            country: row.text("BillingCountry")?.map(str::to_owned),
+            is_changed: row.flag(&fields.order_address_changed)?,
+            street,
+        };
+        Ok(Self {
+            key: OrderId(row.required("Id", Record::id)?),
+            number: owned("OrderNumber")?,
+            kind: OrderKind::read(row.text(&fields.order_type)?),
             problem: (status == OrderStatus::ActionNeeded).then_some(match error {
                 Some("PAYMENT_METHOD_MISSING") => OrderProblem::PaymentMethodMissing,
                 _ => OrderProblem::BeingChecked,
             }),
             status,
-            placed_at: row.instant("CreatedDate")?,
-            effective_on: row.date("EffectiveDate"),
-            activation: match row.text(&fields.order_activation_type) {
+            placed_at: row.required("CreatedDate", Record::instant)?,
+            effective_on: row.day("EffectiveDate")?,
+            activation: match row.text(&fields.order_activation_type)? {
                 Some("Immediate") => Some(ActivationKind::Immediate),
                 Some("Scheduled") => Some(ActivationKind::Scheduled),
                 _ => None,
             },
-            activation_on: row.date(&fields.order_activation_scheduled_at).or_else(|| {
-                let at = row.instant(&fields.order_activation_scheduled_at)?;
-                Some(at.with_timezone(&TOKYO).date_naive())
-            }),
+            activation_on: scheduled(row, &fields.order_activation_scheduled_at)?,
             total: sum(None),
             monthly_total: sum(Some(OrderLineCycle::Monthly)),
             one_time_total: sum(Some(OrderLineCycle::OneTime)),
             lines,
-            address: (!street.is_empty()).then(|| OrderAddress {
-                street,
-                city: row.owned("BillingCity"),
-                state: row.owned("BillingState"),
-                postal_code: row.owned("BillingPostalCode"),
-                country: row.text("BillingCountry").map(str::to_owned),
-                is_changed: row.is_checked(&fields.order_address_changed),
-            }),
+            address: (!address.street.is_empty()).then_some(address),
         })
     }
+}
+
+/// The day of a scheduled activation: whether the field holds a day or an instant is the
+/// installation's choice.
+fn scheduled(row: &Record, field: &str) -> Result<Option<NaiveDate>, upstream::Error> {
+    if let Ok(day) = row.day(field) {
+        return Ok(day);
+    }
+    Ok(row.instant(field)?.map(|at| at.with_timezone(&TOKYO).date_naive()))
 }
 
 /// The portal's pricebook is kept in yen (domain reference §1).
@@ -274,19 +292,18 @@ fn yen(amount: Decimal) -> Money {
 }
 
 impl OrderLine {
-    fn new(row: &Row, fields: &FieldMap) -> Self {
-        let product = row.parent("Product2");
-        let quantity = row.decimal("Quantity").unwrap_or(Decimal::ONE);
-        let unit_price = row.decimal("UnitPrice").unwrap_or_default();
-        Self {
-            name: product.owned("Name"),
-            sku: product.text("StockKeepingUnit").map(str::to_owned),
+    fn new(row: &Record, fields: &FieldMap) -> Result<Self, upstream::Error> {
+        let quantity = row.number("Quantity")?.unwrap_or(Decimal::ONE);
+        let unit_price = row.number("UnitPrice")?.unwrap_or_default();
+        Ok(Self {
+            name: row.text("Product2.Name")?.unwrap_or_default().to_owned(),
+            sku: row.text("Product2.StockKeepingUnit")?.map(str::to_owned),
             quantity: i32::try_from(quantity.round()).unwrap_or(i32::MAX),
             unit_price: yen(unit_price),
-            total: yen(row.decimal("TotalPrice").unwrap_or_else(|| unit_price.saturating_mul(quantity))),
-            billing_cycle: OrderLineCycle::read(row.text(&fields.order_item_billing_cycle)),
-            subscription: row.number(&fields.order_item_service).map(SubscriptionId),
-        }
+            total: yen(row.number("TotalPrice")?.unwrap_or_else(|| unit_price.saturating_mul(quantity))),
+            billing_cycle: OrderLineCycle::read(row.text(&fields.order_item_billing_cycle)?),
+            subscription: subscription_of(row, &fields.order_item_service),
+        })
     }
 }
 

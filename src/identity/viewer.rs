@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     deadline::Budget,
+    freshness::Owner,
     id::{AccountId, ClientId, UserId},
 };
 
@@ -40,6 +41,11 @@ impl Viewer {
     /// The user here.
     pub fn user(&self) -> UserId {
         self.principal.user
+    }
+
+    /// Whose data this viewer reads, in the keys of the cache.
+    pub fn owner(&self) -> Owner {
+        Owner::User(self.principal.user)
     }
 
     /// The client in billing.

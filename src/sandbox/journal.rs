@@ -13,8 +13,8 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{clock::Clock, sandbox::core::System};
 
-/// Entries that are kept; older ones fall out, their counts stay.
-const KEPT: usize = 1_000_000;
+/// Entries that are kept (about 40 MB when full); older ones fall out, their counts stay.
+const KEPT: usize = 250_000;
 
 /// Whether an entry is a call that arrived or an effect that one had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

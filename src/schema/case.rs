@@ -76,7 +76,7 @@ pub struct CaseList {
 #[ComplexObject]
 impl Case {
     /// Names the object everywhere and for good. Opaque: give it back as it is.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         NodeId::Case(self.key).encode()
     }
 
@@ -101,7 +101,7 @@ impl Case {
 #[ComplexObject]
 impl CaseMessage {
     /// Tells the messages of a case apart. Opaque, and not found by `node`.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         opaque("CaseMessage", self.key)
     }
 }

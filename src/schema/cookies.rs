@@ -29,9 +29,10 @@ struct Write {
 }
 
 impl Cookies {
-    /// A jar with what the browser sent.
-    pub fn new(refresh: Option<SecretString>) -> Self {
-        Self { refresh, writes: Arc::default() }
+    /// The same jar with what the browser sent.
+    #[must_use]
+    pub fn receive(&self, refresh: Option<SecretString>) -> Self {
+        Self { refresh, writes: Arc::clone(&self.writes) }
     }
 
     /// The refresh token that the browser sent. Given only to requests that no foreign page can make.
@@ -40,7 +41,13 @@ impl Cookies {
     }
 
     /// Signs the browser in: both tokens, each as long as it is valid.
-    pub fn sign_in(&self, access: SecretString, access_lasts: Duration, refresh: SecretString, refresh_lasts: Duration) {
+    pub fn sign_in(
+        &self,
+        access: SecretString,
+        access_lasts: Duration,
+        refresh: SecretString,
+        refresh_lasts: Duration,
+    ) {
         self.write(ACCESS, access, access_lasts);
         self.write(REFRESH, refresh, refresh_lasts);
     }

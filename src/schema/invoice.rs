@@ -71,7 +71,7 @@ async fn details(ctx: &Context<'_>, invoice: &Invoice) -> Result<Option<Arc<Invo
 #[ComplexObject]
 impl Invoice {
     /// Names the object everywhere and for good. Opaque: give it back as it is.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         NodeId::Invoice(self.key).encode()
     }
 

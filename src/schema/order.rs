@@ -29,7 +29,7 @@ impl OrderFilter {
 #[ComplexObject]
 impl Order {
     /// Names the object everywhere and for good. Opaque: give it back as it is.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         NodeId::Order(self.key).encode()
     }
 

@@ -8,7 +8,7 @@ use crate::billing::PaymentMethod;
 #[ComplexObject]
 impl PaymentMethod {
     /// Names the object everywhere and for good. Opaque: give it back as it is.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         NodeId::PaymentMethod(self.key).encode()
     }
 }

@@ -66,7 +66,7 @@ impl SubscriptionSort {
 #[ComplexObject]
 impl Subscription {
     /// Names the object everywhere and for good. Opaque: give it back as it is.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         NodeId::Subscription(self.key).encode()
     }
 

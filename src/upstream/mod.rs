@@ -5,8 +5,8 @@
 //! retries) is in [`transport`], once.
 
 pub mod error;
-pub mod salesforce;
 pub mod freebit;
+pub mod salesforce;
 pub mod transport;
 pub mod whmcs;
 

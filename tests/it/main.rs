@@ -7,3 +7,4 @@ mod gateway;
 mod isolation;
 mod layers;
 mod outages;
+mod schema;

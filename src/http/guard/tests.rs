@@ -34,6 +34,9 @@ fn times(count: usize, item: impl Fn(usize) -> String) -> String {
     (0..count).map(item).collect()
 }
 
+/// The code of a limit, a guard that has it, a document that has so much of it, and the limit.
+type Case = (&'static str, Guard, Box<dyn Fn(usize) -> String>, usize);
+
 #[tokio::test]
 async fn each_limit_passes_at_n_and_fails_at_n_plus_one() {
     let wide = |limits: &mut Limits| {
@@ -41,7 +44,7 @@ async fn each_limit_passes_at_n_and_fails_at_n_plus_one() {
         limits.selections = 10_000;
     };
     let fields = |n| times(n, |_| "x ".to_owned());
-    let cases: Vec<(&str, Guard, Box<dyn Fn(usize) -> String>, usize)> = vec![
+    let cases: Vec<Case> = vec![
         ("DOCUMENT_TOO_LARGE", guard(|_| {}), Box::new(|n| format!("{{x}}{}", " ".repeat(n - 3))), 16 * 1024),
         ("TOO_MANY_TOKENS", guard(wide), Box::new(move |n| format!("{{{}}}", fields(n - 2))), 2_000),
         (

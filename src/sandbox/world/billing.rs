@@ -273,7 +273,7 @@ pub(super) fn pay_methods(n: u64, today: NaiveDate, dice: &mut Dice) -> Vec<PayM
             gateway: "stripe",
             last_four: dice.digits(4),
             expiry: expiry.format("%m/%y").to_string(),
-            card_type: *dice.pick(&["Visa", "Mastercard", "JCB", "American Express"]),
+            card_type: dice.pick::<&str>(&["Visa", "Mastercard", "JCB", "American Express"]),
             bank_name: "",
         }
     };

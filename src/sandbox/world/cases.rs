@@ -163,6 +163,15 @@ static TOPICS: &[Topic] = &[
     },
 ];
 
+/// The case that stands for an eligibility request: made by the workflow, not shown to the customer.
+static ELIGIBILITY: Topic = Topic {
+    about: "Internet",
+    kind: "Internet",
+    subject: ["Internet availability check", "インターネット提供エリアの確認"],
+    turns: [&["Please check whether fibre can be delivered."], &["光回線の提供可否を確認してください。"]],
+    note: "",
+};
+
 /// `(status, days ago, priority, origin)`: the demo customer's seven cases show every one.
 const DEMO: &[(&str, u64, &str, &str)] = &[
     ("Closed", 400, "Medium", "Portal Support"),
@@ -213,7 +222,11 @@ pub(super) fn make(
         u32,
         (&'static str, u64, &'static str, &'static str),
     )| {
-        let topic = &TOPICS[(first_topic as usize + k as usize) % TOPICS.len()];
+        let topic = match origin {
+            "Eligibility Request" => &ELIGIBILITY,
+            _ => &TOPICS[(first_topic as usize + k as usize) % TOPICS.len()],
+        };
+        let by_email = if n == 1 { k == 1 || k == 3 } else { dice.chance(40) };
         // The demo customer writes now in English, now in Japanese.
         let language = match person.language {
             Language::Japanese => 1,
@@ -229,7 +242,7 @@ pub(super) fn make(
             _ => turns.len(),
         };
         let (comments, emails, last) =
-            conversation(n, person, topic, language, &turns[..said.max(1)], created_at, dice);
+            conversation(n, person, topic, language, &turns[..said.max(1)], created_at, by_email, dice);
         let closed_at = (status == "Closed").then(|| (last + TimeDelta::hours(30)).min(instant(today, 0, 0)));
         CaseSeed {
             k,
@@ -254,6 +267,7 @@ pub(super) fn make(
     (1..).zip(plan).map(case).collect()
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a conversation, once")]
 /// The first words are the case's description; later ones are comments, and in some cases e-mails.
 fn conversation(
     n: u64,
@@ -262,9 +276,9 @@ fn conversation(
     language: usize,
     turns: &[&'static str],
     created_at: DateTime<Utc>,
+    by_email: bool,
     dice: &mut Dice,
 ) -> (Vec<CommentSeed>, Vec<EmailSeed>, DateTime<Utc>) {
-    let by_email = dice.chance(40);
     let subject = format!("Re: {}", topic.subject[language]);
     let customer = people::email(person, n);
     let (mut comments, mut emails) = (Vec::new(), Vec::new());
@@ -273,9 +287,10 @@ fn conversation(
         at += TimeDelta::minutes(45 + i64::from(dice.small(90)));
         let by_customer = turn % 2 == 0;
         if !by_customer && turn == 1 {
+            let at = at - TimeDelta::minutes(10);
             comments.push(CommentSeed { body: topic.note, published: false, by_customer: false, at });
         }
-        if by_email && turn >= 2 {
+        if by_email && (turn >= 2 || turns.len() == 2) {
             emails.push(EmailSeed {
                 incoming: by_customer,
                 subject: subject.clone(),

@@ -125,7 +125,7 @@ const fn internet(
         sku,
         name,
         category: "Internet",
-        whmcs_group: "SonixNet Fiber",
+        whmcs_group: "Fiber Internet",
         tier: Some(tier),
         offering: Some(offering),
         whmcs_pid,

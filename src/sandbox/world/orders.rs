@@ -134,6 +134,7 @@ pub(super) fn make(
     for (k, contract) in (1..).zip(contracts) {
         let placed_on = today - Days::new(u64::from(contract.days_ago));
         let created_at = instant(placed_on, 9 + dice.small(10), dice.small(60));
+        let mut eid = None;
         let mut order = order(n, k, contract, placed_on, created_at, address, dice);
         for (line, &(sku, status, ended)) in (1..).zip(&contract.items) {
             let Some(product) = catalogue::by_sku(sku) else { continue };
@@ -157,7 +158,7 @@ pub(super) fn make(
                 let is_esim = contract.is_esim || product.plan_type == Some("DataOnly");
                 let line = lines::make((n, k), product, status, regdate, today, is_esim, line_dice);
                 if let Some(line) = &line {
-                    order.eid = order.eid.or_else(|| line.eid.clone());
+                    eid = eid.or_else(|| line.eid.clone());
                     order.voice_mail |= line.voicemail;
                     order.call_waiting |= line.callwaiting;
                 }
@@ -189,6 +190,9 @@ pub(super) fn make(
                 service_k,
             });
         }
+        // An order that is not fulfilled names the device that the customer gave.
+        let is_esim = order.sim_type == Some("eSIM");
+        order.eid = is_esim.then(|| eid.unwrap_or_else(|| lines::eid(&dice.digits(22))));
         orders.push(order);
     }
     (services, orders, opportunities)
@@ -248,7 +252,7 @@ fn order(
         access_mode: is_internet.then(|| *dice.pick(&["IPoE-BYOR", "IPoE-HGW", "PPPoE"])),
         hikari_denwa: has("INTERNET-ADDON-HOME-PHONE"),
         sim_type: is_sim.then_some(if contract.is_esim { "eSIM" } else { "Physical SIM" }),
-        eid: (is_sim && contract.is_esim).then(|| lines::eid(&dice.digits(22))),
+        eid: None,
         voice_mail: false,
         call_waiting: false,
         vpn_region: product("VPN").and_then(|product| product.region),

@@ -84,7 +84,7 @@ const REJECTED: Outcome = Outcome::Open { status: "Rejected", activation: None, 
 const STUCK: Outcome = Outcome::Open {
     status: "Approved",
     activation: Some("Failed"),
-    error: Some(("PAYMENT_METHOD_MISSING", "No payment method on file for the client")),
+    error: Some(("SIM_ACTIVATION_ERROR", "Freebit refused the activation: 400-941")),
 };
 const RUNNING: Outcome = Outcome::Open { status: "Approved", activation: Some("Activating"), error: None };
 const DONE: Outcome = Outcome::Done("Processed");

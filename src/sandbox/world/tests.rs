@@ -23,7 +23,7 @@ fn has_luhn_check(digits: &str) -> bool {
         .map(|(i, digit)| u32::from(digit - b'0') * if i % 2 == 1 { 2 } else { 1 })
         .map(|digit| digit / 10 + digit % 10)
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// What must hold of every customer in all three systems.
@@ -161,6 +161,9 @@ fn the_demo_customer_shows_everything() {
     assert_eq!(demo.orders.len(), 6);
     assert_eq!(demo.orders.iter().map(|order| order.status).collect::<HashSet<_>>().len(), 5);
     assert_eq!(demo.cases.len(), 7);
+    let emails: Vec<_> = demo.cases.iter().flat_map(|case| &case.emails).collect();
+    assert!(emails.iter().any(|email| email.text_body.contains("wrote:\n> ")));
+    assert!(emails.iter().any(|email| email.text_body.contains("サポート窓口")));
     assert!(demo.cases.iter().any(|case| !case.subject.is_ascii()));
     assert!(demo.cases.iter().any(|case| case.subject.is_ascii()));
     assert_eq!(demo.pay_methods.len(), 3);

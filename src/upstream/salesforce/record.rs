@@ -103,6 +103,18 @@ impl Record {
         }
     }
 
+    /// What every record of its kind has: null is as wrong as missing.
+    ///
+    /// # Errors
+    /// As for [`Record::text`].
+    pub fn required<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Self, &str) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        read(self, path)?.ok_or_else(|| unexpected(path))
+    }
+
     fn read<'a, T>(&'a self, path: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Error> {
         match self.find(path) {
             Some(Value::Null) => Ok(None),
