@@ -5,6 +5,8 @@
 //! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`) → `upstream`,
 //! `freshness`, `store` → the words that all share.
 
+pub mod app;
+pub mod big_int;
 pub mod billing;
 pub mod clock;
 pub mod config;

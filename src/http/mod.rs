@@ -1,1 +1,122 @@
 //! The HTTP door: GraphQL over HTTP, health, metrics, GraphiQL.
+//!
+//! The engine's ready-made service takes any body size and media type, runs mutations on GET, and
+//! answers errors with 200; so the handler is ours. It knows neither the schema nor how a token is
+//! verified: [`State`] brings both as functions, and the type `V` of whoever is signed in.
+//!
+//! One layer wraps all routes (request id, headers, one log line, two metrics). Everything else is
+//! done where it is needed: a layer that a request does not need still costs it.
+
+mod accept;
+mod answer;
+mod cookies;
+mod entry;
+mod graphql;
+pub mod guard;
+mod health;
+mod origin;
+mod params;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use async_graphql::{Request, Response};
+use axum::{
+    Router,
+    middleware::from_fn,
+    routing::{any, get},
+};
+use futures::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{deadline::Budget, error::Result, schema::cookies::Cookies};
+
+pub use entry::RequestId;
+pub use origin::Origins;
+pub use serve::{Timeouts, bind, serve};
+
+/// Who asks, and what the request may use; handed to [`State::execute`] beside the request.
+pub struct Asker<V> {
+    /// Whoever the token names; `None` when there is none.
+    pub viewer: Option<V>,
+    /// Of this request, for logs and errors.
+    pub request_id: RequestId,
+    /// Time and lane of upstream calls.
+    pub budget: Budget,
+    /// What a sign-in writes and a refresh reads.
+    pub cookies: Cookies,
+    /// The cost that the guard found.
+    pub cost: u64,
+    /// Where the request came from; `None` in a test without a connection.
+    pub address: Option<IpAddr>,
+}
+
+/// Verifies an access token. `Error::Unauthenticated` becomes 401.
+pub type Authenticate<V> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<V>> + Send + Sync>;
+
+/// Executes a request whose document is parsed and admitted.
+pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Response> + Send + Sync>;
+
+/// Says whether requests can be served now; the sentence of a refusal is shown to operators.
+pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
+
+/// All that the routes need.
+pub struct State<V> {
+    /// The graph.
+    pub execute: Execute<V>,
+    /// The sessions.
+    pub authenticate: Authenticate<V>,
+    /// What documents may ask.
+    pub guard: guard::Guard,
+    /// Which web pages may use us.
+    pub origins: Origins,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_within: Duration,
+    /// How long a request may take.
+    pub answer_within: Duration,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
+    /// For `/health/ready`.
+    pub ready: Ready,
+    /// Cancelled when the process begins to stop: not ready from then on.
+    pub stopping: CancellationToken,
+    /// For `/metrics`; without it the route is missing.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl<V> State<V> {
+    /// A state with the default figures: 128 KiB within 10 s, answered within 10 s.
+    pub fn new(execute: Execute<V>, authenticate: Authenticate<V>) -> Self {
+        Self {
+            execute,
+            authenticate,
+            guard: guard::Guard::new(guard::Limits::default()),
+            origins: Origins::default(),
+            body_bytes: 128 * 1024,
+            body_within: Duration::from_secs(10),
+            answer_within: Duration::from_secs(10),
+            proxies: Vec::new(),
+            ready: Arc::new(|| Box::pin(async { Ok(()) })),
+            stopping: CancellationToken::new(),
+            metrics: None,
+        }
+    }
+}
+
+/// The routes.
+pub fn router<V: Send + 'static>(state: Arc<State<V>>) -> Router {
+    Router::new()
+        .route("/graphql", any(graphql::handle::<V>))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready::<V>))
+        .route("/metrics", get(health::metrics::<V>))
+        .fallback(health::not_found)
+        .method_not_allowed_fallback(health::method_not_allowed)
+        .layer(from_fn(entry::enter))
+        .with_state(state)
+}

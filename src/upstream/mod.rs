@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod freebit;
+pub mod salesforce;
 pub mod transport;
 pub mod whmcs;
 

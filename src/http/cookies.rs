@@ -1,0 +1,59 @@
+//! Reads the tokens that a request carries.
+
+use axum::http::{
+    HeaderMap,
+    header::{AUTHORIZATION, COOKIE},
+};
+
+use crate::{
+    schema::cookies::{ACCESS, REFRESH},
+    secret::SecretString,
+};
+
+/// The longest token that is looked at, in bytes.
+const LONGEST: usize = 8 * 1024;
+
+/// What a request says about who sent it.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    /// The access token, from the header or, without one, from the cookie.
+    pub access: Option<String>,
+    /// The refresh cookie.
+    pub refresh: Option<SecretString>,
+    /// Whether the browser added them by itself, so that its user may not have meant it.
+    pub are_ambient: bool,
+    /// Whether there is an `Authorization` header that is no bearer token.
+    pub are_malformed: bool,
+}
+
+impl Credentials {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        let mut cookies = Self::default();
+        let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        for (name, value) in values.flat_map(|v| v.split(';')).filter_map(|pair| pair.trim().split_once('='))
+        {
+            match name {
+                ACCESS => cookies.access = Some(value.to_owned()),
+                REFRESH => cookies.refresh = Some(SecretString::from(value)),
+                _ => {}
+            }
+        }
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            cookies.are_ambient = cookies.access.is_some() || cookies.refresh.is_some();
+            cookies.are_malformed = cookies.access.as_ref().is_some_and(|token| !is_token(token));
+            return cookies;
+        };
+        // Only a page that may send this header can have sent it: the cookies beside it are meant too.
+        let bearer = header.to_str().ok().and_then(|text| text.split_once(' '));
+        let access = bearer
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .filter(|token| is_token(token))
+            .map(ToOwned::to_owned);
+        Self { are_malformed: access.is_none(), access, refresh: cookies.refresh, are_ambient: false }
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

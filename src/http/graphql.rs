@@ -1,0 +1,203 @@
+//! `/graphql`: one request of GraphQL over HTTP.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use async_graphql::{Request, parser::types::OperationType};
+use axum::{
+    body::{Body, Bytes},
+    extract::State as Extract,
+    http::{
+        HeaderName, HeaderValue, Method, Response, StatusCode,
+        header::{ALLOW, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE},
+        request::Parts,
+    },
+};
+use futures::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use crate::{
+    deadline::{Budget, Lane},
+    error::Error,
+    http::{
+        Asker, RequestId, State,
+        accept::Media,
+        answer::{self, Fault},
+        cookies::Credentials,
+        entry::{self, Record},
+        params::{self, Params},
+    },
+    schema::cookies::{ACCESS, Cookies},
+};
+
+/// How long after its deadline a request is given up, so that fields that met the deadline themselves
+/// can still be answered.
+const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
+
+pub(super) async fn handle<V: Send + 'static>(
+    Extract(state): Extract<Arc<State<V>>>,
+    request: axum::extract::Request,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let id = entry::request_id(&parts);
+    let media = Media::negotiate(&parts.headers);
+    let cookies = Cookies::default();
+    let mut record = Record::default();
+    let asked = ask(&state, &parts, body, media, &id, &cookies, &mut record);
+    // A panic of a resolver costs its own request only.
+    let mut answer = match AssertUnwindSafe(asked).catch_unwind().await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(fault)) => {
+            record.code = Some(fault.code);
+            fault.answer(media.unwrap_or(Media::Json), &id)
+        }
+        Err(_) => {
+            record.code = Some("INTERNAL");
+            tracing::error!(request_id = id.as_str(), "a request panicked");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            let message = "something went wrong on our side";
+            answer::refused(status, media.unwrap_or(Media::Json), "INTERNAL", message, &id)
+        }
+    };
+    for cookie in cookies.headers() {
+        // A token that cannot stand in a header is none of ours.
+        if let Ok(mut value) = HeaderValue::try_from(cookie) {
+            value.set_sensitive(true);
+            answer.headers_mut().append(SET_COOKIE, value);
+        }
+    }
+    if parts.method == Method::OPTIONS {
+        state.origins.preflight(&parts.headers, answer.headers_mut());
+    } else {
+        state.origins.grant(&parts.headers, answer.headers_mut());
+    }
+    answer.extensions_mut().insert(record);
+    answer
+}
+
+async fn ask<V: Send + 'static>(
+    state: &State<V>,
+    parts: &Parts,
+    body: Body,
+    media: Option<Media>,
+    id: &RequestId,
+    cookies: &Cookies,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
+    let is_get = match parts.method {
+        Method::GET => true,
+        Method::POST => false,
+        Method::OPTIONS => return Ok(options()),
+        _ => return Err(wrong_method("send GET or POST", "GET, POST, OPTIONS")),
+    };
+    let media = media.ok_or_else(|| {
+        let message = "we answer application/json or application/graphql-response+json";
+        Fault::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+    })?;
+    if !is_get {
+        params::check_media(&parts.headers)?;
+    }
+    let credentials = Credentials::read(&parts.headers);
+    if credentials.are_ambient && !state.origins.proves_intent(&parts.headers) {
+        let message = "a request with cookies needs the header x-portal-csrf and an allowed origin";
+        return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
+    }
+    let cookies = cookies.receive(credentials.refresh);
+    record.caller = match (&credentials.access, credentials.are_ambient) {
+        (None, _) => "anonymous",
+        (Some(_), true) => "cookie",
+        (Some(_), false) => "bearer",
+    };
+    if credentials.are_malformed {
+        if credentials.are_ambient {
+            cookies.forget(ACCESS);
+        }
+        return Err(unauthenticated(&Error::Unauthenticated));
+    }
+    let viewer = match credentials.access {
+        None => None,
+        Some(token) => Some((state.authenticate)(token).await.map_err(|error| {
+            // Else the browser would send it again, and could not even sign in.
+            if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
+                cookies.forget(ACCESS);
+            }
+            unauthenticated(&error)
+        })?),
+    };
+
+    let bytes;
+    let params = if is_get {
+        Params::from_address(parts.uri.query().unwrap_or_default(), &state.guard)?
+    } else {
+        bytes = read(state, body).await?;
+        Params::from_body(&bytes, &state.guard)?
+    };
+    let operation_name = params.operation_name.as_deref();
+    let admitted = state.guard.admit(&params.query, &params.variables, operation_name).await?;
+    record.operation.clone_from(&admitted.operation_name);
+    record.document = Some(admitted.document.hash);
+    if is_get && admitted.kind != OperationType::Query {
+        return Err(wrong_method("a GET only queries", "POST"));
+    }
+
+    let mut request = Request::new(params.query).variables(params.variables);
+    request.operation_name = admitted.operation_name;
+    request.set_parsed_query(admitted.document.parsed.clone());
+    let asker = Asker {
+        viewer,
+        request_id: id.clone(),
+        budget: Budget::new(state.answer_within, Lane::Interactive),
+        cookies: cookies.clone(),
+        cost: admitted.cost,
+        address: entry::address(parts, &state.proxies),
+    };
+    let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
+    let executed = answered.map_err(|_| {
+        let status = StatusCode::GATEWAY_TIMEOUT;
+        Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
+    })?;
+    Ok(answer::executed(executed, media, id))
+}
+
+async fn read<V>(state: &State<V>, body: Body) -> Result<Bytes, Fault> {
+    let limited = Limited::new(body, state.body_bytes).collect();
+    match timeout(state.body_within, limited).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(Fault::new(status, "PAYLOAD_TOO_LARGE", "the body is too large"))
+        }
+        Ok(Err(_)) => Err(Fault::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the body broke off")),
+        Err(_) => Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "the body took too long")),
+    }
+}
+
+fn options() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+    answer
+}
+
+fn wrong_method(message: &'static str, allowed: &'static str) -> Fault {
+    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+        .with(ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// A token that cannot be verified, because it is bad or because we cannot tell now.
+fn unauthenticated(error: &Error) -> Fault {
+    let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
+    let (status, message, (name, value)) = match error {
+        Error::Unauthenticated => {
+            (StatusCode::UNAUTHORIZED, "sign in to continue", header(WWW_AUTHENTICATE, "Bearer"))
+        }
+        Error::Forbidden => {
+            (StatusCode::FORBIDDEN, "this account may not do that", header(WWW_AUTHENTICATE, "Bearer"))
+        }
+        Error::RateLimited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "too many requests", header(RETRY_AFTER, "1"))
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "sessions cannot be checked now", header(RETRY_AFTER, "1")),
+    };
+    Fault::new(status, error.code(), message).with(name, value)
+}

@@ -1,0 +1,165 @@
+//! Listens, and stops gently.
+//!
+//! HTTP/1.1 without TLS: both ends of an HTTP/2 or TLS connection are the load balancer's. hyper has
+//! one timer for a request's headers and for an idle connection, so `headers` bounds both.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// How patient the server is.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the first wait for a request to the end of its headers.
+    pub headers: Duration,
+    /// How long connections are still taken once we say that we are not ready, so that load balancers
+    /// can notice.
+    pub linger: Duration,
+    /// How long accepted requests may then take.
+    pub grace: Duration,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(5),
+            linger: Duration::ZERO,
+            grace: Duration::from_secs(20),
+            connections_per_address: 1_000,
+        }
+    }
+}
+
+/// Opens the port.
+///
+/// # Errors
+/// One sentence that names the address and, when it is taken, says so.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let kind = error.kind();
+        let message = match kind {
+            io::ErrorKind::AddrInUse => format!("{address} is taken by another program: choose another port"),
+            io::ErrorKind::PermissionDenied => format!("{address} may not be opened by this user"),
+            io::ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
+            _ => format!("{address} cannot be opened: {error}"),
+        };
+        io::Error::new(kind, message)
+    })
+}
+
+/// Serves until `stopping` is cancelled: then lingers, closes the port, lets accepted requests finish
+/// within the grace, and returns. What is not finished by then is cut off.
+pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken, timeouts: Timeouts) {
+    let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+    let connections = TaskTracker::new();
+    let counts = Counts::default();
+    let closing = async {
+        stopping.cancelled().await;
+        sleep(timeouts.linger).await;
+    };
+    tokio::pin!(closing);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut closing => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of file descriptors, most likely: closing connections free some.
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let Some(place) = counts.take(peer.ip(), timeouts.connections_per_address) else { continue };
+        let (router, draining, cut) = (router.clone(), draining.clone(), cut.clone());
+        connections.spawn(async move {
+            let _place = place;
+            connection(stream, peer, router, timeouts.headers, draining, cut).await;
+        });
+    }
+    drop(listener);
+    draining.cancel();
+    connections.close();
+    if timeout(timeouts.grace, connections.wait()).await.is_err() {
+        tracing::warn!(cut = connections.len(), "requests were cut off by the stop");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    headers_within: Duration,
+    draining: CancellationToken,
+    cut: CancellationToken,
+) {
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers_within)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // How a connection ends is the client's matter.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = cut.cancelled() => {}
+    }
+}
+
+/// Open connections by address.
+#[derive(Clone, Default)]
+struct Counts(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// The right to one connection, given back when dropped.
+struct Place(Counts, IpAddr);
+
+impl Counts {
+    fn take(&self, address: IpAddr, most: usize) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place(self.clone(), address))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Real connections: ports, slow clients, and a stop under way.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_graphql::{Response, Value};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{Timeouts, bind, router, serve, tests::state};
+
+const LIVE: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+const QUERY: &[u8] = b"GET /graphql?query=%7Bhello%7D HTTP/1.1\r\nhost: x\r\n\r\n";
+
+struct Server {
+    address: SocketAddr,
+    stopping: CancellationToken,
+    ended: JoinHandle<()>,
+    /// Tells that a query has arrived, and lets it go on.
+    arrived: oneshot::Receiver<()>,
+    proceed: oneshot::Sender<()>,
+}
+
+/// A server whose first query waits for the test.
+async fn server(timeouts: Timeouts) -> Server {
+    let (mut state, _) = state();
+    let (arrive, arrived) = oneshot::channel();
+    let (proceed, go_on) = oneshot::channel();
+    let gate = Mutex::new(Some((arrive, go_on)));
+    state.execute = Arc::new(move |_, _| {
+        let gate = gate.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some((arrive, go_on)) = gate {
+                arrive.send(()).unwrap();
+                let _ = go_on.await;
+            }
+            Response::new(Value::from("done"))
+        })
+    });
+    state.body_within = Duration::from_millis(50);
+    let stopping = state.stopping.clone();
+    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let ended = tokio::spawn(serve(listener, router(Arc::new(state)), stopping.clone(), timeouts));
+    Server { address, stopping, ended, arrived, proceed }
+}
+
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut text = String::new();
+    // A connection that is cut off is an answer too.
+    let _ = stream.read_to_string(&mut text).await;
+    text
+}
+
+#[tokio::test]
+async fn an_accepted_request_finishes_while_the_server_stops() {
+    let server = server(Timeouts { linger: Duration::from_secs(3600), ..Timeouts::default() }).await;
+    assert!(ask(server.address, LIVE).await.starts_with("HTTP/1.1 200"));
+    let asked = tokio::spawn(ask(server.address, QUERY));
+    server.arrived.await.unwrap();
+    server.stopping.cancel();
+    // It lingers: still answering, but not ready.
+    assert!(ask(server.address, LIVE).await.starts_with("HTTP/1.1 503"));
+    server.proceed.send(()).unwrap();
+    server.ended.abort();
+    drop(asked);
+}
+
+#[tokio::test]
+async fn a_stop_closes_the_port_waits_for_requests_and_ends() {
+    let server = server(Timeouts::default()).await;
+    let asked = tokio::spawn(ask(server.address, QUERY));
+    server.arrived.await.unwrap();
+    server.stopping.cancel();
+    // The port is closed before the request ends.
+    while TcpStream::connect(server.address).await.is_ok() {}
+    assert!(!server.ended.is_finished());
+    server.proceed.send(()).unwrap();
+    assert!(asked.await.unwrap().contains("\"done\""));
+    server.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_outlives_the_grace_is_cut_off() {
+    let server = server(Timeouts { grace: Duration::from_millis(20), ..Timeouts::default() }).await;
+    let asked = tokio::spawn(ask(server.address, QUERY));
+    server.arrived.await.unwrap();
+    server.stopping.cancel();
+    server.ended.await.unwrap();
+    assert_eq!(asked.await.unwrap(), "");
+    drop(server.proceed);
+}
+
+#[tokio::test]
+async fn dripping_headers_and_bodies_are_closed_in_time() {
+    let server = server(Timeouts { headers: Duration::from_millis(50), ..Timeouts::default() }).await;
+    assert_eq!(ask(server.address, b"GET /health/live HTTP/1.1\r\nx-slow: ").await, "");
+    let body =
+        b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let answer = ask(server.address, body).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn one_address_has_only_so_many_connections() {
+    let server = server(Timeouts { connections_per_address: 1, ..Timeouts::default() }).await;
+    let first = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(ask(server.address, LIVE).await, "");
+    drop(first);
+    while ask(server.address, LIVE).await.is_empty() {}
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_readable_sentence() {
+    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let error = bind(address).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("{address} is taken by another program: choose another port"));
+}
