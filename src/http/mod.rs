@@ -11,6 +11,7 @@ mod accept;
 mod answer;
 mod cookies;
 mod entry;
+pub mod graphiql;
 mod graphql;
 pub mod guard;
 mod health;
@@ -85,6 +86,8 @@ pub struct State<V> {
     pub ready: Ready,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
+    /// The page for exploring; `None` leaves it out.
+    pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -103,6 +106,7 @@ impl<V> State<V> {
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             stopping: CancellationToken::new(),
+            graphiql: None,
             metrics: None,
         }
     }
@@ -110,11 +114,13 @@ impl<V> State<V> {
 
 /// The routes.
 pub fn router<V: Send + 'static>(state: Arc<State<V>>) -> Router {
+    let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
     Router::new()
         .route("/graphql", any(graphql::handle::<V>))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
         .route("/metrics", get(health::metrics::<V>))
+        .merge(graphiql)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(from_fn(entry::enter))
