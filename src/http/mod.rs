@@ -53,6 +53,8 @@ pub struct Asker<V> {
     pub cost: u64,
     /// Where the request came from; `None` in a test without a connection.
     pub address: Option<IpAddr>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
 }
 
 /// Verifies an access token. `Error::Unauthenticated` becomes 401.
