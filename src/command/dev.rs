@@ -14,7 +14,7 @@ use portal_gateway::{
     clock::Clock,
     config::Config,
     demo,
-    http::{self, gateway, graphiql::{Demo, Playground}},
+    http::{self, gateway, graphiql::{Demo, DemoCustomer, Graphiql}},
     sandbox::{Sandbox, credentials},
 };
 
@@ -56,12 +56,12 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
     let people: Vec<_> = (1..=SHOWN.min(accounts))
         .map(|n| sandbox.core().world.customer(n))
-        .map(|customer| Demo { email: customer.email.clone(), name: customer.name() })
+        .map(|customer| DemoCustomer { email: customer.email.clone(), name: customer.name() })
         .collect();
     greet(port, &sandbox, &people, began);
-    let playground =
-        Playground::new(gateway::examples()).with_demo(people, credentials::DEMO_PASSWORD.to_owned());
-    super::serve::serve(&config, app, listener, Some(playground), stopping).await?;
+    let demo = Demo { customers: people, password: credentials::DEMO_PASSWORD.to_owned() };
+    let graphiql = Graphiql { examples: gateway::examples(), demo: Some(demo) };
+    super::serve::serve(&config, app, listener, Some(graphiql), stopping).await?;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +85,7 @@ fn configuration(options: &Options, sandbox: &Sandbox, port: u16) -> anyhow::Res
     })
 }
 
-fn greet(port: u16, sandbox: &Sandbox, people: &[Demo], began: Instant) {
+fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], began: Instant) {
     let gateway = format!("http://localhost:{port}");
     println!("\nportal-gateway is ready ({} ms).\n", began.elapsed().as_millis());
     println!("  GraphiQL        {gateway}/graphiql");

@@ -8,7 +8,7 @@ use portal_gateway::{
     app::App,
     clock::Clock,
     config::Config,
-    http::{self, gateway, graphiql::Playground},
+    http::{self, gateway, graphiql::Graphiql},
     schema,
 };
 use tokio::net::TcpListener;
@@ -28,8 +28,9 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     let listener = http::bind(config.server.listen).await?;
     let app = App::build(&config, Clock::system()).await?;
     tracing::info!(address = %listener.local_addr()?, "the gateway is starting");
-    let playground = config.server.graphiql.then(|| Playground::new(gateway::examples()));
-    serve(&config, app, listener, playground, super::stop_signal()?).await?;
+    let graphiql =
+        config.server.graphiql.then(|| Graphiql { examples: gateway::examples(), demo: None });
+    serve(&config, app, listener, graphiql, super::stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,12 +39,12 @@ pub async fn serve(
     config: &Config,
     app: App,
     listener: TcpListener,
-    playground: Option<Playground>,
+    graphiql: Option<Graphiql>,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut state = gateway::state(config, &app, schema::build(app.clone()), stopping.clone());
     state.metrics = Some(record_metrics()?);
-    state.graphiql = playground;
+    state.graphiql = graphiql;
     let timeouts = http::Timeouts { grace: config.server.shutdown_grace, ..http::Timeouts::default() };
     let warming = tokio::spawn({
         let app = app.clone();

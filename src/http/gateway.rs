@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Asker, Origins, State,
+    graphiql::Example,
     guard::{Guard, Limits},
 };
 use crate::{
@@ -93,4 +94,25 @@ async fn answer(
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
     schema::execute(schema, request, viewer).await
+}
+
+/// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.
+#[derive(rust_embed::RustEmbed)]
+#[folder = "examples/queries"]
+#[include = "*.graphql"]
+struct Queries;
+
+/// The tabs of GraphiQL: those that run as they stand, the dashboard first.
+pub fn examples() -> Vec<Example> {
+    let mut examples: Vec<_> = Queries::iter()
+        .filter_map(|file| {
+            let query = String::from_utf8(Queries::get(&file)?.data.into_owned()).ok()?;
+            // A variable without a default has to be filled in by hand.
+            let runs = !query.lines().any(|line| line.contains('$') && line.contains("!"));
+            let name = file.trim_end_matches(".graphql").to_owned();
+            runs.then_some(Example { name, query, variables: None })
+        })
+        .collect();
+    examples.sort_by_key(|example| (example.name != "dashboard", example.name.clone()));
+    examples
 }
