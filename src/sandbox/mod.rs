@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod faults;
 pub mod freebit;
 pub mod journal;
+pub mod salesforce;
 pub mod whmcs;
 pub mod world;
 
@@ -130,7 +131,7 @@ impl Sandbox {
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
         serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
-        serve(salesforce_door, Router::new());
+        serve(salesforce_door, salesforce::router(Arc::clone(&core), url(salesforce)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
         serve(admin_door, admin::router(Arc::clone(&core)));
         Ok(Self { core, whmcs, salesforce, freebit, admin, servers, stopping })
