@@ -226,6 +226,16 @@ mod tests {
         let health = http.get(format!("{}/health", sandbox.admin_url())).send().await.unwrap();
         assert!(health.status().is_success());
         assert_eq!(authenticate(&http, &sandbox).await.unwrap()["resultCode"], "100");
+        let form = [
+            ("identifier", credentials::WHMCS_IDENTIFIER),
+            ("secret", credentials::WHMCS_SECRET),
+            ("action", "GetClientsDetails"),
+            ("clientid", "1001"),
+            ("responsetype", "json"),
+        ];
+        let api = format!("{}/includes/api.php", sandbox.whmcs_url());
+        let client: Value = http.post(api).form(&form).send().await.unwrap().json().await.unwrap();
+        assert_eq!(client["email"], sandbox.core().world.customer(1).email);
         let url = sandbox.admin_url();
         sandbox.stop().await;
         assert!(http.get(url).send().await.is_err());
