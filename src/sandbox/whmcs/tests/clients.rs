@@ -1,6 +1,6 @@
 use super::*;
 
-fn new_client<'a>(fields: &'a str) -> Vec<(&'a str, &'a str)> {
+fn new_client(fields: &str) -> Vec<(&str, &str)> {
     vec![
         ("firstname", "Sample"),
         ("lastname", "Buyer"),
@@ -81,14 +81,7 @@ async fn a_new_client_is_read_back_with_its_user() {
         bench.ok("AddClient", &params).await,
         json!({"result": "success", "clientid": 1051, "owner_id": 5_000_051})
     );
-    assert_eq!(
-        bench.hooks(),
-        ["GetClientsDetails"; 0]
-            .iter()
-            .chain(&["PreUserAdd", "UserAdd", "EmailPreLog", "ClientAdd"])
-            .map(|s| (*s).to_owned())
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(bench.hooks(), ["PreUserAdd", "UserAdd", "EmailPreLog", "ClientAdd"]);
     let client = &bench.ok("GetClientsDetails", &[("clientid", "1051")]).await["client"];
     assert_eq!(client["companyname"], "Acme &amp; Sons");
     assert_eq!(client["customfields"][0]["value"], "C0009999");

@@ -1,3 +1,5 @@
+use rust_decimal::Decimal;
+
 use super::*;
 use crate::sandbox::whmcs::Dialect;
 
@@ -17,7 +19,7 @@ async fn invoices_of_a_client_are_filtered_ordered_and_paged() {
     let totals =
         bench.ok("GetInvoices", &[("userid", DEMO), ("orderby", "total"), ("limitnum", "100")]).await;
     let totals = totals["invoices"]["invoice"].as_array().unwrap().clone();
-    assert!(totals.iter().map(|row| text(&row["total"]).parse::<f64>().unwrap()).is_sorted());
+    assert!(totals.iter().map(|row| text(&row["total"]).parse::<Decimal>().unwrap()).is_sorted());
     assert!(bench.ok("GetInvoices", &[("limitnum", "1")]).await["totalresults"].as_u64().unwrap() > total);
     assert_eq!(bench.ok("GetInvoices", &[("userid", "4")]).await["totalresults"], 0);
 }
@@ -28,8 +30,8 @@ async fn one_invoice_has_lines_a_balance_and_transactions() {
     let open = text(&bench.invoice_in("Unpaid").await["id"]);
     let invoice = bench.invoice(&open).await;
     assert_eq!((&invoice["balance"], &invoice["transactions"]), (&invoice["total"], &json!("")));
-    let amount = |key: &str| text(&invoice[key]).parse::<f64>().unwrap();
-    assert_eq!(amount("subtotal") * 1.1, amount("total"));
+    let amount = |key: &str| text(&invoice[key]).parse::<Decimal>().unwrap();
+    assert_eq!(amount("subtotal") * Decimal::new(11, 1), amount("total"));
     let items = invoice["items"]["item"].as_array().unwrap();
     assert!(items.iter().all(|item| item["relid"].as_u64().unwrap() / 100 == 1 && item["taxed"] == 1));
     let paid = bench.invoice(&text(&bench.invoice_in("Paid").await["id"])).await;

@@ -6,7 +6,7 @@ async fn two(bench: &Bench) -> (String, String) {
     let rows = answer["products"]["product"].as_array().unwrap().clone();
     let find =
         |group: &str| rows.iter().find(|row| row["groupname"] == group && row["status"] == "Active").unwrap();
-    (text(&find("Mobile SIM")["id"]), text(&find("SonixNet Fiber")["id"]))
+    (text(&find("Mobile SIM")["id"]), text(&find("Fiber Internet")["id"]))
 }
 
 #[tokio::test]
