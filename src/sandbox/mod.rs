@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod faults;
 pub mod freebit;
 pub mod journal;
+pub mod salesforce;
 pub mod whmcs;
 pub mod world;
 
