@@ -44,7 +44,7 @@ fn validate_new(params: &Params) -> Result<(), Refusal> {
     if skip {
         return Ok(());
     }
-    if !params.text("country").is_some_and(|code| installation::country(code).is_some()) {
+    if params.text("country").and_then(installation::country).is_none() {
         return refuse("Valid country required");
     }
     if !params.text("phonenumber").is_some_and(is_phone) {
@@ -189,8 +189,7 @@ pub fn update_client(store: &mut Store, call: &Call<'_>) -> Reply {
             return refuse("Duplicate Email Address");
         }
     }
-    if PREFERENCES.contains(&"domain")
-        && params.at("email_preferences", &Key::new("domain")).is_some_and(|text| !params.is_true(&text))
+    if params.at("email_preferences", &Key::new("domain")).is_some_and(|text| !params.is_true(&text))
         && !store.account(id).is_some_and(|account| receives_domain_mail(&account))
     {
         return refuse(

@@ -182,10 +182,12 @@ impl Dialect {
         if !self.zero_dates && text.starts_with("0000-00-00") {
             return Value::Null;
         }
-        if self.numbers == Numbers::Native && holds_number(key) && is_canonical_number(&text) {
-            if let Ok(number) = text.parse::<u64>() {
-                return number.into();
-            }
+        if self.numbers == Numbers::Native
+            && holds_number(key)
+            && is_canonical_number(&text)
+            && let Ok(number) = text.parse::<u64>()
+        {
+            return number.into();
         }
         if self.entities && !RAW.contains(&key) && text.contains(['&', '<', '>', '"', '\'']) {
             return Value::String(encode_entities(&text));

@@ -53,8 +53,8 @@ pub fn add_order(store: &mut Store, call: &Call<'_>) -> Reply {
     if params.array("domainrenewals").is_some() {
         return refuse("Domain not owned by Client ID provided");
     }
-    for (_, id) in params.entries("servicerenewals") {
-        let id = leading_number(&id).unwrap_or(0);
+    if let Some((_, id)) = params.entries("servicerenewals").first() {
+        let id = leading_number(id).unwrap_or(0);
         let owned = store.account(client).is_some_and(|account| account.service(id).is_some());
         return refuse(if owned {
             format!("Service ID {id} can not be renewed at this time.")

@@ -37,8 +37,8 @@ pub fn update_client_product(store: &mut Store, call: &Call<'_>) -> Reply {
             service.recurringamount = price;
         }
     }
-    for (key, _) in params.entries("unset").iter().map(|(_, name)| (name.as_str(), ())) {
-        if let Some(field) = text_field(service, key) {
+    for (_, name) in params.entries("unset") {
+        if let Some(field) = text_field(service, &name) {
             field.clear();
         }
     }
@@ -114,10 +114,10 @@ fn write_fields(service: &mut Service, params: &Params) {
     if let Some(cycle) = params.text("billingcycle").and_then(installation::spelled_cycle) {
         cycle.clone_into(&mut service.billingcycle);
     }
-    if let Some(status) = params.text("status") {
-        if let Some(status) = STATUSES.iter().find(|known| known.eq_ignore_ascii_case(status)) {
-            (*status).clone_into(&mut service.status);
-        }
+    if let Some(text) = params.text("status")
+        && let Some(status) = STATUSES.iter().find(|known| known.eq_ignore_ascii_case(text))
+    {
+        (*status).clone_into(&mut service.status);
     }
     if let Some(text) = params.text("overideautosuspend") {
         service.overideautosuspend = if text == "on" { "on".to_owned() } else { String::new() };

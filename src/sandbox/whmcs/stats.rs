@@ -1,6 +1,6 @@
 //! Figures: of one client, and of the whole installation.
 
-use chrono::{Datelike as _, Days, NaiveDate};
+use chrono::{Datelike as _, Days, NaiveDate, NaiveDateTime};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
@@ -73,25 +73,23 @@ pub fn get_stats(store: &Store, call: &Call<'_>) -> Reply {
     let days = call.params.id("timeline_days").map(|days| days.min(90));
     let from = days.map(|days| today - Days::new(days - 1));
     let mut sums = Sums::default();
-    let mut timeline: Vec<(NaiveDate, [u64; 2], [Decimal; 2])> = from
+    let mut timeline: Vec<Day> = from
         .into_iter()
         .flat_map(|from| from.iter_days().take_while(|day| *day <= today))
-        .map(|day| (day, [0; 2], [Decimal::ZERO; 2]))
+        .map(|day| Day { day, ..Day::default() })
         .collect();
     for account in store.client_ids().filter_map(|id| store.account(id)) {
         add(&mut sums, &account, today);
         for order in &account.orders {
-            let day = order.date.map(|at| at.date());
-            if let Some(slot) = timeline.iter_mut().find(|(at, ..)| Some(*at) == day) {
-                slot.1[0] += 1;
-                slot.1[1] += u64::from(order.status == "Active");
+            if let Some(slot) = slot(&mut timeline, order.date) {
+                slot.orders += 1;
+                slot.accepted += u64::from(order.status == "Active");
             }
         }
         for row in &account.transactions {
-            let day = row.date.map(|at| at.date());
-            if let Some(slot) = timeline.iter_mut().find(|(at, ..)| Some(*at) == day) {
-                slot.2[0] += row.amountin;
-                slot.2[1] += row.fees + row.amountout;
+            if let Some(slot) = slot(&mut timeline, row.date) {
+                slot.income += row.amountin;
+                slot.spent += row.fees + row.amountout;
             }
         }
     }
@@ -147,14 +145,28 @@ fn same_month(a: NaiveDate, b: NaiveDate) -> bool {
     (a.year(), a.month()) == (b.year(), b.month())
 }
 
-fn timeline_data(timeline: &[(NaiveDate, [u64; 2], [Decimal; 2])]) -> Value {
-    let map = |value: &dyn Fn(&([u64; 2], [Decimal; 2])) -> Value| -> Value {
-        let days = timeline.iter().map(|(day, counts, sums)| (day.to_string(), value(&(*counts, *sums))));
-        Value::Object(days.collect::<Map<_, _>>())
+/// A day of the timeline.
+#[derive(Default)]
+struct Day {
+    day: NaiveDate,
+    orders: u64,
+    accepted: u64,
+    income: Decimal,
+    spent: Decimal,
+}
+
+fn slot(timeline: &mut [Day], at: Option<NaiveDateTime>) -> Option<&mut Day> {
+    let day = at?.date();
+    timeline.iter_mut().find(|slot| slot.day == day)
+}
+
+fn timeline_data(timeline: &[Day]) -> Value {
+    let map = |value: fn(&Day) -> Value| -> Value {
+        Value::Object(timeline.iter().map(|slot| (slot.day.to_string(), value(slot))).collect::<Map<_, _>>())
     };
     json!({
-        "new_orders": map(&|(counts, _)| counts[0].into()), "accepted_orders": map(&|(counts, _)| counts[1].into()),
-        "income": map(&|(_, sums)| money(sums[0]).into()), "expenditure": map(&|(_, sums)| money(sums[1]).into()),
-        "new_tickets": map(&|_| 0.into()),
+        "new_orders": map(|day| day.orders.into()), "accepted_orders": map(|day| day.accepted.into()),
+        "income": map(|day| money(day.income).into()), "expenditure": map(|day| money(day.spent).into()),
+        "new_tickets": map(|_| 0.into()),
     })
 }
