@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod faults;
 pub mod freebit;
 pub mod journal;
+pub mod salesforce;
 pub mod whmcs;
 pub mod world;
 
@@ -130,7 +131,7 @@ impl Sandbox {
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
         serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
-        serve(salesforce_door, Router::new());
+        serve(salesforce_door, salesforce::router(Arc::clone(&core), url(salesforce)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
         serve(admin_door, admin::router(Arc::clone(&core)));
         Ok(Self { core, whmcs, salesforce, freebit, admin, servers, stopping })
@@ -220,6 +221,24 @@ mod tests {
         http.post(url).form(&[("json", partner.to_string())]).send().await?.json().await
     }
 
+    async fn salesforce_token(http: &reqwest::Client, sandbox: &Sandbox) -> String {
+        let claims = json!({
+            "iss": credentials::SALESFORCE_CLIENT_ID,
+            "sub": credentials::SALESFORCE_USERNAME,
+            "aud": sandbox.salesforce_url(),
+            "exp": sandbox.core().clock.now().timestamp() + 180,
+        });
+        let key =
+            jsonwebtoken::EncodingKey::from_rsa_pem(credentials::SALESFORCE_PRIVATE_KEY.as_bytes()).unwrap();
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
+        let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
+        let url = format!("{}/services/oauth2/token", sandbox.salesforce_url());
+        let answer: Value = http.post(url).form(&form).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["instance_url"], sandbox.salesforce_url());
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
     #[tokio::test]
     async fn all_doors_open_and_close() {
         let (http, sandbox) = (http(), started().await);
@@ -236,6 +255,18 @@ mod tests {
         let api = format!("{}/includes/api.php", sandbox.whmcs_url());
         let client: Value = http.post(api).form(&form).send().await.unwrap().json().await.unwrap();
         assert_eq!(client["email"], sandbox.core().world.customer(1).email);
+        let token = salesforce_token(&http, &sandbox).await;
+        let email = &sandbox.core().world.customer(2).email;
+        let soql = format!("SELECT Id FROM Account WHERE PersonEmail = '{email}'");
+        let query = format!("{}/services/data/v62.0/query", sandbox.salesforce_url());
+        let found = http
+            .get(url::Url::parse_with_params(&query, [("q", soql)]).unwrap())
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
+        let found: Value = found.json().await.unwrap();
+        assert_eq!(found["records"][0]["Id"], world::ids::sf_id(world::ids::prefix::ACCOUNT, 2, 0));
         let url = sandbox.admin_url();
         sandbox.stop().await;
         assert!(http.get(url).send().await.is_err());

@@ -166,7 +166,7 @@ static TOPICS: &[Topic] = &[
 /// The case that stands for an eligibility request: made by the workflow, not shown to the customer.
 static ELIGIBILITY: Topic = Topic {
     about: "Internet",
-    kind: "Internet",
+    kind: "General",
     subject: ["Internet availability check", "インターネット提供エリアの確認"],
     turns: [&["Please check whether fibre can be delivered."], &["光回線の提供可否を確認してください。"]],
     note: "",
