@@ -53,11 +53,11 @@ impl Keys {
                 key.to_pkcs8_pem(LineEnding::LF).map_or_else(|_| String::new(), |pem| pem.to_string())
             })?,
         };
-        let key = SigningKey::from_pkcs8_pem(pem.expose_secret()).map_err(|_| Error::SigningKey)?;
+        let key = read_signing_key(&pem)?;
         let der = key.to_pkcs8_der().map_err(|_| Error::SigningKey)?;
         let mut verifying = HashMap::new();
         for pem in &settings.verification_keys {
-            let key = VerifyingKey::from_public_key_pem(pem).map_err(|_| Error::VerificationKey)?;
+            let key = read_verification_key(pem)?;
             verifying.insert(thumbprint(&key), DecodingKey::from_ed_der(key.as_bytes()));
         }
         let public = key.verifying_key();
@@ -65,6 +65,16 @@ impl Keys {
         verifying.insert(kid.clone(), DecodingKey::from_ed_der(public.as_bytes()));
         Ok(Self { kid, signing: EncodingKey::from_ed_der(der.as_bytes()), verifying })
     }
+}
+
+/// The key of a PEM text.
+pub(super) fn read_signing_key(pem: &SecretString) -> Result<SigningKey, Error> {
+    SigningKey::from_pkcs8_pem(pem.expose_secret()).map_err(|_| Error::SigningKey)
+}
+
+/// The public key of a PEM text.
+pub(super) fn read_verification_key(pem: &str) -> Result<VerifyingKey, Error> {
+    VerifyingKey::from_public_key_pem(pem).map_err(|_| Error::VerificationKey)
 }
 
 /// The name of a key: its JWK thumbprint (RFC 7638), so the same key has the same name everywhere.

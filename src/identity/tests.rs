@@ -4,7 +4,10 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::store::testing::on_both_stores;
+use crate::{
+    id::{AccountId, ClientId},
+    store::{NewUser, testing::on_both_stores},
+};
 
 const EMAIL: &str = "taro.yamada@example.jp";
 

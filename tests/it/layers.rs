@@ -11,7 +11,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The words that all layers share.
-const WORDS: &[&str] = &["big_int", "clock", "config", "deadline", "error", "id", "money", "page", "secret"];
+const WORDS: &[&str] = &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret"];
 
 /// Each room, and what it may name besides itself and the shared words. `room::Item` allows that item alone.
 const TABLE: &[(&str, &[&str])] = &[
@@ -20,6 +20,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "config",
             "workflows",
             "events",
             "billing",
@@ -33,6 +34,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // It fills the settings that each room declares.
+    ("config", &["billing", "crm", "sim", "identity", "upstream", "freshness", "store"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",
