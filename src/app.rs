@@ -3,45 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    billing::{self, Billing},
+    billing::Billing,
     clock::Clock,
-    crm::{self, Crm},
+    config::Config,
+    crm::Crm,
     deadline::{Budget, Lane},
-    freshness::{self, Cache},
-    identity::{self, Identity},
-    sim::{self, Sim},
+    freshness::Cache,
+    identity::Identity,
+    sim::Sim,
     store::{self, Store},
     upstream::{freebit, salesforce, whmcs},
 };
-
-/// What the application is built from. `config` reads it from the environment.
-#[derive(Clone)]
-pub struct Settings {
-    /// The gateway's own database.
-    pub store: store::Settings,
-    /// Accounts and sessions.
-    pub identity: identity::Settings,
-    /// The memory tier of the cache.
-    pub cache: freshness::Settings,
-    /// The billing system.
-    pub whmcs: whmcs::Settings,
-    /// The CRM.
-    pub salesforce: salesforce::Settings,
-    /// The mobile network.
-    pub freebit: freebit::Settings,
-    /// Custom field ids in billing.
-    pub billing_fields: billing::CustomFields,
-    /// Custom field names in the CRM.
-    pub crm_fields: crm::FieldMap,
-    /// Origins of the cases that customers may see.
-    pub case_origins: Vec<String>,
-    /// Fresh times of billing.
-    pub billing_times: billing::Times,
-    /// Fresh times of the CRM.
-    pub crm_times: crm::Times,
-    /// Fresh times of the mobile network.
-    pub sim_times: sim::Times,
-}
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +56,12 @@ impl Upstreams {
     ///
     /// # Errors
     /// When a setting is unusable.
-    pub fn new(settings: &Settings, clock: &Clock) -> Result<Self, MisconfiguredClient> {
+    pub fn new(config: &Config, clock: &Clock) -> Result<Self, MisconfiguredClient> {
         Ok(Self {
-            whmcs: whmcs::Client::new(settings.whmcs.clone()).map_err(MisconfiguredClient::new)?,
-            salesforce: salesforce::Client::new(settings.salesforce.clone(), clock.clone())
+            whmcs: whmcs::Client::new(config.whmcs.clone()).map_err(MisconfiguredClient::new)?,
+            salesforce: salesforce::Client::new(config.salesforce.clone(), clock.clone())
                 .map_err(MisconfiguredClient::new)?,
-            freebit: freebit::Client::new(settings.freebit.clone()).map_err(MisconfiguredClient::new)?,
+            freebit: freebit::Client::new(config.freebit.clone()).map_err(MisconfiguredClient::new)?,
         })
     }
 }
@@ -120,33 +92,33 @@ impl App {
     ///
     /// # Errors
     /// [`BuildError`] names the part at fault.
-    pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
-        let store = Store::connect(&settings.store).await?;
+    pub async fn build(config: &Config, clock: Clock) -> Result<Self, BuildError> {
+        let store = Store::connect(&config.store).await?;
         store.migrate().await?;
         let identity =
-            Identity::new(store.clone(), &settings.identity, clock.clone()).map_err(BuildError::Identity)?;
-        let upstreams = Upstreams::new(settings, &clock)?;
-        let cache = Cache::new(&settings.cache);
+            Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::Identity)?;
+        let upstreams = Upstreams::new(config, &clock)?;
+        let cache = Cache::new(&config.cache);
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
                 cache.clone(),
                 clock.clone(),
-                settings.billing_fields.clone(),
-                &settings.billing_times,
+                config.billing_fields.clone(),
+                &config.billing_times,
             ),
             crm: Crm::new(
                 upstreams.salesforce.clone(),
                 cache.clone(),
-                settings.crm_fields.clone(),
-                settings.case_origins.clone(),
-                &settings.crm_times,
+                config.crm_fields.clone(),
+                config.case_origins.clone(),
+                &config.crm_times,
             ),
             sim: Sim::new(
                 upstreams.freebit.clone(),
                 cache.clone(),
                 clock.clone(),
-                &settings.sim_times,
+                &config.sim_times,
             ),
             store,
             identity,

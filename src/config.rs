@@ -20,13 +20,12 @@ use std::{fmt, fmt::Write};
 pub use cache::Redis;
 pub use reader::Setting;
 pub use server::{Environment, Limits, LogFormat, Network, Server};
-pub use upstreams::Freebit;
 
 use crate::{
     billing,
     config::reader::Reader,
     crm, freshness, identity, sim, store,
-    upstream::{salesforce, whmcs},
+    upstream::{freebit, salesforce, whmcs},
 };
 
 /// All settings, read and found good.
@@ -47,7 +46,7 @@ pub struct Config {
     /// The CRM.
     pub salesforce: salesforce::Settings,
     /// The mobile network.
-    pub freebit: Freebit,
+    pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
     pub billing_fields: billing::CustomFields,
     /// Names of custom fields in the CRM.
@@ -109,7 +108,7 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
-        let freebit = Freebit::read(reader, server.environment);
+        let freebit = upstreams::freebit(reader, server.environment);
         let cache = cache::memory(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {

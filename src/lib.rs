@@ -12,6 +12,8 @@ pub mod clock;
 pub mod config;
 pub mod crm;
 pub mod deadline;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod error;
 pub mod freshness;
 pub mod http;

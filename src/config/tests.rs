@@ -124,7 +124,12 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
     same(&config.billing_fields, &billing::CustomFields::default());
     same(&config.whmcs.transport, &crate::upstream::transport::Settings::whmcs());
     same(&config.salesforce.transport, &crate::upstream::transport::Settings::salesforce());
-    same(&config.freebit.transport, &crate::upstream::transport::Settings::freebit());
+    let freebit = crate::upstream::freebit::Settings::new(
+        config.freebit.base_url.clone(),
+        config.freebit.oem_id.clone(),
+        config.freebit.oem_key.clone(),
+    );
+    same(&config.freebit, &freebit);
 }
 
 #[test]

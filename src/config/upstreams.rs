@@ -13,21 +13,8 @@ use crate::{
     },
     crm,
     secret::SecretString,
-    upstream::{salesforce, transport, whmcs},
+    upstream::{freebit, salesforce, transport, whmcs},
 };
-
-/// The mobile network.
-#[derive(Clone)]
-pub struct Freebit {
-    /// Where it is.
-    pub base_url: Url,
-    /// The partner's identifier.
-    pub oem_id: String,
-    /// The partner's secret.
-    pub oem_key: SecretString,
-    /// What it can bear.
-    pub transport: transport::Settings,
-}
 
 /// The billing system, and what it calls things in this installation.
 pub(super) fn whmcs(
@@ -148,30 +135,81 @@ pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> sale
     }
 }
 
-impl Freebit {
-    pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> Self {
-        env.section("Mobile network (Freebit)");
-        let base_url = env
-            .get(
-                "FREEBIT_BASE_URL",
-                "address",
-                "Where the mobile network's interface is: the host that came with the contract.",
+/// The mobile network.
+pub(super) fn freebit(env: &mut Reader<'_>, environment: Environment) -> freebit::Settings {
+    env.section("Mobile network (Freebit)");
+    let base_url = env
+        .get(
+            "FREEBIT_BASE_URL",
+            "address",
+            "Where the mobile network's interface is: the host that came with the contract.",
+        )
+        .required("https://i1.mvno.net")
+        .required_address();
+    refuse_foreign(env, "FREEBIT_BASE_URL", &base_url, environment);
+    let oem_id = env.get("FREEBIT_OEM_ID", "text", "The partner's identifier.").required("OEM00001").text();
+    let oem_key = env
+        .get("FREEBIT_OEM_KEY", "text", "The partner's secret.")
+        .required("<the key that came with the contract>")
+        .secret_text();
+    let default = freebit::Settings::new(base_url, oem_id, oem_key);
+    let mut path = |name: &str, call: &str, default: &str| {
+        env.get(format!("FREEBIT_PATH_{name}"), "path", format!("The path of the call {call}.")).parse_or(
+            default,
+            |text| {
+                let is_path = text.starts_with('/') && !text.contains(['?', '#', ' ']);
+                if is_path {
+                    Ok(text.to_owned())
+                } else {
+                    Err("must be a path that begins with /".to_owned())
+                }
+            },
+        )
+    };
+    let paths = freebit::Paths {
+        auth_oem: path("AUTH", "that gives a key", &default.paths.auth_oem),
+        get_detail: path("DETAIL", "that tells the state of a line", &default.paths.get_detail),
+        get_traffic_info: path("TRAFFIC", "that tells the data used", &default.paths.get_traffic_info),
+        get_quota_history: path(
+            "QUOTA_HISTORY",
+            "that tells the data added",
+            &default.paths.get_quota_history,
+        ),
+    };
+    let mut codes = |name: &str, meaning: &str, default: &[String]| {
+        env.get(
+            format!("FREEBIT_CODES_{name}"),
+            "list of codes",
+            format!("Failure codes that mean: {meaning}."),
+        )
+        .list(&default.join(","), |text| {
+            let is_code = text.chars().all(|c| c.is_ascii_alphanumeric());
+            if is_code { Ok(text.to_owned()) } else { Err("must be codes of letters and digits".to_owned()) }
+        })
+    };
+    let codes = freebit::Codes {
+        session: codes("SESSION", "the key or the credentials are refused", &default.codes.session),
+        absent: codes("ABSENT", "there is no such line", &default.codes.absent),
+        busy: codes("BUSY", "too many requests", &default.codes.busy),
+        transient: codes("TRANSIENT", "the carrier fails for the moment", &default.codes.transient),
+    };
+    freebit::Settings {
+        auth_ttl: env
+            .get("FREEBIT_AUTH_TTL", "duration", "How long a key is used before a new one is asked for.")
+            .duration("50m", "1m", "1d"),
+        detail_version: Some(
+            env.get(
+                "FREEBIT_DETAIL_VERSION",
+                "text",
+                "The version that the carrier assigned to the account detail; - to leave it out.",
             )
-            .required("https://i1.mvno.net")
-            .required_address();
-        refuse_foreign(env, "FREEBIT_BASE_URL", &base_url, environment);
-        Self {
-            base_url,
-            oem_id: env
-                .get("FREEBIT_OEM_ID", "text", "The partner's identifier.")
-                .required("OEM00001")
-                .text(),
-            oem_key: env
-                .get("FREEBIT_OEM_KEY", "text", "The partner's secret.")
-                .required("<the key that came with the contract>")
-                .secret_text(),
-            transport: bearable(env, "FREEBIT", transport::Settings::freebit()),
-        }
+            .text_or("2"),
+        )
+        .filter(|version| version != "-"),
+        paths,
+        codes,
+        transport: bearable(env, "FREEBIT", transport::Settings::freebit()),
+        ..default
     }
 }
 

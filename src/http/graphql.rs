@@ -8,7 +8,7 @@ use axum::{
     extract::State as Extract,
     http::{
         HeaderName, HeaderValue, Method, Response, StatusCode,
-        header::{ALLOW, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE},
+        header::{ALLOW, RETRY_AFTER, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE},
         request::Parts,
     },
 };
@@ -150,6 +150,7 @@ async fn ask<V: Send + 'static>(
         cookies: cookies.clone(),
         cost: admitted.cost,
         address: entry::address(parts, &state.proxies),
+        user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
     let executed = answered.map_err(|_| {

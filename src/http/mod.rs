@@ -11,6 +11,8 @@ mod accept;
 mod answer;
 mod cookies;
 mod entry;
+pub mod gateway;
+pub mod graphiql;
 mod graphql;
 pub mod guard;
 mod health;
@@ -32,7 +34,7 @@ use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{deadline::Budget, error::Result, schema::cookies::Cookies};
+use crate::{config::Network, deadline::Budget, error::Result, schema::cookies::Cookies};
 
 pub use entry::RequestId;
 pub use origin::Origins;
@@ -52,6 +54,8 @@ pub struct Asker<V> {
     pub cost: u64,
     /// Where the request came from; `None` in a test without a connection.
     pub address: Option<IpAddr>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
 }
 
 /// Verifies an access token. `Error::Unauthenticated` becomes 401.
@@ -80,11 +84,13 @@ pub struct State<V> {
     /// How long a request may take.
     pub answer_within: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
-    pub proxies: Vec<IpAddr>,
+    pub proxies: Vec<Network>,
     /// For `/health/ready`.
     pub ready: Ready,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
+    /// The page for exploring; `None` leaves it out.
+    pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -103,6 +109,7 @@ impl<V> State<V> {
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             stopping: CancellationToken::new(),
+            graphiql: None,
             metrics: None,
         }
     }
@@ -110,11 +117,13 @@ impl<V> State<V> {
 
 /// The routes.
 pub fn router<V: Send + 'static>(state: Arc<State<V>>) -> Router {
+    let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
     Router::new()
         .route("/graphql", any(graphql::handle::<V>))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
         .route("/metrics", get(health::metrics::<V>))
+        .merge(graphiql)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(from_fn(entry::enter))

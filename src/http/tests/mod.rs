@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 //! The door with a small graph behind it.
 
+mod graphiql;
 mod protocol;
 mod sessions;
 mod stopping;

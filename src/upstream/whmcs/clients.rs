@@ -1,7 +1,7 @@
 //! `GetClientsDetails`.
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     deadline::Budget,
@@ -24,9 +24,9 @@ pub struct ClientDetails {
     /// Family name.
     #[serde(default, deserialize_with = "dialect::text")]
     pub lastname: String,
-    /// Company; `None` for a private person.
-    #[serde(default, deserialize_with = "dialect::opt_text")]
-    pub companyname: Option<String>,
+    /// Company; empty for a private person.
+    #[serde(default, deserialize_with = "dialect::text")]
+    pub companyname: String,
     /// The client's address for mail, which may differ from the address used to sign in.
     #[serde(default, deserialize_with = "dialect::text")]
     pub email: String,
@@ -60,23 +60,24 @@ pub struct ClientDetails {
     /// Credit balance in the client's currency.
     #[serde(deserialize_with = "dialect::decimal")]
     pub credit: Decimal,
-    /// Language of mails, such as `japanese`; `None` means the installation's.
-    #[serde(default, deserialize_with = "dialect::opt_text")]
-    pub language: Option<String>,
-    /// Fields of this installation, known by their ids.
-    #[serde(default, deserialize_with = "dialect::list")]
-    pub customfields: Vec<CustomField>,
+    /// Language of mails, such as `japanese`; empty means the installation's.
+    #[serde(default, deserialize_with = "dialect::text")]
+    pub language: String,
+    /// Fields of this installation: id and value, which is empty when unset.
+    #[serde(default, deserialize_with = "customfields")]
+    pub customfields: Vec<(u64, String)>,
 }
 
-/// A custom field of a client.
-#[derive(Clone, Debug, Deserialize)]
-pub struct CustomField {
-    /// The field's id on this installation.
-    #[serde(deserialize_with = "dialect::number")]
-    pub id: u64,
-    /// Its value, empty when unset.
-    #[serde(default, deserialize_with = "dialect::text")]
-    pub value: String,
+fn customfields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(u64, String)>, D::Error> {
+    #[derive(Deserialize)]
+    struct Field {
+        #[serde(deserialize_with = "dialect::number")]
+        id: u64,
+        #[serde(default, deserialize_with = "dialect::text")]
+        value: String,
+    }
+    let fields: Vec<Field> = dialect::list(deserializer)?;
+    Ok(fields.into_iter().map(|field| (field.id, field.value)).collect())
 }
 
 impl Client {
@@ -87,7 +88,7 @@ impl Client {
     /// [`Transport::send`](crate::upstream::transport::Transport::send).
     ///
     /// Source: WHMCS API reference, `GetClientsDetails`.
-    pub async fn get_clients_details(&self, client: u64, budget: Budget) -> Result<ClientDetails, Error> {
+    pub async fn get_clients_details(&self, budget: Budget, client: u64) -> Result<ClientDetails, Error> {
         let parameters = [("clientid", &*client.to_string())];
         self.read("GetClientsDetails", budget, &parameters, |answer| decode(answer, client)).await
     }

@@ -154,10 +154,10 @@ impl Client {
     /// Source: WHMCS API reference, `GetInvoices`.
     pub async fn get_invoices(
         &self,
+        budget: Budget,
         client: u64,
         offset: u64,
         limit: u64,
-        budget: Budget,
     ) -> Result<Invoices, Error> {
         let parameters = [
             ("userid", &*client.to_string()),
@@ -175,7 +175,7 @@ impl Client {
     /// As [`Transport::send`](crate::upstream::transport::Transport::send).
     ///
     /// Source: WHMCS API reference, `GetInvoice`.
-    pub async fn get_invoice(&self, invoice: u64, budget: Budget) -> Result<Option<InvoiceDetails>, Error> {
+    pub async fn get_invoice(&self, budget: Budget, invoice: u64) -> Result<Option<InvoiceDetails>, Error> {
         let parameters = [("invoiceid", &*invoice.to_string())];
         self.read("GetInvoice", budget, &parameters, |answer| decode_details(answer, invoice)).await
     }

@@ -18,10 +18,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 pub use crate::upstream::whmcs::{
-    clients::{ClientDetails, CustomField},
+    clients::ClientDetails,
     invoices::{Invoice, InvoiceDetails, InvoiceItem, Invoices},
     pay_methods::PayMethod,
-    products::{Product, ProductField, Products},
+    products::{Product, Products},
 };
 use crate::{
     deadline::Budget,

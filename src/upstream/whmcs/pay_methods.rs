@@ -20,9 +20,9 @@ pub struct PayMethod {
     /// `CreditCard`, `RemoteCreditCard`, `BankAccount` or `RemoteBankAccount`.
     #[serde(default, rename = "type", deserialize_with = "dialect::text")]
     pub kind: String,
-    /// The client's own name for it.
-    #[serde(default, deserialize_with = "dialect::text")]
-    pub description: String,
+    /// The client's own name for it; `None` when it has none.
+    #[serde(default, deserialize_with = "dialect::opt_text")]
+    pub description: Option<String>,
     /// The gateway that holds it; `None` when it is stored locally.
     #[serde(default, deserialize_with = "dialect::opt_text")]
     pub gateway_name: Option<String>,
@@ -47,7 +47,7 @@ impl Client {
     /// As [`Transport::send`](crate::upstream::transport::Transport::send).
     ///
     /// Source: WHMCS API reference, `GetPayMethods`.
-    pub async fn get_pay_methods(&self, client: u64, budget: Budget) -> Result<Vec<PayMethod>, Error> {
+    pub async fn get_pay_methods(&self, budget: Budget, client: u64) -> Result<Vec<PayMethod>, Error> {
         let parameters = [("clientid", &*client.to_string())];
         self.read("GetPayMethods", budget, &parameters, |answer| decode(answer, client)).await
     }

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     deadline::Budget,
@@ -66,31 +66,21 @@ pub struct Product {
     /// `Pending`, `Active`, `Suspended`, `Terminated`, `Cancelled`, `Fraud` or `Completed`.
     #[serde(default, deserialize_with = "dialect::text")]
     pub status: String,
-    /// Fields of this product.
-    #[serde(default, deserialize_with = "dialect::nested")]
-    pub customfields: Vec<ProductField>,
+    /// Fields of this product: name and value, which is empty when unset.
+    #[serde(default, deserialize_with = "customfields")]
+    pub customfields: Vec<(String, String)>,
 }
 
-impl Product {
-    /// The value of a custom field by its name, case ignored; `None` when it is missing or empty.
-    pub fn customfield(&self, name: &str) -> Option<&str> {
-        let field = self.customfields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
-        Some(field.value.as_str()).filter(|value| !value.is_empty())
+fn customfields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    #[derive(Deserialize)]
+    struct Field {
+        #[serde(default, deserialize_with = "dialect::text")]
+        name: String,
+        #[serde(default, deserialize_with = "dialect::text")]
+        value: String,
     }
-}
-
-/// A custom field of a service.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ProductField {
-    /// The field's id on this installation.
-    #[serde(default, deserialize_with = "dialect::opt_number")]
-    pub id: Option<u64>,
-    /// Its name.
-    #[serde(default, deserialize_with = "dialect::text")]
-    pub name: String,
-    /// Its value, empty when unset.
-    #[serde(default, deserialize_with = "dialect::text")]
-    pub value: String,
+    let fields: Vec<Field> = dialect::nested(deserializer)?;
+    Ok(fields.into_iter().map(|field| (field.name, field.value)).collect())
 }
 
 impl Client {
@@ -102,10 +92,10 @@ impl Client {
     /// Source: WHMCS API reference, `GetClientsProducts`.
     pub async fn get_clients_products(
         &self,
+        budget: Budget,
         client: u64,
         offset: u64,
         limit: u64,
-        budget: Budget,
     ) -> Result<Products, Error> {
         let parameters = [
             ("clientid", &*client.to_string()),

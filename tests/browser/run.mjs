@@ -1,0 +1,132 @@
+// GraphiQL in a real browser: node tests/browser/run.mjs http://127.0.0.1:4000 [directory for pictures]
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const [base, pictures] = process.argv.slice(2);
+if (!base) {
+  console.error('usage: node tests/browser/run.mjs http://127.0.0.1:PORT [directory for pictures]');
+  process.exit(2);
+}
+const origin = new URL(base).origin;
+const profile = mkdtempSync(join(tmpdir(), 'portal-gateway-browser-'));
+const browser = await chromium.launchPersistentContext(profile, {
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  headless: true,
+  viewport: { width: 1440, height: 900 },
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+});
+const page = browser.pages()[0] ?? (await browser.newPage());
+page.setDefaultTimeout(20_000);
+
+const complaints = [];
+const strangers = [];
+page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+page.on('pageerror', (error) => complaints.push(String(error)));
+browser.on('request', (request) => {
+  const url = new URL(request.url());
+  if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== origin) strangers.push(request.url());
+});
+browser.on('response', (response) => response.status() >= 400 && complaints.push(`${response.status()} ${response.url()}`));
+
+let passed = 0;
+let failed = 0;
+async function test(name, run) {
+  try {
+    await run();
+    passed += 1;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}\n        ${String(error.message ?? error).split('\n').join('\n        ')}`);
+  }
+  if (pictures) await page.screenshot({ path: join(pictures, `${passed + failed}.png`) });
+}
+function expect(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+const answered = () => page.waitForResponse((response) => new URL(response.url()).pathname === '/graphql');
+const resultText = async () => {
+  const lines = page.locator('.graphiql-response .view-line');
+  return (await lines.allInnerTexts()).join('\n').replaceAll(' ', ' ');
+};
+/** Runs the open tab and gives the answer of the server. */
+async function run() {
+  const [response] = await Promise.all([answered(), page.locator('.graphiql-execute-button').click()]);
+  return response.json();
+}
+
+await test('the page loads', async () => {
+  await page.goto(`${origin}/graphiql`);
+  await page.locator('.graphiql-query-editor .view-line').first().waitFor();
+  expect((await page.title()).includes('GraphiQL'), await page.title());
+});
+
+await test('a demo customer is signed in, and the headers show the token', async () => {
+  await page.locator('.session[data-signed-in*="@"]').waitFor();
+  await page.getByText('Signed in as').waitFor();
+  await page.locator('.graphiql-editor-tool .view-line', { hasText: 'Bearer' }).first().waitFor();
+});
+
+await test('an example tab runs and shows data of the customer', async () => {
+  const answer = await run();
+  expect(answer.data?.viewer && !answer.errors, JSON.stringify(answer).slice(0, 500));
+  await page.locator('.graphiql-response .view-line', { hasText: '"viewer"' }).waitFor();
+  expect((await resultText()).includes('"data"'), await resultText());
+});
+
+await test('every example tab runs', async () => {
+  const tabs = page.locator('.graphiql-tab-button');
+  const count = await tabs.count();
+  expect(count >= 2, `${count} tabs`);
+  for (let n = 0; n < count; n += 1) {
+    await tabs.nth(n).click();
+    await page.locator('.graphiql-editor-tool .view-line', { hasText: 'Bearer' }).first().waitFor();
+    const answer = await run();
+    expect(answer.data && !answer.errors, `${await tabs.nth(n).innerText()}: ${JSON.stringify(answer).slice(0, 500)}`);
+  }
+  await tabs.first().click();
+});
+
+await test('the documentation opens', async () => {
+  await page.getByRole('button', { name: /Documentation Explorer/ }).click();
+  await page.locator('.graphiql-doc-explorer-type-name').first().click();
+  await page.locator('.graphiql-doc-explorer').getByText('viewer', { exact: true }).first().waitFor();
+});
+
+await test('the explorer opens and lists the fields of the query', async () => {
+  await page.getByRole('button', { name: /GraphiQL Explorer/ }).click();
+  await page.locator('.graphiql-explorer-root').getByText('viewer', { exact: true }).first().waitFor();
+});
+
+await test('signing out and in again changes the headers', async () => {
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByText('Not signed in').waitFor();
+  const nobody = await run();
+  expect(nobody.data?.viewer === null, JSON.stringify(nobody).slice(0, 300));
+  await page.getByRole('button', { name: 'Sign in as demo' }).click();
+  await page.locator('.session[data-signed-in*="@"]').waitFor();
+  await page.locator('.graphiql-editor-tool .view-line', { hasText: 'Bearer' }).first().waitFor();
+  const somebody = await run();
+  expect(somebody.data?.viewer, JSON.stringify(somebody).slice(0, 300));
+});
+
+await test('nothing was asked elsewhere and nothing complained', async () => {
+  expect(strangers.length === 0, strangers.join('\n'));
+  expect(complaints.length === 0, complaints.join('\n'));
+});
+
+await browser.close();
+rmSync(profile, { recursive: true, force: true });
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
