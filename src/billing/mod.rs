@@ -127,7 +127,7 @@ impl Billing {
                 || {
                     let billing = self.clone();
                     async move {
-                        let details = billing.whmcs.get_clients_details(client.0, budget).await?;
+                        let details = billing.whmcs.get_clients_details(budget, client.0).await?;
                         Ok(Profile::new(details, &billing.fields))
                     }
                 },
@@ -155,7 +155,7 @@ impl Billing {
                         let rows = every_page(|offset| {
                             let whmcs = billing.whmcs.clone();
                             async move {
-                                let page = whmcs.get_clients_products(client.0, offset, PAGE, budget).await?;
+                                let page = whmcs.get_clients_products(budget, client.0, offset, PAGE).await?;
                                 Ok((page.total, page.products))
                             }
                         });
@@ -188,7 +188,7 @@ impl Billing {
                         let rows = every_page(|offset| {
                             let whmcs = billing.whmcs.clone();
                             async move {
-                                let page = whmcs.get_invoices(client.0, offset, PAGE, budget).await?;
+                                let page = whmcs.get_invoices(budget, client.0, offset, PAGE).await?;
                                 Ok((page.total, page.invoices))
                             }
                         })
@@ -240,7 +240,7 @@ impl Billing {
         invoice: InvoiceId,
         currency: Currency,
     ) -> Result<InvoiceDetails> {
-        match self.whmcs.get_invoice(invoice.0, budget).await? {
+        match self.whmcs.get_invoice(budget, invoice.0).await? {
             Some(details) if details.userid == client.0 => Ok(InvoiceDetails::new(details, currency)),
             // The list named it a moment ago, so billing disagrees with itself.
             _ => Err(Error::internal("an invoice of the list is not the client's when asked for alone")),
@@ -262,7 +262,7 @@ impl Billing {
                 || {
                     let billing = self.clone();
                     async move {
-                        let rows = billing.whmcs.get_pay_methods(client.0, budget).await?;
+                        let rows = billing.whmcs.get_pay_methods(budget, client.0).await?;
                         Ok(rows.into_iter().map(PaymentMethod::new).collect::<Vec<_>>())
                     }
                 },

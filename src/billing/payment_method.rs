@@ -48,7 +48,7 @@ impl PaymentMethod {
                 "BankAccount" | "RemoteBankAccount" => PaymentMethodKind::BankAccount,
                 _ => PaymentMethodKind::Unknown,
             },
-            description: Some(row.description).filter(|text| !text.is_empty()),
+            description: row.description.filter(|text| !text.is_empty()),
             brand: row.card_type.or(row.bank_name).filter(|text| !text.is_empty()),
             last_four: row.card_last_four.filter(|text| !text.is_empty()),
             expiry_month,

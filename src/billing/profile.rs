@@ -55,7 +55,7 @@ fn filled(text: String) -> Option<String> {
 impl Profile {
     /// From the client record.
     pub(super) fn new(details: whmcs::ClientDetails, fields: &CustomFields) -> Self {
-        let japanese = details.language.as_ref().is_some_and(|name| name.eq_ignore_ascii_case("japanese"));
+        let japanese = details.language.eq_ignore_ascii_case("japanese");
         let (first, second) =
             if japanese { (&details.lastname, &details.firstname) } else { (&details.firstname, &details.lastname) };
         let address = Address {
@@ -74,15 +74,15 @@ impl Profile {
             full_name: format!("{first} {second}").trim().to_owned(),
             first_name: details.firstname,
             last_name: details.lastname,
-            company_name: details.companyname.and_then(filled),
+            company_name: filled(details.companyname),
             email: details.email,
             phone: filled(details.phonenumber),
-            language: details.language.and_then(filled),
+            language: filled(details.language),
             customer_number: details
                 .customfields
                 .into_iter()
-                .find(|field| field.id == fields.customer_number)
-                .and_then(|field| filled(field.value)),
+                .find(|(id, _)| *id == fields.customer_number)
+                .and_then(|(_, value)| filled(value)),
             currency: Currency::parse(&details.currency_code).unwrap_or(Currency::JPY),
             address: complete.then_some(address),
         }

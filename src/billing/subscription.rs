@@ -165,8 +165,10 @@ impl Subscription {
     /// From a row of the client's products. The row carries no currency.
     pub(super) fn new(row: whmcs::Product, currency: Currency) -> Self {
         let line = row
-            .customfield("SIM Number")
-            .map(|value| value.chars().filter(char::is_ascii_digit).collect::<String>())
+            .customfields
+            .iter()
+            .find(|(name, _)| name == "SIM Number")
+            .map(|(_, value)| value.chars().filter(char::is_ascii_digit).collect::<String>())
             .filter(|number| !number.is_empty());
         let billing_cycle = BillingCycle::read(&row.billingcycle);
         let status = SubscriptionStatus::read(&row.status);
