@@ -23,10 +23,14 @@ LABEL org.opencontainers.image.title="portal-gateway" \
       org.opencontainers.image.description="One GraphQL API over the billing, CRM and mobile systems of a telecom customer portal" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out/portal-gateway /usr/local/bin/portal-gateway
-# Where the default SQLite file lies when DATABASE_URL names no PostgreSQL.
+# For an SQLite file and for keys that the gateway makes itself; production uses neither.
 COPY --from=build --chown=65532:65532 /out/data /data
 WORKDIR /data
 USER 65532:65532
+# A container is reached from outside it.
+ENV BIND=0.0.0.0 \
+    DATA_DIR=/data \
+    DATABASE_URL=sqlite:/data/portal.db
 EXPOSE 4000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
     CMD ["/usr/local/bin/portal-gateway", "health"]

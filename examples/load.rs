@@ -33,7 +33,7 @@ use hdrhistogram::Histogram;
 use portal_gateway::{
     clock::Clock,
     sandbox::{
-        credentials,
+        self, credentials,
         world::{World, ids},
     },
 };
@@ -58,7 +58,7 @@ struct Options {
     #[arg(long, default_value_t = 50)]
     customers: u64,
     /// The sandbox's seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = sandbox::Options::default().seed)]
     seed: u64,
     /// The demo customers' password.
     #[arg(long, default_value = credentials::DEMO_PASSWORD)]
