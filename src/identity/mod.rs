@@ -37,13 +37,13 @@ use crate::{
     identity::{
         email::Email,
         keys::Keys,
-        passwords::Passwords,
+        passwords::{Passwords, Verdict},
         sessions::{Issued, Sessions, user_agent_class},
         throttle::Throttle,
         tokens::Tokens,
     },
     secret::{ExposeSecret, SecretString},
-    store::{self, Store},
+    store::{Store, User},
 };
 
 /// Failures of an account before each further try must wait (requirement A4).
@@ -157,38 +157,24 @@ impl Identity {
     pub async fn sign_in(&self, email: &str, password: &SecretString, context: &Context) -> Result<Grant> {
         let this = &*self.0;
         let now = this.now();
-        let email = Email::parse(email);
-        let account = derive(&this.throttle_key, email.as_ref().map_or("", Email::as_str).as_bytes());
+        let known_as = Email::parse(email);
+        let text = known_as.as_ref().map_or(email, Email::as_str);
+        let account = derive(&this.throttle_key, text.as_bytes());
         let address =
             context.address.map(|address| derive(&this.throttle_key, &throttle::network_of(address)));
-        this.accounts.admit(account, now).await?;
-        if let Some(address) = address {
-            this.addresses.admit(address, now).await?;
-        }
-
-        let user = match &email {
-            Some(email) => this.store.user_by_email(email.as_str()).await?,
-            None => None,
-        };
-        let verdict = this
-            .passwords
-            .verify(password.clone(), user.as_ref().map(|user| user.password_hash.clone()))
-            .await;
-        if matches!(verdict, Err(Error::RateLimited { .. })) {
-            // Nothing was tried: it counts for nobody.
-            this.accounts.withdraw(account).await;
+        this.admit(account, address, now).await?;
+        let compared = this.compare(known_as.as_ref(), password).await;
+        // A failure stays counted. A success is none, and neither is what could not be tried.
+        if !matches!(compared, Ok(None)) {
             if let Some(address) = address {
                 this.addresses.withdraw(address).await;
             }
+            match compared {
+                Ok(_) => this.accounts.forget(account).await,
+                Err(_) => this.accounts.withdraw(account).await,
+            }
         }
-        let verdict = verdict?;
-        let user = user
-            .filter(|user| verdict.is_match && !user.is_disabled)
-            .ok_or_else(|| rejected(INVALID_CREDENTIALS))?;
-        this.accounts.forget(account).await;
-        if let Some(address) = address {
-            this.addresses.withdraw(address).await;
-        }
+        let (user, verdict) = compared?.ok_or_else(|| rejected(INVALID_CREDENTIALS))?;
         if verdict.is_outdated {
             this.upgrade(&user, password, now).await;
         }
@@ -263,6 +249,33 @@ impl Inner {
         self.clock.now().trunc_subsecs(6)
     }
 
+    /// Counts a try for the network address and the account; one that is refused counts for neither.
+    async fn admit(&self, account: [u8; 32], address: Option<[u8; 32]>, now: DateTime<Utc>) -> Result<()> {
+        let Some(address) = address else { return self.accounts.admit(account, now).await };
+        self.addresses.admit(address, now).await?;
+        let admitted = self.accounts.admit(account, now).await;
+        if admitted.is_err() {
+            self.addresses.withdraw(address).await;
+        }
+        admitted
+    }
+
+    /// The user whose password this is; `None` for an unknown address, a wrong password or a disabled
+    /// account, each after one hash.
+    async fn compare(
+        &self,
+        email: Option<&Email>,
+        password: &SecretString,
+    ) -> Result<Option<(User, Verdict)>> {
+        let user = match email {
+            Some(email) => self.store.user_by_email(email.as_str()).await?,
+            None => None,
+        };
+        let stored = user.as_ref().map(|user| user.password_hash.clone());
+        let verdict = self.passwords.verify(password.clone(), stored).await?;
+        Ok(user.filter(|user| verdict.is_match && !user.is_disabled).map(|user| (user, verdict)))
+    }
+
     fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {
         let (access_token, access_expires_at) =
             self.tokens.issue(issued.user, issued.session, now, issued.session_ends_at)?;
@@ -277,7 +290,7 @@ impl Inner {
     }
 
     /// Hashes a password anew with today's parameters. The sign-in does not depend on it.
-    async fn upgrade(&self, user: &store::User, password: &SecretString, now: DateTime<Utc>) {
+    async fn upgrade(&self, user: &User, password: &SecretString, now: DateTime<Utc>) {
         let Ok(hash) = self.passwords.hash(password.clone()).await else { return };
         if let Err(error) = self.store.upgrade_password(user.id, &user.password_hash, &hash, now).await {
             tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");

@@ -166,8 +166,12 @@ on_both_stores! {
         }
         let error = replica.sign_in("x@example.jp", &password(), &context("2001:db8::2")).await.unwrap_err();
         assert_eq!(code(&error), "RATE_LIMITED");
+        for _ in 0..20 {
+            let error = replica.sign_in("y@example.jp", &password(), &context("2001:db8::3")).await.unwrap_err();
+            assert_eq!(code(&error), "RATE_LIMITED");
+        }
         let error = replica.sign_in("y@example.jp", &password(), &context("192.0.2.1")).await.unwrap_err();
-        assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
+        assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS", "a refused try delays no account");
     }
 
     async fn an_outdated_hash_is_made_anew_once(store: TestStore) {
