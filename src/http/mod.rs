@@ -16,6 +16,7 @@ mod graphql;
 pub mod guard;
 mod health;
 mod origin;
+mod pace;
 mod params;
 mod serve;
 #[cfg(test)]
