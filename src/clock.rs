@@ -26,6 +26,13 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that shows `instant` now and goes on from there.
+    pub fn starting_at(instant: DateTime<Utc>) -> Self {
+        let clock = Self::default();
+        clock.advance(instant - Utc::now());
+        clock
+    }
+
     /// Now, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now() + TimeDelta::milliseconds(self.shift_ms.load(Ordering::Relaxed))

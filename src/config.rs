@@ -1,1 +1,149 @@
-//! Every setting: its variable, unit and default.
+//! Every setting: its variable, unit, default, and what it is for.
+//!
+//! A setting is declared where it is read (`server.rs`, `auth.rs`, `upstreams.rs`, `cache.rs`), once; the list of
+//! all settings and `.env.example` are made by the same reading. Reading does not stop at the first fault: all are
+//! collected, so that an operator puts everything right in one go. Files that a setting names are read here, too.
+//!
+//! Two environments are kept apart: production refuses test endpoints and secrets of our own making, and
+//! development refuses the production CRM.
+
+mod auth;
+mod cache;
+mod reader;
+mod server;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+
+use std::{fmt, fmt::Write};
+
+pub use cache::Redis;
+pub use reader::Setting;
+pub use server::{Environment, Limits, LogFormat, Network, Server};
+
+use crate::{
+    billing,
+    config::reader::Reader,
+    crm, freshness, identity, sim, store,
+    upstream::{freebit, salesforce, whmcs},
+};
+
+/// All settings, read and found good.
+#[derive(Clone)]
+pub struct Config {
+    /// The HTTP door, logs and times of a request.
+    pub server: Server,
+    /// What a document may cost.
+    pub limits: Limits,
+    /// The gateway's own database.
+    pub store: store::Settings,
+    /// The shared cache; `None` for one replica.
+    pub redis: Option<Redis>,
+    /// Accounts and sessions.
+    pub identity: identity::Settings,
+    /// The billing system.
+    pub whmcs: whmcs::Settings,
+    /// The CRM.
+    pub salesforce: salesforce::Settings,
+    /// The mobile network.
+    pub freebit: freebit::Settings,
+    /// Ids of custom fields in billing.
+    pub billing_fields: billing::CustomFields,
+    /// Names of custom fields in the CRM.
+    pub crm_fields: crm::FieldMap,
+    /// Origins of the cases that customers may see.
+    pub case_origins: Vec<String>,
+    /// The memory tier of the cache.
+    pub cache: freshness::Settings,
+    /// Fresh times of billing.
+    pub billing_times: billing::Times,
+    /// Fresh times of the CRM.
+    pub crm_times: crm::Times,
+    /// Fresh times of the mobile network.
+    pub sim_times: sim::Times,
+}
+
+impl Config {
+    /// Reads every setting from what `variable` gives for a name; an empty value counts as none.
+    ///
+    /// # Errors
+    /// Every fault, in the order of the settings.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(&variable);
+        let config = Self::read(&mut reader);
+        let faults = reader.faults();
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// Every setting there is.
+    pub fn settings() -> Vec<Setting> {
+        let mut reader = Reader::new(&|_| None);
+        Self::read(&mut reader);
+        reader.settings()
+    }
+
+    /// The text of `.env.example`.
+    pub fn example() -> String {
+        let mut text = String::from(
+            "# Every setting of the gateway. What begins with `#` may stay as it is; the others must be set.\n\
+             # Durations are a number with ms, s, m, h or d; lists are separated by commas.\n",
+        );
+        let mut section = "";
+        for setting in Self::settings() {
+            if setting.section != section {
+                section = setting.section;
+                let _ = write!(text, "\n\n# == {section} ==\n");
+            }
+            let _ = write!(text, "\n{setting}\n");
+        }
+        text
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let server = Server::read(reader);
+        let limits = Limits::read(reader);
+        let (store, data_dir) = cache::store(reader);
+        let redis = Redis::read(reader);
+        let identity = auth::read(reader, &server, data_dir);
+        let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
+        let salesforce = upstreams::salesforce(reader, server.environment);
+        let (crm_fields, case_origins) = upstreams::crm(reader);
+        let freebit = upstreams::freebit(reader, server.environment);
+        let cache = cache::memory(reader);
+        let (billing_times, crm_times, sim_times) = cache::times(reader);
+        Self {
+            server,
+            limits,
+            store,
+            redis,
+            identity,
+            whmcs,
+            salesforce,
+            freebit,
+            billing_fields,
+            crm_fields,
+            case_origins,
+            cache,
+            billing_times,
+            crm_times,
+            sim_times,
+        }
+    }
+}
+
+/// One thing that is wrong with the configuration. It never shows the value of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable to be changed.
+    pub variable: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// A value that would do.
+    pub example: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{0}: {1}; for example {0}={2}", self.variable, self.reason, self.example)
+    }
+}

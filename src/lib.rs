@@ -5,11 +5,15 @@
 //! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`) → `upstream`,
 //! `freshness`, `store` → the words that all share.
 
+pub mod app;
+pub mod big_int;
 pub mod billing;
 pub mod clock;
 pub mod config;
 pub mod crm;
 pub mod deadline;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod error;
 pub mod freshness;
 pub mod http;

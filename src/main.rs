@@ -1,3 +1,58 @@
-//! The commands of the gateway.
+//! The commands of the gateway: `portal-gateway help`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the commands speak to a terminal")]
 
-fn main() {}
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One GraphQL API over billing, CRM and mobile lines.
+#[derive(Parser)]
+#[command(version, about, disable_help_subcommand = false)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts the gateway and the sandbox in one process, with demo customers.
+    #[cfg(feature = "sandbox")]
+    Dev(command::dev::Options),
+    /// Starts the gateway against the configured systems.
+    Serve,
+    /// Starts the emulators alone, for other clients.
+    #[cfg(feature = "sandbox")]
+    Sandbox(command::sandbox::Options),
+    /// Brings the database up to date.
+    Migrate,
+    /// Prints the schema, writes it to a file, or compares it with one.
+    Schema(command::schema::Options),
+    /// Reads the configuration and tries every system; lists all faults at once.
+    Check,
+    /// Asks a running gateway whether it is ready.
+    Health(command::health::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        #[cfg(feature = "sandbox")]
+        Command::Dev(options) => command::dev::run(options).await,
+        Command::Serve => command::serve::run().await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(options) => command::sandbox::run(options).await,
+        Command::Migrate => command::migrate::run().await,
+        Command::Schema(options) => command::schema::run(&options),
+        Command::Check => command::check::run().await,
+        Command::Health(options) => command::health::run(options).await,
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("portal-gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,293 @@
-//! Clients, invoices, payment methods and services: what the billing system knows.
+//! Clients, invoices, payment methods and services: what the billing system knows of a viewer.
+//!
+//! Whole lists are read and kept, not pages: a customer has tens of services and a few hundred
+//! invoices at most, so one call serves every page, filter, sort and total, and one tag makes it old.
+//! Source of the rules: domain reference §8, §9, §20, §23.
+
+mod invoice;
+mod payment_method;
+mod profile;
+mod subscription;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::try_join_all;
+
+pub use self::{
+    invoice::{Invoice, InvoiceDetails, InvoiceLine, InvoiceLineKind, InvoiceStatus, InvoiceTotals},
+    payment_method::{PaymentMethod, PaymentMethodKind},
+    profile::{Address, Profile},
+    subscription::{BillingCycle, Subscription, SubscriptionKind, SubscriptionStatus},
+};
+use crate::{
+    clock::Clock,
+    deadline::Budget,
+    error::{Error, Result, Service},
+    freshness::{Cache, Kind, Tag},
+    id::{ClientId, InvoiceId},
+    identity::Viewer,
+    money::Currency,
+    upstream::whmcs,
+};
+
+/// Rows asked for in one call of a list. Hosts time out before the vendor refuses; 100 to 250 is sane
+/// (WHMCS reference §1.9).
+const PAGE: u64 = 250;
+
+/// How long each kind of answer counts as fresh (domain reference §27).
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// The profile with its address.
+    pub profile: Duration,
+    /// The list of subscriptions.
+    pub subscriptions: Duration,
+    /// The list of invoices.
+    pub invoices: Duration,
+    /// One invoice with its lines.
+    pub invoice: Duration,
+    /// The stored payment methods.
+    pub payment_methods: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            profile: Duration::from_secs(300),
+            subscriptions: Duration::from_secs(300),
+            invoices: Duration::from_secs(90),
+            invoice: Duration::from_secs(300),
+            payment_methods: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Ids of the billing system's custom client fields; they differ between installations.
+#[derive(Clone, Debug)]
+pub struct CustomFields {
+    /// The field that holds the customer number.
+    pub customer_number: u64,
+}
+
+impl Default for CustomFields {
+    fn default() -> Self {
+        Self { customer_number: 198 }
+    }
+}
+
+/// The billing domain. Clones share everything.
+#[derive(Clone)]
+pub struct Billing {
+    whmcs: whmcs::Client,
+    cache: Cache,
+    clock: Clock,
+    fields: CustomFields,
+    kinds: Arc<Kinds>,
+}
+
+struct Kinds {
+    profile: Kind,
+    subscriptions: Kind,
+    invoices: Kind,
+    invoice: Kind,
+    payment_methods: Kind,
+}
+
+impl Billing {
+    /// The domain over one client of the billing system.
+    pub fn new(
+        whmcs: whmcs::Client,
+        cache: Cache,
+        clock: Clock,
+        fields: CustomFields,
+        times: &Times,
+    ) -> Self {
+        let kind = |name, fresh| Kind { name, service: Service::Billing, fresh };
+        let kinds = Kinds {
+            profile: kind("profile", times.profile),
+            subscriptions: kind("subscriptions", times.subscriptions),
+            invoices: kind("invoices", times.invoices),
+            invoice: kind("invoice", times.invoice),
+            payment_methods: kind("payment_methods", times.payment_methods),
+        };
+        Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds) }
+    }
+
+    /// The viewer's profile with the current address.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn profile(&self, viewer: &Viewer) -> Result<Arc<Profile>> {
+        let (client, budget) = (viewer.client(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.profile,
+                budget,
+                viewer.owner().key(&self.kinds.profile, ""),
+                vec![tag(client, "profile")],
+                || {
+                    let billing = self.clone();
+                    async move {
+                        let details = billing.whmcs.get_clients_details(client.0, budget).await?;
+                        Ok(Profile::new(details, &billing.fields))
+                    }
+                },
+            )
+            .await
+    }
+
+    /// All subscriptions of the viewer, newest first.
+    ///
+    /// The rows carry no currency, so the profile is asked beside them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn subscriptions(&self, viewer: &Viewer) -> Result<Arc<Vec<Subscription>>> {
+        let (client, budget) = (viewer.client(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.subscriptions,
+                budget,
+                viewer.owner().key(&self.kinds.subscriptions, ""),
+                vec![tag(client, "subscriptions"), tag(client, "profile")],
+                || {
+                    let (billing, viewer) = (self.clone(), viewer.clone());
+                    async move {
+                        let rows = every_page(|offset| {
+                            let whmcs = billing.whmcs.clone();
+                            async move {
+                                let page = whmcs.get_clients_products(client.0, offset, PAGE, budget).await?;
+                                Ok((page.total, page.products))
+                            }
+                        });
+                        let (rows, profile) = tokio::try_join!(rows, billing.profile(&viewer))?;
+                        let mut all: Vec<_> =
+                            rows.into_iter().map(|row| Subscription::new(row, profile.currency)).collect();
+                        all.sort_by_key(|s| std::cmp::Reverse((s.registered_on, s.key)));
+                        Ok(all)
+                    }
+                },
+            )
+            .await
+    }
+
+    /// All invoices of the viewer without their lines, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn invoices(&self, viewer: &Viewer) -> Result<Arc<Vec<Invoice>>> {
+        let (client, budget) = (viewer.client(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.invoices,
+                budget,
+                viewer.owner().key(&self.kinds.invoices, ""),
+                vec![tag(client, "invoices")],
+                || {
+                    let billing = self.clone();
+                    async move {
+                        let rows = every_page(|offset| {
+                            let whmcs = billing.whmcs.clone();
+                            async move {
+                                let page = whmcs.get_invoices(client.0, offset, PAGE, budget).await?;
+                                Ok((page.total, page.invoices))
+                            }
+                        })
+                        .await?;
+                        let today = billing.clock.today();
+                        let mut all: Vec<_> = rows.into_iter().map(|row| Invoice::new(row, today)).collect();
+                        all.sort_by_key(|i| std::cmp::Reverse((i.issued_on, i.key)));
+                        Ok(all)
+                    }
+                },
+            )
+            .await
+    }
+
+    /// One invoice of the viewer with its lines and balance; `None` when there is none of that number
+    /// or it is somebody else's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn invoice_details(
+        &self,
+        viewer: &Viewer,
+        invoice: InvoiceId,
+    ) -> Result<Option<Arc<InvoiceDetails>>> {
+        let (client, budget) = (viewer.client(), viewer.budget());
+        let owned = self.invoices(viewer).await?;
+        let Some(row) = owned.iter().find(|row| row.key == invoice) else { return Ok(None) };
+        let currency = row.total.currency;
+        let details = self
+            .cache
+            .read(
+                &self.kinds.invoice,
+                budget,
+                viewer.owner().key(&self.kinds.invoice, invoice),
+                vec![tag(client, "invoices"), tag(client, &format!("invoice:{invoice}"))],
+                || {
+                    let billing = self.clone();
+                    async move { billing.load_invoice(budget, client, invoice, currency).await }
+                },
+            )
+            .await?;
+        Ok(Some(details))
+    }
+
+    async fn load_invoice(
+        &self,
+        budget: Budget,
+        client: ClientId,
+        invoice: InvoiceId,
+        currency: Currency,
+    ) -> Result<InvoiceDetails> {
+        match self.whmcs.get_invoice(invoice.0, budget).await? {
+            Some(details) if details.userid == client.0 => Ok(InvoiceDetails::new(details, currency)),
+            // The list named it a moment ago, so billing disagrees with itself.
+            _ => Err(Error::internal("an invoice of the list is not the client's when asked for alone")),
+        }
+    }
+
+    /// The viewer's stored payment methods.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn payment_methods(&self, viewer: &Viewer) -> Result<Arc<Vec<PaymentMethod>>> {
+        let (client, budget) = (viewer.client(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.payment_methods,
+                budget,
+                viewer.owner().key(&self.kinds.payment_methods, ""),
+                vec![tag(client, "payment_methods")],
+                || {
+                    let billing = self.clone();
+                    async move {
+                        let rows = billing.whmcs.get_pay_methods(client.0, budget).await?;
+                        Ok(rows.into_iter().map(PaymentMethod::new).collect::<Vec<_>>())
+                    }
+                },
+            )
+            .await
+    }
+}
+
+/// What changes together for one client.
+fn tag(client: ClientId, what: &str) -> Tag {
+    Tag::new(format!("client:{client}:{what}"))
+}
+
+/// Reads a whole list: the first page tells the length, the others follow side by side.
+async fn every_page<T, F>(page: impl Fn(u64) -> F) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<(u64, Vec<T>)>>,
+{
+    let (total, mut rows) = page(0).await?;
+    let got = rows.len() as u64;
+    if got > 0 && got < total {
+        let offsets = (got..total).step_by(usize::try_from(got).unwrap_or(usize::MAX));
+        for (_, more) in try_join_all(offsets.map(&page)).await? {
+            rows.extend(more);
+        }
+    }
+    Ok(rows)
+}

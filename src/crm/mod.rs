@@ -1,1 +1,198 @@
-//! Orders and cases: what the CRM knows.
+//! Orders and cases: what the CRM knows of a viewer.
+//!
+//! As in billing, an account's whole list is read and kept, since calls are what the CRM counts. The
+//! two lists and whatever else is asked in the same tick travel in one composite request.
+//! Source of the rules: domain reference §15, §24.
+
+mod case;
+mod conversation;
+mod fields;
+mod order;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+pub use self::{
+    case::{Case, CaseCounts, CasePriority, CaseStatus},
+    conversation::{CaseMessage, MessageAuthor, MessageChannel},
+    fields::FieldMap,
+    order::{
+        ActivationKind, Order, OrderAddress, OrderKind, OrderLine, OrderLineCycle, OrderProblem, OrderStatus,
+    },
+};
+use crate::{
+    deadline::Budget,
+    error::{Result, Service},
+    freshness::{Cache, Key, Kind, Tag},
+    id::{CaseId, SubscriptionId},
+    identity::Viewer,
+    upstream::salesforce::{self, Record},
+};
+
+/// How long each kind of answer counts as fresh (domain reference §27).
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// The orders of an account. Safety time: events invalidate them.
+    pub orders: Duration,
+    /// The cases of an account.
+    pub cases: Duration,
+    /// The conversation of a case.
+    pub conversation: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            orders: Duration::from_secs(60),
+            cases: Duration::from_secs(60),
+            conversation: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The CRM domain. Clones share everything.
+#[derive(Clone)]
+pub struct Crm {
+    salesforce: salesforce::Client,
+    cache: Cache,
+    fields: Arc<FieldMap>,
+    /// Origins of the cases that the customer may see.
+    origins: Arc<[String]>,
+    kinds: Arc<Kinds>,
+}
+
+struct Kinds {
+    orders: Kind,
+    cases: Kind,
+    conversation: Kind,
+}
+
+impl Crm {
+    /// The domain over one client of the CRM. `origins` are the case origins that a customer may see.
+    pub fn new(
+        salesforce: salesforce::Client,
+        cache: Cache,
+        fields: FieldMap,
+        origins: Vec<String>,
+        times: &Times,
+    ) -> Self {
+        let kind = |name, fresh| Kind { name, service: Service::Crm, fresh };
+        let kinds = Kinds {
+            orders: kind("orders", times.orders),
+            cases: kind("cases", times.cases),
+            conversation: kind("conversation", times.conversation),
+        };
+        Self { salesforce, cache, fields: Arc::new(fields), origins: origins.into(), kinds: Arc::new(kinds) }
+    }
+
+    /// All orders of the viewer's account with their lines, newest first.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when the CRM does not answer.
+    pub async fn orders(&self, viewer: &Viewer) -> Result<Arc<Vec<Order>>> {
+        let (account, budget) = (viewer.account(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.orders,
+                budget,
+                viewer.owner().key(&self.kinds.orders, ""),
+                vec![Tag::new(format!("account:{account}:orders"))],
+                || {
+                    let crm = self.clone();
+                    async move {
+                        let soql = order::select(&crm.fields, account)?;
+                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
+                        let mut orders =
+                            rows.iter().map(|row| Order::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
+                        orders.sort_by_key(|o| std::cmp::Reverse((o.placed_at, o.key)));
+                        Ok(orders)
+                    }
+                },
+            )
+            .await
+    }
+
+    /// All cases of the viewer's account that the portal shows, last changed first.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when the CRM does not answer.
+    pub async fn cases(&self, viewer: &Viewer) -> Result<Arc<Vec<Case>>> {
+        let (account, budget) = (viewer.account(), viewer.budget());
+        self.cache
+            .read(
+                &self.kinds.cases,
+                budget,
+                viewer.owner().key(&self.kinds.cases, ""),
+                vec![Tag::new(format!("account:{account}:cases"))],
+                || {
+                    let crm = self.clone();
+                    async move {
+                        let soql = case::select(&crm.fields, account, &crm.origins)?;
+                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
+                        let mut cases =
+                            rows.iter().map(|row| Case::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
+                        cases.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.key)));
+                        Ok(cases)
+                    }
+                },
+            )
+            .await
+    }
+
+    /// The conversations of some of the viewer's cases, oldest message first. Cases that are not the
+    /// viewer's are absent.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when the CRM does not answer.
+    pub async fn conversations(
+        &self,
+        viewer: &Viewer,
+        cases: &[CaseId],
+    ) -> Result<HashMap<CaseId, Arc<Vec<CaseMessage>>>> {
+        let budget = viewer.budget();
+        let owned = self.cases(viewer).await?;
+        let keys: HashMap<Key, CaseId> = cases
+            .iter()
+            .filter(|case| owned.iter().any(|c| c.key == **case))
+            .map(|case| (viewer.owner().key(&self.kinds.conversation, case), *case))
+            .collect();
+        let wanted: Vec<_> = keys
+            .iter()
+            .map(|(key, case)| (key.clone(), vec![Tag::new(format!("case:{case}:conversation"))]))
+            .collect();
+        let found = self
+            .cache
+            .read_many(&self.kinds.conversation, budget, &wanted, |missing| {
+                let crm = self.clone();
+                let missing: HashMap<CaseId, Key> =
+                    missing.into_iter().filter_map(|key| Some((*keys.get(&key)?, key))).collect();
+                async move { crm.load_conversations(budget, missing).await }
+            })
+            .await?;
+        Ok(found.into_iter().filter_map(|(key, messages)| Some((*keys.get(&key)?, messages))).collect())
+    }
+
+    async fn load_conversations(
+        &self,
+        budget: Budget,
+        mut missing: HashMap<CaseId, Key>,
+    ) -> Result<HashMap<Key, Vec<CaseMessage>>> {
+        let cases: Vec<_> = missing.keys().copied().collect();
+        let (comments, mails): (Vec<Record>, Vec<Record>) = tokio::try_join!(
+            self.salesforce.query(budget, conversation::select_comments(&self.fields, &cases)?),
+            self.salesforce.query(budget, conversation::select_mails(&cases)?),
+        )?;
+        let mut conversations = conversation::merge(&comments, &mails, &self.fields)?;
+        Ok(missing
+            .drain()
+            .map(|(case, key)| (key, conversations.remove(&case).unwrap_or_default()))
+            .collect())
+    }
+}
+
+/// A subscription's number in a field that may be text or a number, as the installation chose.
+fn subscription_of(row: &Record, field: &str) -> Option<SubscriptionId> {
+    match row.text(field) {
+        Ok(text) => text?.trim().parse().ok().map(SubscriptionId),
+        Err(_) => u64::try_from(row.number(field).ok()??).ok().map(SubscriptionId),
+    }
+}

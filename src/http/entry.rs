@@ -18,7 +18,7 @@ use axum::{
     middleware::Next,
 };
 
-use crate::http::guard::DocumentHash;
+use crate::{config::Network, http::guard::DocumentHash};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -63,16 +63,17 @@ pub(super) fn request_id(parts: &Parts) -> RequestId {
 }
 
 /// Where the request came from: the peer, or what a trusted proxy says of it.
-pub(super) fn address(parts: &Parts, proxies: &[IpAddr]) -> Option<IpAddr> {
+pub(super) fn address(parts: &Parts, proxies: &[Network]) -> Option<IpAddr> {
     let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     let peer = peer.ip().to_canonical();
-    if !proxies.contains(&peer) {
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
+    if !is_proxy(&peer) {
         return Some(peer);
     }
     let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
     let hops = hops.iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-    hops.map(|hop| hop.to_canonical()).find(|hop| !proxies.contains(hop)).or(Some(peer))
+    hops.map(|hop| hop.to_canonical()).find(|hop| !is_proxy(hop)).or(Some(peer))
 }
 
 /// Wraps every route.

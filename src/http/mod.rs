@@ -11,6 +11,7 @@ mod accept;
 mod answer;
 mod cookies;
 mod entry;
+pub mod gateway;
 pub mod graphiql;
 mod graphql;
 pub mod guard;
@@ -34,7 +35,7 @@ use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{deadline::Budget, error::Result, schema::cookies::Cookies};
+use crate::{config::Network, deadline::Budget, error::Result, schema::cookies::Cookies};
 
 pub use entry::RequestId;
 pub use origin::Origins;
@@ -84,7 +85,7 @@ pub struct State<V> {
     /// How long a request may take.
     pub answer_within: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
-    pub proxies: Vec<IpAddr>,
+    pub proxies: Vec<Network>,
     /// For `/health/ready`.
     pub ready: Ready,
     /// Cancelled when the process begins to stop: not ready from then on.

@@ -1,1 +1,315 @@
-//! Who is asking: accounts, passwords, sessions, tokens, and the mapping to the other systems.
+//! Who is asking: sign-in, sessions, tokens, and the mapping to the billing client and the CRM account.
+//!
+//! A person signs in with e-mail and password and gets two tokens. The access token (minutes) is signed
+//! and says which session it belongs to; its signature is checked once, then the token is known by its
+//! hash. The refresh token (days) is random, stored as a hash, and exchanged for a successor at each use.
+//! Every request also asks whether the session still stands, from a memory of a few seconds, so that
+//! signing out reaches every replica within 5 seconds and this one at once.
+//!
+//! Figures are those of the security requirements A1 to A8.
+
+mod email;
+mod keys;
+mod passwords;
+mod registration;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod tokens;
+mod viewer;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+pub use passwords::Settings as PasswordSettings;
+pub use registration::{Credential, Registration};
+pub use viewer::{Principal, Viewer};
+
+use crate::{
+    clock::Clock,
+    error::{Error, Result, UserError},
+    id::UserId,
+    identity::{
+        email::Email,
+        keys::Keys,
+        passwords::Passwords,
+        sessions::{Issued, Sessions, user_agent_class},
+        throttle::Throttle,
+        tokens::Tokens,
+    },
+    secret::{ExposeSecret, SecretString},
+    store::{self, Store},
+};
+
+/// Failures of an account before each further try must wait (requirement A4).
+const FREE_FAILURES_OF_ACCOUNT: u32 = 5;
+/// The same for a network address, behind which many people may sit.
+const FREE_FAILURES_OF_ADDRESS: u32 = 50;
+
+/// How people sign in and stay signed in.
+#[derive(Clone)]
+pub struct Settings {
+    /// The Ed25519 key that signs access tokens, PKCS #8 in PEM. Without it, one is made and kept in `data_dir`.
+    pub signing_key: Option<SecretString>,
+    /// Public keys of earlier or later signing keys, SPKI in PEM: their tokens are accepted, too.
+    pub verification_keys: Vec<String>,
+    /// From this secret the successors of refresh tokens are derived. Without it, one is made and kept in `data_dir`.
+    pub secret: Option<SecretString>,
+    /// Where what was made is kept, readable by the owner only.
+    pub data_dir: PathBuf,
+    /// The `iss` of access tokens.
+    pub issuer: String,
+    /// The `aud` of access tokens.
+    pub audience: String,
+    /// How long an access token is good; at most 10 minutes.
+    pub access_lifetime: Duration,
+    /// How long a session lives without being refreshed.
+    pub refresh_idle: Duration,
+    /// How long a session lives at most.
+    pub refresh_absolute: Duration,
+    /// The cost of password hashes.
+    pub passwords: PasswordSettings,
+}
+
+/// Whether a text is an Ed25519 key, PKCS #8 in PEM, so that a configuration can be checked.
+pub fn is_signing_key(pem: &SecretString) -> bool {
+    keys::read_signing_key(pem).is_ok()
+}
+
+/// Whether a text is an Ed25519 public key, SPKI in PEM.
+pub fn is_verification_key(pem: &str) -> bool {
+    keys::read_verification_key(pem).is_ok()
+}
+
+/// Where a sign-in comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The client's address, as the trusted proxy or the socket says.
+    pub address: Option<IpAddr>,
+    /// The `User-Agent` header; only its class is kept.
+    pub user_agent: Option<String>,
+}
+
+/// What a sign-in or a refresh gives.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// For the `Authorization` header or the cookie.
+    pub access_token: SecretString,
+    /// From then on it is refused.
+    pub access_expires_at: DateTime<Utc>,
+    /// To be exchanged once for the next grant.
+    pub refresh_token: SecretString,
+    /// From then on it is refused.
+    pub refresh_expires_at: DateTime<Utc>,
+    /// Who signed in.
+    pub user: UserId,
+    /// The session, as [`Identity::sign_out`] takes it.
+    pub session: Uuid,
+}
+
+/// Accounts, sessions and tokens. Clones share one state.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    passwords: Passwords,
+    tokens: Tokens,
+    sessions: Sessions,
+    accounts: Throttle,
+    addresses: Throttle,
+    throttle_key: [u8; 32],
+}
+
+impl Identity {
+    /// Reads or makes the keys.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when a key cannot be read or kept.
+    pub fn new(store: Store, settings: &Settings, clock: Clock) -> Result<Self> {
+        let keys = Keys::open(settings).map_err(Error::internal)?;
+        let secret = keys::secret(settings).map_err(Error::internal)?;
+        Ok(Self(Arc::new(Inner {
+            passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
+            tokens: Tokens::new(keys, settings),
+            sessions: Sessions::new(store.clone(), settings, derive(&secret, b"refresh tokens")),
+            accounts: Throttle::new(FREE_FAILURES_OF_ACCOUNT),
+            addresses: Throttle::new(FREE_FAILURES_OF_ADDRESS),
+            throttle_key: derive(&secret, b"throttle"),
+            store,
+            clock,
+        })))
+    }
+
+    /// Opens a session.
+    ///
+    /// An unknown address, a wrong password and a disabled account cost the same and are told the same.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `MAPPING_MISSING` for an account
+    /// whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in.
+    pub async fn sign_in(&self, email: &str, password: &SecretString, context: &Context) -> Result<Grant> {
+        let this = &*self.0;
+        let now = this.now();
+        let email = Email::parse(email);
+        let account = derive(&this.throttle_key, email.as_ref().map_or("", Email::as_str).as_bytes());
+        let address =
+            context.address.map(|address| derive(&this.throttle_key, &throttle::network_of(address)));
+        this.accounts.admit(account, now).await?;
+        if let Some(address) = address {
+            this.addresses.admit(address, now).await?;
+        }
+
+        let user = match &email {
+            Some(email) => this.store.user_by_email(email.as_str()).await?,
+            None => None,
+        };
+        let verdict = this
+            .passwords
+            .verify(password.clone(), user.as_ref().map(|user| user.password_hash.clone()))
+            .await;
+        if matches!(verdict, Err(Error::RateLimited { .. })) {
+            // Nothing was tried: it counts for nobody.
+            this.accounts.withdraw(account).await;
+            if let Some(address) = address {
+                this.addresses.withdraw(address).await;
+            }
+        }
+        let verdict = verdict?;
+        let user = user
+            .filter(|user| verdict.is_match && !user.is_disabled)
+            .ok_or_else(|| rejected(INVALID_CREDENTIALS))?;
+        this.accounts.forget(account).await;
+        if let Some(address) = address {
+            this.addresses.withdraw(address).await;
+        }
+        if verdict.is_outdated {
+            this.upgrade(&user, password, now).await;
+        }
+        if this.store.mapping_of_user(user.id).await?.is_none() {
+            return Err(missing_mapping(user.id));
+        }
+        let class = user_agent_class(context.user_agent.as_deref().unwrap_or_default());
+        let issued = this.sessions.open(user.id, class, now).await?;
+        this.grant(issued, now)
+    }
+
+    /// Exchanges a refresh token for the next grant of its session.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the token is unknown, run out, or was exchanged before; the last ends
+    /// the session, unless its successor is unused and the exchange was less than 10 seconds ago: then the
+    /// same successor is given again (a lost answer, several tabs).
+    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Grant> {
+        let now = self.0.now();
+        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), now).await?;
+        self.0.grant(issued, now)
+    }
+
+    /// Ends a session: its tokens are refused here at once, on other replicas within 5 seconds.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn sign_out(&self, session: Uuid) -> Result<()> {
+        self.0.sessions.end(session, "sign-out", self.0.now()).await
+    }
+
+    /// Disables an account and ends its sessions, within 5 seconds. False when it is unknown or disabled already.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn disable(&self, user: UserId) -> Result<bool> {
+        let changed = self.0.store.disable_user(user, self.0.now()).await?;
+        self.0.sessions.recheck(user);
+        Ok(changed)
+    }
+
+    /// Who an access token speaks for.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for any token that is not valid now; [`Error::Rejected`] with
+    /// `MAPPING_MISSING` when the account's data cannot be found.
+    pub async fn authenticate(&self, access_token: &str) -> Result<Principal> {
+        let this = &*self.0;
+        let now = this.now();
+        let token = this.tokens.verify(access_token, now).await.ok_or(Error::Unauthenticated)?;
+        let state = this.sessions.state(token.session, now).await?;
+        let Some(state) =
+            state.filter(|state| !state.is_ended && now < state.expires_at && state.user == token.user)
+        else {
+            this.tokens.forget(access_token).await;
+            return Err(Error::Unauthenticated);
+        };
+        let mapping = state.mapping.ok_or_else(|| missing_mapping(state.user))?;
+        Ok(Principal {
+            user: mapping.user,
+            client: mapping.client,
+            account: mapping.account,
+            session: token.session,
+            expires_at: token.expires_at,
+        })
+    }
+}
+
+impl Inner {
+    /// Now, as precise as both databases keep it.
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now().trunc_subsecs(6)
+    }
+
+    fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {
+        let (access_token, access_expires_at) =
+            self.tokens.issue(issued.user, issued.session, now, issued.session_ends_at)?;
+        Ok(Grant {
+            access_token,
+            access_expires_at,
+            refresh_token: issued.refresh_token,
+            refresh_expires_at: issued.expires_at,
+            user: issued.user,
+            session: issued.session,
+        })
+    }
+
+    /// Hashes a password anew with today's parameters. The sign-in does not depend on it.
+    async fn upgrade(&self, user: &store::User, password: &SecretString, now: DateTime<Utc>) {
+        let Ok(hash) = self.passwords.hash(password.clone()).await else { return };
+        if let Err(error) = self.store.upgrade_password(user.id, &user.password_hash, &hash, now).await {
+            tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");
+        }
+    }
+}
+
+const INVALID_CREDENTIALS: UserError = UserError {
+    code: "AUTH_INVALID_CREDENTIALS",
+    field: Vec::new(),
+    message: "The e-mail address or the password is not right.",
+};
+const MAPPING_MISSING: UserError = UserError {
+    code: "MAPPING_MISSING",
+    field: Vec::new(),
+    message: "Your account is not linked to your contracts. Please contact support.",
+};
+
+fn rejected(reason: UserError) -> Error {
+    Error::Rejected(vec![reason])
+}
+
+/// A user without a mapping is a fault of the data, which staff must repair (domain reference §6.2).
+fn missing_mapping(user: UserId) -> Error {
+    tracing::error!(%user, "a user has no mapping to a client and an account");
+    rejected(MAPPING_MISSING)
+}
+
+/// HMAC-SHA-256 of a text: a key for one purpose, or a name that says nothing without the key.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn derive(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("any length is a key");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}

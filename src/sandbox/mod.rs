@@ -1,1 +1,329 @@
 //! Emulators of the three systems, for development and tests.
+//!
+//! Each listens on its own port and speaks its vendor's protocol over plain HTTP; the gateway reaches them as it would
+//! the real ones. They share a [`core::Core`]: the seeded world, a virtual clock, the journal, faults and delays. They
+//! share no type with the clients, so they cannot agree with our mistakes.
+
+pub mod admin;
+pub mod core;
+pub mod credentials;
+pub mod faults;
+pub mod freebit;
+pub mod journal;
+pub mod whmcs;
+pub mod world;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox::core::Core;
+
+/// How long [`Sandbox::stop`] waits for answers that are under way (an injected hang never ends).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// As many customers as have room in the numbers made for them.
+const MOST_CUSTOMERS: u64 = 1_000_000;
+
+/// What a sandbox is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the customers are drawn from. The same seed yields the same customers.
+    pub seed: u64,
+    /// How many customers: 1 to 1,000,000. Their number costs neither time nor memory.
+    pub customers: u64,
+    /// Answer as slowly as the real systems usually do; otherwise at once.
+    pub delay: bool,
+    /// Where to listen.
+    pub listen: Listen,
+}
+
+/// Where the parts listen. Port 0 takes a free one.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// WHMCS.
+    pub whmcs: SocketAddr,
+    /// Salesforce.
+    pub salesforce: SocketAddr,
+    /// Freebit.
+    pub freebit: SocketAddr,
+    /// The admin endpoint.
+    pub admin: SocketAddr,
+}
+
+impl Listen {
+    /// Four ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit. From 0: any free ones.
+    pub const fn loopback(first: u16) -> Self {
+        const fn port(first: u16, offset: u16) -> SocketAddr {
+            let port = if first == 0 { 0 } else { first + offset };
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+        }
+        Self {
+            admin: port(first, 0),
+            whmcs: port(first, 1),
+            salesforce: port(first, 2),
+            freebit: port(first, 3),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 42, customers: 1_000, delay: true, listen: Listen::loopback(4600) }
+    }
+}
+
+/// Why a sandbox did not start. One readable line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("the sandbox's {part} cannot listen on {address}: {source}")]
+    Listen {
+        /// Whose address.
+        part: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// More customers, or fewer, than ids allow.
+    #[error("the sandbox can hold 1 to {MOST_CUSTOMERS} customers, not {0}")]
+    Customers(u64),
+}
+
+/// A running sandbox. Dropping it closes its doors at once.
+#[derive(Debug)]
+pub struct Sandbox {
+    core: Arc<Core>,
+    whmcs: SocketAddr,
+    salesforce: SocketAddr,
+    freebit: SocketAddr,
+    admin: SocketAddr,
+    servers: JoinSet<()>,
+    stopping: CancellationToken,
+}
+
+impl Sandbox {
+    /// Starts all emulators and the admin endpoint.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] names the first address that cannot be had; nothing is left running.
+    /// [`StartError::Customers`] when there are none, or too many.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
+            return Err(StartError::Customers(options.customers));
+        }
+        let Listen { whmcs, salesforce, freebit, admin } = options.listen;
+        let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
+        let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
+        let (freebit_door, freebit) = listen("Freebit", freebit).await?;
+        let (admin_door, admin) = listen("admin endpoint", admin).await?;
+
+        let core = Arc::new(Core::new(options.seed, options.customers, options.delay));
+        let stopping = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
+        serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
+        serve(salesforce_door, Router::new());
+        serve(freebit_door, freebit::router(Arc::clone(&core)));
+        serve(admin_door, admin::router(Arc::clone(&core)));
+        Ok(Self { core, whmcs, salesforce, freebit, admin, servers, stopping })
+    }
+
+    /// Base URL of WHMCS, without a slash at the end.
+    pub fn whmcs_url(&self) -> String {
+        url(self.whmcs)
+    }
+
+    /// Base URL of Salesforce: both login and instance.
+    pub fn salesforce_url(&self) -> String {
+        url(self.salesforce)
+    }
+
+    /// Base URL of Freebit.
+    pub fn freebit_url(&self) -> String {
+        url(self.freebit)
+    }
+
+    /// Base URL of the admin endpoint.
+    pub fn admin_url(&self) -> String {
+        url(self.admin)
+    }
+
+    /// What the emulators share: a test reads the journal and injects faults here.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Closes the doors, lets answers under way finish for a moment, and returns.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        let all = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            self.servers.shutdown().await;
+        }
+    }
+}
+
+async fn listen(part: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |source| StartError::Listen { part, address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
+async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
+    {
+        tracing::error!(%error, "a sandbox listener ended");
+    }
+}
+
+/// An address that listens everywhere is reached by the loopback one.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    format!("http://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::time::Instant;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sandbox::core::{Rule, RuleKind, System};
+
+    fn http() -> reqwest::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().build().unwrap()
+    }
+
+    async fn started() -> Sandbox {
+        let options = Options { delay: false, listen: Listen::loopback(0), ..Options::default() };
+        Sandbox::start(options).await.unwrap()
+    }
+
+    async fn authenticate(http: &reqwest::Client, sandbox: &Sandbox) -> Result<Value, reqwest::Error> {
+        let partner = json!({ "oemId": credentials::FREEBIT_OEM_ID, "oemKey": credentials::FREEBIT_OEM_KEY });
+        let url = format!("{}/emptool/api/authOem/", sandbox.freebit_url());
+        http.post(url).form(&[("json", partner.to_string())]).send().await?.json().await
+    }
+
+    #[tokio::test]
+    async fn all_doors_open_and_close() {
+        let (http, sandbox) = (http(), started().await);
+        let health = http.get(format!("{}/health", sandbox.admin_url())).send().await.unwrap();
+        assert!(health.status().is_success());
+        assert_eq!(authenticate(&http, &sandbox).await.unwrap()["resultCode"], "100");
+        let form = [
+            ("identifier", credentials::WHMCS_IDENTIFIER),
+            ("secret", credentials::WHMCS_SECRET),
+            ("action", "GetClientsDetails"),
+            ("clientid", "1001"),
+            ("responsetype", "json"),
+        ];
+        let api = format!("{}/includes/api.php", sandbox.whmcs_url());
+        let client: Value = http.post(api).form(&form).send().await.unwrap().json().await.unwrap();
+        assert_eq!(client["email"], sandbox.core().world.customer(1).email);
+        let url = sandbox.admin_url();
+        sandbox.stop().await;
+        assert!(http.get(url).send().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_in_one_line() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut options = Options { listen: Listen::loopback(0), ..Options::default() };
+        options.listen.salesforce = taken.local_addr().unwrap();
+        let error = Sandbox::start(options).await.unwrap_err().to_string();
+        assert!(
+            error.contains("Salesforce") && error.contains(&taken.local_addr().unwrap().to_string()),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_admin_endpoint_injects_faults_counts_calls_and_moves_the_clock() {
+        let (http, sandbox) = (http(), started().await);
+        let admin = |path: &str| format!("{}{path}", sandbox.admin_url());
+        let fault = json!({ "system": "freebit", "operation": "authOem", "kind": "status", "status": 502, "times": 1 });
+        let created = http.post(admin("/faults")).json(&fault).send().await.unwrap();
+        assert_eq!(created.status(), 201);
+        assert!(authenticate(&http, &sandbox).await.is_err());
+        assert!(authenticate(&http, &sandbox).await.is_ok());
+        let faults: Value = http.get(admin("/faults")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(faults, json!([]));
+        let wrong = http
+            .post(admin("/faults"))
+            .json(&json!({ "system": "none", "kind": "hang" }))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(wrong.status(), 400);
+
+        let counts: Value = http.get(admin("/journal/counts")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(
+            counts,
+            json!([{ "system": "freebit", "kind": "call", "operation": "authOem", "count": 2 }])
+        );
+        let query = admin("/journal?system=freebit&kind=call&since=1");
+        let entries: Value = http.get(query).send().await.unwrap().json().await.unwrap();
+        assert_eq!(entries.as_array().unwrap().len(), 1);
+        http.delete(admin("/journal")).send().await.unwrap();
+        assert_eq!(sandbox.core().journal.count(System::Freebit, None), 0);
+
+        let before = sandbox.core().clock.now();
+        let day = json!({ "advance_ms": 86_400_000 });
+        assert!(http.post(admin("/clock")).json(&day).send().await.unwrap().status().is_success());
+        assert!((sandbox.core().clock.now() - before).num_hours() >= 24);
+        let delay = json!({ "system": "whmcs", "delay_ms": 7 });
+        let delays: Value =
+            http.post(admin("/delays")).json(&delay).send().await.unwrap().json().await.unwrap();
+        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0 }));
+    }
+
+    #[tokio::test]
+    async fn every_neutral_fault_reaches_the_caller_as_named() {
+        let (http, sandbox) = (http(), started().await);
+        let url = format!("{}/emptool/api/authOem/", sandbox.freebit_url());
+        let call = |kind| {
+            sandbox.core().faults.add(Rule { times: Some(1), ..Rule::every(System::Freebit, kind) });
+            http.post(&url).form(&[("json", "{}")]).timeout(Duration::from_millis(300)).send()
+        };
+        let status = call(RuleKind::Status).await.unwrap();
+        assert_eq!(
+            (status.status().as_u16(), status.text().await.unwrap().as_str()),
+            (503, "injected fault")
+        );
+        assert!(call(RuleKind::Garbage).await.unwrap().json::<Value>().await.is_err());
+        assert!(call(RuleKind::Truncated).await.unwrap().json::<Value>().await.is_err());
+        assert_eq!(call(RuleKind::Empty).await.unwrap().text().await.unwrap(), "");
+        assert!(call(RuleKind::Hang).await.unwrap_err().is_timeout());
+        let dropped = call(RuleKind::Drop).await.unwrap_err();
+        assert!(dropped.is_request() && !dropped.is_timeout(), "{dropped:?}");
+        let refused: Value = call(RuleKind::Business).await.unwrap().json().await.unwrap();
+        assert_eq!(refused["status"]["statusCode"], "999");
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_customers_start_at_once() {
+        let start = Instant::now();
+        let options =
+            Options { customers: 100_000, delay: false, listen: Listen::loopback(0), ..Options::default() };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        assert_eq!(sandbox.core().world.customer(100_000).customer_number, "C0100000");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,3 +1,61 @@
-//! The graph: query, mutation, edges between domains, node ids, error codes.
+//! The graph: what clients ask.
+//!
+//! Everything personal hangs from `viewer`, so what cannot be reached cannot leak; `node` and `nodes`
+//! ask the same viewer. A field that reaches an upstream is nullable and returns `Option<Result<T>>`,
+//! so an outage costs only its own fields. Two domains meet here and nowhere else.
 
+mod case;
+mod connection;
+mod context;
 pub mod cookies;
+mod error;
+mod invoice;
+mod line;
+mod loaders;
+mod node;
+mod order;
+mod payment_method;
+mod query;
+mod session;
+mod subscription;
+mod summary;
+mod viewer;
+
+use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
+
+pub use self::{
+    error::{mask, refuse},
+    query::Query,
+    session::Mutation,
+};
+use self::loaders::Loaders;
+use crate::{app::App, identity::Viewer};
+
+/// The whole graph.
+pub type PortalSchema = Schema<Query, Mutation, EmptySubscription>;
+
+fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
+    Schema::build(Query, Mutation, EmptySubscription).disable_suggestions()
+}
+
+/// The graph over a running application.
+pub fn build(app: App) -> PortalSchema {
+    builder().data(app).finish()
+}
+
+/// The schema as text, the contract in `schema.graphql`.
+pub fn sdl() -> String {
+    builder().finish().sdl()
+}
+
+/// Answers one request for a viewer, or for nobody, and masks what failed.
+pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
+    let request = match schema.data::<App>() {
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        None => request,
+    };
+    let mut response = schema.execute(request).await;
+    mask(&mut response);
+    response
+}

@@ -1,1 +1,10 @@
-//! The whole gateway over HTTP, against the sandbox and real stores.
+//! The whole gateway over HTTP, against the sandbox and real stores, and the rules of the house.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod dashboard;
+mod dependencies;
+mod gateway;
+mod isolation;
+mod layers;
+mod outages;
+mod schema;

@@ -1,0 +1,141 @@
+//! Builds stores, clients and domains once. The only place that wires them together.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    billing::Billing,
+    clock::Clock,
+    config::Config,
+    crm::Crm,
+    deadline::{Budget, Lane},
+    freshness::Cache,
+    identity::Identity,
+    sim::Sim,
+    store::{self, Store},
+    upstream::{freebit, salesforce, whmcs},
+};
+
+/// Why the application could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database cannot be reached or brought up to date.
+    #[error("the database: {0}")]
+    Store(#[from] store::Error),
+    /// A client cannot be made.
+    #[error(transparent)]
+    Upstream(#[from] MisconfiguredClient),
+    /// Keys cannot be read or kept.
+    #[error("sessions: {0}")]
+    Identity(crate::error::Error),
+}
+
+/// A client whose settings are unusable, in a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MisconfiguredClient(String);
+
+impl MisconfiguredClient {
+    fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// The clients of the three systems.
+#[derive(Clone)]
+pub struct Upstreams {
+    /// Billing.
+    pub whmcs: whmcs::Client,
+    /// The CRM.
+    pub salesforce: salesforce::Client,
+    /// The mobile network.
+    pub freebit: freebit::Client,
+}
+
+impl Upstreams {
+    /// Makes the clients. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When a setting is unusable.
+    pub fn new(config: &Config, clock: &Clock) -> Result<Self, MisconfiguredClient> {
+        Ok(Self {
+            whmcs: whmcs::Client::new(config.whmcs.clone()).map_err(MisconfiguredClient::new)?,
+            salesforce: salesforce::Client::new(config.salesforce.clone(), clock.clone())
+                .map_err(MisconfiguredClient::new)?,
+            freebit: freebit::Client::new(config.freebit.clone()).map_err(MisconfiguredClient::new)?,
+        })
+    }
+}
+
+/// The domains, and what they share. Clones share everything.
+#[derive(Clone)]
+pub struct App {
+    /// The gateway's own database.
+    pub store: Store,
+    /// Accounts and sessions.
+    pub identity: Identity,
+    /// Billing.
+    pub billing: Billing,
+    /// Orders and cases.
+    pub crm: Crm,
+    /// Mobile lines.
+    pub sim: Sim,
+    /// The cache of all domains.
+    pub cache: Cache,
+    /// The time.
+    pub clock: Clock,
+    /// The clients, for warming up and checks.
+    pub upstreams: Arc<Upstreams>,
+}
+
+impl App {
+    /// Connects to the database, brings it up to date, and builds everything on top.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the part at fault.
+    pub async fn build(config: &Config, clock: Clock) -> Result<Self, BuildError> {
+        let store = Store::connect(&config.store).await?;
+        store.migrate().await?;
+        let identity =
+            Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::Identity)?;
+        let upstreams = Upstreams::new(config, &clock)?;
+        let cache = Cache::new(&config.cache);
+        Ok(Self {
+            billing: Billing::new(
+                upstreams.whmcs.clone(),
+                cache.clone(),
+                clock.clone(),
+                config.billing_fields.clone(),
+                &config.billing_times,
+            ),
+            crm: Crm::new(
+                upstreams.salesforce.clone(),
+                cache.clone(),
+                config.crm_fields.clone(),
+                config.case_origins.clone(),
+                &config.crm_times,
+            ),
+            sim: Sim::new(
+                upstreams.freebit.clone(),
+                cache.clone(),
+                clock.clone(),
+                &config.sim_times,
+            ),
+            store,
+            identity,
+            cache,
+            clock,
+            upstreams: Arc::new(upstreams),
+        })
+    }
+
+    /// Opens the sessions with the systems that need one, so that the first question does not wait for
+    /// them. A failure is only logged: the first question tries again.
+    pub async fn warm_up(&self) {
+        let budget = Budget::new(Duration::from_secs(10), Lane::Interactive);
+        let (crm, sim) =
+            tokio::join!(self.upstreams.salesforce.warm_up(budget), self.upstreams.freebit.warm_up(budget));
+        for error in [crm.err(), sim.err()].into_iter().flatten() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a session could not be opened yet");
+        }
+    }
+}

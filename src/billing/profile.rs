@@ -1,0 +1,90 @@
+//! Who the customer is to billing, and the authoritative address.
+
+use async_graphql::SimpleObject;
+use serde::Serialize;
+
+use super::CustomFields;
+use crate::{money::Currency, upstream::whmcs};
+
+/// The customer as billing knows them.
+#[derive(Clone, Debug, Serialize, SimpleObject)]
+pub struct Profile {
+    /// Given name. Empty for a company without a contact person.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// Given and family name in the order of the customer's language.
+    pub full_name: String,
+    /// Company name. Null for a private person.
+    pub company_name: Option<String>,
+    /// E-mail address for invoices and notices; it may differ from the one used to sign in.
+    pub email: String,
+    /// Phone number as the customer wrote it. Null when there is none.
+    pub phone: Option<String>,
+    /// Language of mails and invoices, as an English word in lower case: `japanese`. Null when it is the default.
+    pub language: Option<String>,
+    /// The customer number that staff ask for. Null until it is assigned.
+    pub customer_number: Option<String>,
+    /// Currency of every price and invoice of this customer.
+    pub currency: Currency,
+    /// The current address. Null while it is incomplete.
+    pub address: Option<Address>,
+}
+
+/// A postal address, romanised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SimpleObject)]
+pub struct Address {
+    /// Building and room, or block numbers.
+    pub line1: String,
+    /// Town and block numbers. Null when line 1 says all.
+    pub line2: Option<String>,
+    /// City or ward.
+    pub city: String,
+    /// Prefecture.
+    pub state: String,
+    /// Postal code, `150-0001`.
+    pub postal_code: String,
+    /// Country, ISO 3166 alpha-2.
+    pub country: String,
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.trim().is_empty()).then_some(text)
+}
+
+impl Profile {
+    /// From the client record.
+    pub(super) fn new(details: whmcs::ClientDetails, fields: &CustomFields) -> Self {
+        let japanese = details.language.as_ref().is_some_and(|name| name.eq_ignore_ascii_case("japanese"));
+        let (first, second) =
+            if japanese { (&details.lastname, &details.firstname) } else { (&details.firstname, &details.lastname) };
+        let address = Address {
+            line1: details.address1,
+            line2: filled(details.address2),
+            city: details.city,
+            state: details.state,
+            postal_code: details.postcode,
+            country: details.country,
+        };
+        // Line 2 is optional, the others are not (domain reference §9.1).
+        let complete = [&address.line1, &address.city, &address.state, &address.postal_code, &address.country]
+            .iter()
+            .all(|part| !part.trim().is_empty());
+        Self {
+            full_name: format!("{first} {second}").trim().to_owned(),
+            first_name: details.firstname,
+            last_name: details.lastname,
+            company_name: details.companyname.and_then(filled),
+            email: details.email,
+            phone: filled(details.phonenumber),
+            language: details.language.and_then(filled),
+            customer_number: details
+                .customfields
+                .into_iter()
+                .find(|field| field.id == fields.customer_number)
+                .and_then(|field| filled(field.value)),
+            currency: Currency::parse(&details.currency_code).unwrap_or(Currency::JPY),
+            address: complete.then_some(address),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `check`: reads the configuration and tries every system.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use portal_gateway::{
+    app::Upstreams,
+    clock::Clock,
+    config::Config,
+    deadline::{Budget, Lane},
+    store::Store,
+};
+
+/// How long each system may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lists every fault; the exit code tells whether there is any.
+pub async fn run() -> anyhow::Result<ExitCode> {
+    let config = match super::configuration() {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    super::install_tls()?;
+    println!("ok     configuration");
+    let upstreams = Upstreams::new(&config, &Clock::system())?;
+    let budget = Budget::new(PATIENCE, Lane::Background);
+    let (database, redis, billing, crm, sim) = tokio::join!(
+        database(&config),
+        redis(&config),
+        async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
+        crm(&config, &upstreams, budget),
+        async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
+    );
+    let mut faults = 0;
+    let mut report = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(detail) => println!("ok     {what}{detail}"),
+        Err(reason) => {
+            faults += 1;
+            println!("FAULT  {what}: {reason}");
+        }
+    };
+    report("database", database.map(|()| String::new()));
+    report("redis", redis);
+    report("billing (WHMCS)", billing.map(|version| format!(" {version}")));
+    report("CRM (Salesforce)", crm);
+    report("mobile network (Freebit)", sim.map(|()| String::new()));
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn database(config: &Config) -> Result<(), String> {
+    let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
+    let answered = store.ping().await.map_err(|error| error.to_string());
+    store.close().await;
+    answered
+}
+
+async fn redis(config: &Config) -> Result<String, String> {
+    match &config.redis {
+        Some(redis) => redis.ping().await.map(|()| String::new()),
+        None => Ok(" (not configured)".to_owned()),
+    }
+}
+
+/// Logs in, and holds the field map against the objects as the CRM describes them.
+async fn crm(config: &Config, upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
+    let mut used: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (object, field) in config.crm_fields.used() {
+        used.entry(object).or_default().push(field);
+    }
+    let mut missing = Vec::new();
+    for (object, fields) in used {
+        let description =
+            upstreams.salesforce.describe(budget, object).await.map_err(|error| error.to_string())?;
+        let has = |name: &str| description.fields.iter().any(|field| field.name == name);
+        missing.extend(fields.into_iter().filter(|name| !has(name)).map(|name| format!("{object}.{name}")));
+    }
+    if missing.is_empty() {
+        Ok(String::new())
+    } else {
+        Err(format!("fields that it does not have: {}", missing.join(", ")))
+    }
+}

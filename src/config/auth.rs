@@ -1,0 +1,108 @@
+//! Keys, tokens and passwords.
+
+use std::path::PathBuf;
+
+use crate::{
+    config::{
+        reader::{Reader, read_file},
+        server::{Environment, Server},
+    },
+    identity::{self, PasswordSettings},
+    secret::SecretString,
+};
+
+/// Characters of the server's secret at least.
+const SECRET_LENGTH: usize = 32;
+
+pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> identity::Settings {
+    env.section("Signing in");
+    let signing_key = env
+        .get("AUTH_SIGNING_KEY_PATH", "file", "The Ed25519 key that signs access tokens: PKCS #8, PEM. Required in production; otherwise one is made and kept in DATA_DIR.")
+        .example("/run/secrets/access-token-key.pem")
+        .parse(|path| {
+            let pem = SecretString::from(read_file(path)?);
+            if identity::is_signing_key(&pem) { Ok(pem) } else { Err("is not an Ed25519 key (PKCS #8, PEM)".to_owned()) }
+        });
+    let verification_keys = env
+        .get(
+            "AUTH_VERIFICATION_KEY_PATHS",
+            "list of files",
+            "Public keys (SPKI, PEM) of earlier signing keys, whose tokens are accepted, too.",
+        )
+        .example("/run/secrets/last-years-key.pub.pem")
+        .list("", |path| {
+            let pem = read_file(path)?;
+            if identity::is_verification_key(&pem) {
+                Ok(pem)
+            } else {
+                Err(format!("the file {path:?} is not an Ed25519 public key (SPKI, PEM)"))
+            }
+        });
+    let secret = env
+        .get("AUTH_SECRET", "32 characters or more", "From this the successors of refresh tokens are derived; the same on all replicas. Required in production; otherwise one is made and kept in DATA_DIR.")
+        .example("$(openssl rand -base64 32)")
+        .secret()
+        .parse(|text| {
+            if text.chars().count() < SECRET_LENGTH {
+                return Err(format!("must have at least {SECRET_LENGTH} characters"));
+            }
+            Ok(SecretString::from(text))
+        });
+    if server.environment == Environment::Production {
+        for name in ["AUTH_SIGNING_KEY_PATH", "AUTH_SECRET"] {
+            if !env.is_set(name) {
+                env.refuse(name, "is missing, and production does not make its own");
+            }
+        }
+    }
+    let issuer = env
+        .get("AUTH_ISSUER", "text", "The issuer that access tokens name; PUBLIC_URL when it is not set.")
+        .example("https://api.example.jp")
+        .optional()
+        .unwrap_or_else(|| server.public_url.clone());
+    let refresh_idle = env
+        .get("AUTH_REFRESH_IDLE", "duration", "How long a session lives without being refreshed.")
+        .duration("14d", "10m", "14d");
+    let refresh_absolute = env
+        .get("AUTH_REFRESH_ABSOLUTE", "duration", "How long a session lives at most.")
+        .duration("30d", "10m", "30d");
+    if refresh_absolute < refresh_idle {
+        env.refuse("AUTH_REFRESH_ABSOLUTE", "must not be shorter than AUTH_REFRESH_IDLE");
+    }
+    let least = PasswordSettings::default();
+    identity::Settings {
+        signing_key,
+        verification_keys,
+        secret,
+        data_dir,
+        issuer,
+        audience: env.get("AUTH_AUDIENCE", "text", "The audience that access tokens name.").text_or("portal"),
+        access_lifetime: env
+            .get("AUTH_ACCESS_LIFETIME", "duration", "How long an access token is good.")
+            .duration("10m", "30s", "10m"),
+        refresh_idle,
+        refresh_absolute,
+        passwords: PasswordSettings {
+            memory_kib: env
+                .get(
+                    "AUTH_ARGON2_MEMORY_KIB",
+                    "KiB",
+                    "Memory of a password hash. Raising it upgrades stored hashes at the next sign-in.",
+                )
+                .number(least.memory_kib, least.memory_kib..=1_048_576),
+            passes: env
+                .get("AUTH_ARGON2_PASSES", "passes", "Passes of a password hash over its memory.")
+                .number(least.passes, least.passes..=100),
+            lanes: env
+                .get("AUTH_ARGON2_LANES", "lanes", "Lanes of a password hash.")
+                .number(least.lanes, least.lanes..=64),
+            queue: env
+                .get(
+                    "AUTH_PASSWORD_QUEUE",
+                    "sign-ins",
+                    "How many may wait for a free core; more are told to come back.",
+                )
+                .number(least.queue, 0..=10_000),
+        },
+    }
+}

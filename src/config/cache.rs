@@ -1,0 +1,119 @@
+//! Where state is kept, and for how long an answer counts as fresh.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    billing,
+    config::reader::Reader,
+    crm, freshness,
+    secret::{ExposeSecret, SecretString},
+    sim, store,
+};
+
+/// How long Redis may take to answer a check.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The gateway's own database, and the folder of what it makes itself.
+pub(super) fn store(env: &mut Reader<'_>) -> (store::Settings, PathBuf) {
+    env.section("State");
+    let url = env
+        .get("DATABASE_URL", "address", "The gateway's own database: sqlite:<file>, or postgres:// for production and for more than one replica.")
+        .example("postgres://portal:password@127.0.0.1:5432/portal")
+        .secret()
+        .parse_or("sqlite:data/portal.db", |text| {
+            if ["sqlite:", "postgres://", "postgresql://"].iter().any(|start| text.starts_with(start)) {
+                Ok(SecretString::from(text))
+            } else {
+                Err("must begin with sqlite: or postgres://".to_owned())
+            }
+        });
+    let settings = store::Settings {
+        url,
+        max_connections: env
+            .get("DATABASE_MAX_CONNECTIONS", "connections", "Connections at most; on SQLite, of readers.")
+            .number(10, 1..=1_000),
+        acquire_timeout: env
+            .get("DATABASE_ACQUIRE_TIMEOUT", "duration", "How long a request waits for a free connection.")
+            .duration("1s", "100ms", "1m"),
+    };
+    let data_dir = env
+        .get("DATA_DIR", "folder", "Where keys are kept that the gateway makes itself in development.")
+        .path_or("data");
+    (settings, data_dir)
+}
+
+/// The cache that replicas share. Reserved: nothing is kept there yet.
+#[derive(Clone)]
+pub struct Redis {
+    url: SecretString,
+}
+
+impl Redis {
+    pub(super) fn read(env: &mut Reader<'_>) -> Option<Self> {
+        env.get("REDIS_URL", "address", "The cache that replicas share; needed for more than one.")
+            .example("redis://127.0.0.1:6379")
+            .secret()
+            .parse(|text| {
+                redis::Client::open(text)
+                    .map(|_| Self { url: text.into() })
+                    .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
+            })
+    }
+
+    /// The address; it may hold a password.
+    pub fn url(&self) -> &SecretString {
+        &self.url
+    }
+
+    /// Whether Redis answers within 2 seconds.
+    ///
+    /// # Errors
+    /// Why it does not, in one line.
+    pub async fn ping(&self) -> Result<(), String> {
+        let asked = async {
+            let client = redis::Client::open(self.url.expose_secret())?;
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            redis::cmd("PING").query_async::<String>(&mut connection).await
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("Redis cannot be reached: {error}")),
+            Err(_) => Err(format!("Redis did not answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+}
+
+/// The memory tier.
+pub(super) fn memory(env: &mut Reader<'_>) -> freshness::Settings {
+    env.section("Cache");
+    let megabytes: u64 = env
+        .get("CACHE_MEMORY_MB", "MB", "Memory for answers of the three systems.")
+        .number(256, 1..=1_048_576);
+    freshness::Settings { memory_bytes: megabytes << 20 }
+}
+
+/// Fresh times by kind of data (domain reference §27).
+pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
+    let mut time = |name: &str, about: &str, default: &str| {
+        env.get(format!("CACHE_{name}"), "duration", format!("How long {about} count as fresh."))
+            .duration(default, "0s", "1d")
+    };
+    let billing = billing::Times {
+        profile: time("PROFILE", "profile and address", "5m"),
+        subscriptions: time("SUBSCRIPTIONS", "the subscriptions of a customer", "5m"),
+        invoices: time("INVOICES", "the invoices of a customer", "90s"),
+        invoice: time("INVOICE", "the lines of an invoice", "5m"),
+        payment_methods: time("PAYMENT_METHODS", "the payment methods of a customer", "15m"),
+    };
+    let crm = crm::Times {
+        orders: time("ORDERS", "the orders of a customer", "60s"),
+        cases: time("CASES", "the cases of a customer", "60s"),
+        conversation: time("CONVERSATION", "the messages of a case", "30s"),
+    };
+    let sim = sim::Times {
+        line: time("LINE", "state, plan and options of a line", "5m"),
+        usage: time("USAGE", "the figures of data used", "60s"),
+        quota: time("QUOTA", "the figures of data added", "5m"),
+    };
+    (billing, crm, sim)
+}

@@ -1,0 +1,62 @@
+//! The field map: what an installation calls each custom field.
+
+macro_rules! field_map {
+    ($($(#[$doc:meta])* $logical:ident: $object:literal . $default:literal,)*) => {
+        /// Names of custom fields in the CRM, by what they mean. Every installation may differ
+        /// (domain reference §29); `portal-gateway check` holds the names against the CRM's own
+        /// description.
+        #[derive(Clone, Debug)]
+        pub struct FieldMap {
+            $($(#[$doc])* pub $logical: String,)*
+        }
+
+        impl Default for FieldMap {
+            fn default() -> Self {
+                Self { $($logical: $default.to_owned(),)* }
+            }
+        }
+
+        impl FieldMap {
+            /// Every logical name with its object and default.
+            pub const FIELDS: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($logical), $object, $default),)*];
+
+            /// Gives a field another name. False when there is no such logical name.
+            pub fn set(&mut self, logical: &str, name: String) -> bool {
+                match logical {
+                    $(stringify!($logical) => self.$logical = name,)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// Each object with the names that are used of it.
+            pub fn used(&self) -> Vec<(&'static str, &str)> {
+                vec![$(($object, self.$logical.as_str()),)*]
+            }
+        }
+    };
+}
+
+field_map! {
+    /// What is ordered: Internet, SIM, VPN.
+    order_type: "Order"."Order_Type__c",
+    /// Immediate or scheduled.
+    order_activation_type: "Order"."Activation_Type__c",
+    /// When a scheduled activation is due.
+    order_activation_scheduled_at: "Order"."Activation_Scheduled_At__c",
+    /// Where the activation stands.
+    order_activation_status: "Order"."Activation_Status__c",
+    /// Why it failed, as a code.
+    order_activation_error_code: "Order"."Activation_Error_Code__c",
+    /// Whether the customer changed the address while ordering.
+    order_address_changed: "Order"."Address_Changed__c",
+    /// The subscription that a line became.
+    order_item_service: "OrderItem"."WHMCS_Service_ID__c",
+    /// How often a line is billed.
+    order_item_billing_cycle: "OrderItem"."Billing_Cycle__c",
+    /// The subscription that a case is about.
+    case_service: "Case"."WHMCS_Service_ID__c",
+    /// Who wrote a comment: the customer or support.
+    comment_author: "CaseComment"."Portal_Author__c",
+}

@@ -1,0 +1,40 @@
+//! Keys and tags.
+
+use std::{fmt, sync::Arc};
+
+use crate::id::UserId;
+
+/// Whose data a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// Data that everybody may see, such as the catalogue.
+    Public,
+    /// Data of one portal user, read with that user's rights.
+    User(UserId),
+}
+
+impl Owner {
+    /// A key of this owner: what kind of read, and which record (empty for the one there is).
+    pub fn key(self, kind: &super::Kind, id: impl fmt::Display) -> Key {
+        Key { owner: self, kind: kind.name, id: id.to_string().into() }
+    }
+}
+
+/// Names a cached value. It can only be made from an [`Owner`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    owner: Owner,
+    kind: &'static str,
+    id: Arc<str>,
+}
+
+/// Names something that can change, such as `client:42:invoices`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tag(Arc<str>);
+
+impl Tag {
+    /// A tag by its name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+}

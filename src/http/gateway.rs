@@ -1,0 +1,118 @@
+//! The door of a real application: joins the graph, the sessions and the store to the routes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Asker, Origins, State,
+    graphiql::Example,
+    guard::{Guard, Limits},
+};
+use crate::{
+    app::App,
+    config::{self, Config},
+    identity::{self, Principal, Viewer},
+    schema::{self, PortalSchema},
+};
+
+/// How long `/health/ready` waits for the store.
+const STORE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The state of the routes over a running application.
+pub fn state(
+    config: &Config,
+    app: &App,
+    schema: PortalSchema,
+    stopping: CancellationToken,
+) -> State<Principal> {
+    let (sessions, store) = (app.identity.clone(), app.store.clone());
+    let execute = move |request, asker: Asker<Principal>| {
+        let schema = schema.clone();
+        async move { answer(&schema, request, asker).await }
+    };
+    let authenticate = move |token: String| {
+        let sessions = sessions.clone();
+        async move { sessions.authenticate(&token).await }
+    };
+    let ready = move || {
+        let store = store.clone();
+        async move {
+            match tokio::time::timeout(STORE_WITHIN, store.ping()).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err("the database is not answering"),
+            }
+        }
+    };
+    State {
+        guard: Guard::new(limits(&config.limits, config.server.introspection)),
+        origins: Origins::new(
+            config.server.cors_origins.iter().chain([&config.server.public_url]).cloned(),
+        ),
+        body_bytes: config.limits.body_bytes,
+        answer_within: config.server.request_timeout,
+        proxies: config.server.trusted_proxies.clone(),
+        ready: Arc::new(move || Box::pin(ready())),
+        stopping,
+        ..State::new(
+            Arc::new(move |request, asker| Box::pin(execute(request, asker))),
+            Arc::new(move |token| Box::pin(authenticate(token))),
+        )
+    }
+}
+
+/// What documents may ask, as configured.
+fn limits(limits: &config::Limits, introspection: bool) -> Limits {
+    Limits {
+        document_bytes: limits.document_bytes,
+        tokens: limits.tokens,
+        nesting: limits.nesting,
+        depth: limits.depth,
+        introspection_depth: limits.introspection_depth,
+        aliases: limits.aliases,
+        root_fields: limits.root_fields,
+        directives_here: limits.directives_here,
+        directives: limits.directives,
+        fragments: limits.fragments,
+        selections: limits.selections,
+        cost: limits.cost,
+        page: limits.page,
+        variables_bytes: limits.variables_bytes,
+        variables_depth: limits.variables_depth,
+        cache_bytes: limits.cache_bytes,
+        introspection,
+        ..Limits::default()
+    }
+}
+
+async fn answer(
+    schema: &PortalSchema,
+    request: async_graphql::Request,
+    asker: Asker<Principal>,
+) -> async_graphql::Response {
+    let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
+    let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
+    let request = request.data(asker.budget).data(asker.cookies).data(origin);
+    schema::execute(schema, request, viewer).await
+}
+
+/// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.
+#[derive(rust_embed::RustEmbed)]
+#[folder = "examples/queries"]
+#[include = "*.graphql"]
+struct Queries;
+
+/// The tabs of GraphiQL: those that run as they stand, the dashboard first.
+pub fn examples() -> Vec<Example> {
+    let mut examples: Vec<_> = Queries::iter()
+        .filter_map(|file| {
+            let query = String::from_utf8(Queries::get(&file)?.data.into_owned()).ok()?;
+            // A variable without a default has to be filled in by hand.
+            let runs = !query.lines().any(|line| line.contains('$') && line.contains("!"));
+            let name = file.trim_end_matches(".graphql").to_owned();
+            runs.then_some(Example { name, query, variables: None })
+        })
+        .collect();
+    examples.sort_by_key(|example| (example.name != "dashboard", example.name.clone()));
+    examples
+}

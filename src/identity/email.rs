@@ -1,0 +1,40 @@
+//! An e-mail address in the form in which addresses are compared.
+
+/// A normalised address: no space around it, lower case.
+///
+/// Lower case also before the `@`: no provider in use tells `Taro` from `taro`, and two accounts for one
+/// mailbox would be worse.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Email(String);
+
+impl Email {
+    /// Reads what a person typed; `None` when it cannot be an address. Longest is 254 bytes (RFC 5321).
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.len() > 254 || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return None;
+        }
+        let (name, host) = text.rsplit_once('@')?;
+        (!name.is_empty() && !host.is_empty()).then(|| Self(text.to_lowercase()))
+    }
+
+    /// The normalised text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Email;
+
+    #[test]
+    fn spelling_does_not_matter_and_what_is_no_address_is_refused() {
+        let read = |text: &str| Email::parse(text).map(|email| email.as_str().to_owned());
+        assert_eq!(read("  Taro.Yamada@Example.JP ").as_deref(), Some("taro.yamada@example.jp"));
+        for text in ["", "taro", "@example.jp", "taro@", "ta ro@example.jp", "taro\n@example.jp"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+        assert_eq!(read(&format!("{}@example.jp", "a".repeat(250))), None);
+    }
+}

@@ -1,0 +1,244 @@
+//! Passwords: Argon2id, off the async threads, never more at once than there are cores.
+//!
+//! A hash is meant to cost tens of milliseconds and 19 MiB, so a crowd of sign-ins could starve
+//! everything else. Few run at once, few more wait, and the rest are told to come back (requirement A2).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
+    password_hash::{Output, SaltString, rand_core::OsRng},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    error::{Error, Result, UserError},
+    secret::{ExposeSecret, SecretString},
+};
+
+/// Characters of a password at least; any of Unicode, none required (requirement A1).
+const MIN_LENGTH: usize = 12;
+/// Characters of a password at most.
+const MAX_LENGTH: usize = 128;
+/// When to come back after being turned away. The queue takes about half a second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The cost of a hash. Stored hashes of a lower cost are made anew at the next sign-in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Memory in KiB; at least 19,456 (19 MiB).
+    pub memory_kib: u32,
+    /// Passes over the memory; at least 2.
+    pub passes: u32,
+    /// Lanes; at least 1.
+    pub lanes: u32,
+    /// How many may wait for a free core.
+    pub queue: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { memory_kib: 19 * 1024, passes: 2, lanes: 1, queue: 16 }
+    }
+}
+
+/// What the comparison of a password with a stored hash says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The password is right.
+    pub(super) is_match: bool,
+    /// The hash was made at a lower cost than today's.
+    pub(super) is_outdated: bool,
+}
+
+/// Hashes and compares.
+pub(super) struct Passwords {
+    argon2: Argon2<'static>,
+    /// A hash of nothing: it is compared where there is no account, so that this costs the same.
+    dummy: SecretString,
+    /// Whoever may run or wait.
+    admission: Arc<Semaphore>,
+    /// Whoever may run.
+    running: Arc<Semaphore>,
+    performed: Arc<AtomicU64>,
+}
+
+impl Passwords {
+    pub(super) fn new(settings: &Settings) -> Result<Self, argon2::Error> {
+        let least = Settings::default();
+        let params = Params::new(
+            settings.memory_kib.max(least.memory_kib),
+            settings.passes.max(least.passes),
+            settings.lanes.max(least.lanes),
+            None,
+        )?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            dummy: dummy(&params)?.into(),
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            admission: Arc::new(Semaphore::new(cores + settings.queue)),
+            running: Arc::new(Semaphore::new(cores)),
+            performed: Arc::default(),
+        })
+    }
+
+    /// The PHC string of a password.
+    pub(super) async fn hash(&self, password: SecretString) -> Result<SecretString> {
+        let argon2 = self.argon2.clone();
+        self.run(move || {
+            let salt = SaltString::generate(&mut OsRng);
+            argon2
+                .hash_password(password.expose_secret().as_bytes(), &salt)
+                .map(|hash| SecretString::from(hash.to_string()))
+                .map_err(|error| Error::internal(error.to_string()))
+        })
+        .await?
+    }
+
+    /// Compares a password with what is stored; without anything stored it costs the same and never fits.
+    pub(super) async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<SecretString>,
+    ) -> Result<Verdict> {
+        let (argon2, is_known) = (self.argon2.clone(), stored.is_some());
+        let stored = stored.unwrap_or_else(|| self.dummy.clone());
+        self.run(move || {
+            let hash = PasswordHash::new(stored.expose_secret())
+                .map_err(|_| Error::internal("a stored password hash is not a PHC string"))?;
+            let fits = argon2.verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
+            Ok(Verdict { is_match: fits && is_known, is_outdated: is_outdated(&hash, argon2.params()) })
+        })
+        .await?
+    }
+
+    /// How many hashes were computed.
+    #[cfg(test)]
+    pub(super) fn performed(&self) -> u64 {
+        self.performed.load(Ordering::Relaxed)
+    }
+
+    /// Runs a hash on a thread that may block. Its place is held until it is done, also when nobody
+    /// waits for it any more.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let busy = || Error::RateLimited { retry_after: RETRY_AFTER, service: None };
+        let admitted = self.admission.clone().try_acquire_owned().map_err(|_| busy())?;
+        let turn = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
+        let performed = self.performed.clone();
+        tokio::task::spawn_blocking(move || {
+            let _held = (admitted, turn);
+            performed.fetch_add(1, Ordering::Relaxed);
+            work()
+        })
+        .await
+        .map_err(Error::internal)
+    }
+}
+
+/// Whether a new password is acceptable.
+pub(super) fn check(password: &SecretString) -> Result<()> {
+    if (MIN_LENGTH..=MAX_LENGTH).contains(&password.expose_secret().chars().count()) {
+        return Ok(());
+    }
+    Err(Error::Rejected(vec![UserError {
+        code: "PASSWORD_LENGTH",
+        field: vec!["password"],
+        message: "A password has 12 to 128 characters.",
+    }]))
+}
+
+/// A PHC string of random bytes with today's parameters: comparing with it takes as long as with a real one.
+fn dummy(params: &Params) -> Result<String, argon2::Error> {
+    let salt = SaltString::generate(&mut OsRng);
+    let output = Output::new(&rand::random::<[u8; 32]>()).map_err(|_| argon2::Error::OutputTooLong)?;
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    Ok(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${output}"))
+}
+
+fn is_outdated(hash: &PasswordHash<'_>, today: &Params) -> bool {
+    let Ok(params) = Params::try_from(hash) else { return true };
+    hash.algorithm != Algorithm::Argon2id.ident()
+        || params.m_cost() < today.m_cost()
+        || params.t_cost() < today.t_cost()
+        || params.p_cost() < today.p_cost()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn passwords() -> Passwords {
+        Passwords::new(&Settings::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stored_string_says_the_required_cost_and_fits_only_its_password() {
+        let passwords = passwords();
+        let long = SecretString::from("あ".repeat(128));
+        let hash = passwords.hash(long.clone()).await.unwrap();
+        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let verdict = passwords.verify(long, Some(hash.clone())).await.unwrap();
+        assert_eq!(verdict, Verdict { is_match: true, is_outdated: false });
+        let verdict = passwords.verify("あ".repeat(127).into(), Some(hash)).await.unwrap();
+        assert!(!verdict.is_match);
+    }
+
+    #[tokio::test]
+    async fn nothing_fits_an_unknown_account_and_it_costs_one_hash() {
+        let passwords = passwords();
+        let verdict = passwords.verify("correct horse battery".into(), None).await.unwrap();
+        assert_eq!(verdict, Verdict { is_match: false, is_outdated: false });
+        assert_eq!(passwords.performed(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_a_lower_cost_is_outdated_and_settings_below_the_least_are_raised() {
+        let weak = Settings { memory_kib: 8, passes: 1, lanes: 1, queue: 1 };
+        let hash = Passwords::new(&weak).unwrap().hash("correct horse battery".into()).await.unwrap();
+        assert!(hash.expose_secret().contains("m=19456,t=2,p=1"));
+        let strong = Passwords::new(&Settings { passes: 3, ..Settings::default() }).unwrap();
+        let verdict = strong.verify("correct horse battery".into(), Some(hash)).await.unwrap();
+        assert_eq!(verdict, Verdict { is_match: true, is_outdated: true });
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_turned_away_at_once() {
+        let passwords = Arc::new(passwords());
+        let places = passwords.admission.available_permits();
+        let tries: Vec<_> = (0..places + 10)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.verify("wrong password".into(), None).await })
+            })
+            .collect();
+        let mut refused = 0;
+        for one in tries {
+            refused += usize::from(matches!(one.await.unwrap(), Err(Error::RateLimited { .. })));
+        }
+        assert_eq!(refused, 10);
+        assert_eq!(passwords.performed(), places as u64);
+        assert_eq!(passwords.admission.available_permits(), places);
+    }
+
+    #[test]
+    fn the_length_is_counted_in_characters() {
+        for (password, is_good) in [
+            ("a".repeat(11), false),
+            ("a".repeat(12), true),
+            ("語".repeat(12), true),
+            ("a".repeat(128), true),
+            ("a".repeat(129), false),
+        ] {
+            assert_eq!(check(&password.clone().into()).is_ok(), is_good, "{password}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Sessions: families of refresh tokens, of which each is exchanged once.
+//!
+//! A successor is derived from its predecessor and the server's secret, so the same one can be given
+//! again to a client that lost the answer, though only hashes are stored (requirements A6, A7).
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use moka::{future::Cache, policy::EvictionPolicy};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    id::UserId,
+    identity::{Settings, derive},
+    secret::SecretString,
+    store::{self, NewSession, RefreshToken, SessionState, Store},
+};
+
+/// How long a predecessor may be presented again while its successor is unused.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
+/// How long the state of a session is believed: with what a request takes, less than the 5 s of requirement A8.
+const BELIEF: TimeDelta = TimeDelta::seconds(4);
+/// How long an ended session is remembered here: longer than an access token lives.
+const ENDED_MEMORY: Duration = Duration::from_secs(15 * 60);
+/// Sessions whose state is remembered at most: about 200 bytes each.
+const CAPACITY: u64 = 200_000;
+
+/// A refresh token that was just made or given again.
+pub(super) struct Issued {
+    pub(super) user: UserId,
+    pub(super) session: Uuid,
+    pub(super) refresh_token: SecretString,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) session_ends_at: DateTime<Utc>,
+}
+
+/// The state of a session when it was last read.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: DateTime<Utc>,
+    state: Option<SessionState>,
+}
+
+/// Opens, refreshes and ends sessions.
+pub(super) struct Sessions {
+    store: Store,
+    key: [u8; 32],
+    idle: TimeDelta,
+    absolute: TimeDelta,
+    seen: Cache<Uuid, Seen>,
+    /// Sessions that were ended here. It outlives what a concurrent read may put into `seen`.
+    ended: Cache<Uuid, ()>,
+}
+
+impl Sessions {
+    pub(super) fn new(store: Store, settings: &Settings, key: [u8; 32]) -> Self {
+        Self {
+            store,
+            key,
+            idle: TimeDelta::from_std(settings.refresh_idle).unwrap_or(TimeDelta::days(14)),
+            absolute: TimeDelta::from_std(settings.refresh_absolute).unwrap_or(TimeDelta::days(30)),
+            seen: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(ENDED_MEMORY)
+                .support_invalidation_closures()
+                .build(),
+            ended: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(ENDED_MEMORY)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
+    }
+
+    /// Begins a session.
+    pub(super) async fn open(
+        &self,
+        user: UserId,
+        user_agent_class: &'static str,
+        now: DateTime<Utc>,
+    ) -> Result<Issued> {
+        let session = NewSession {
+            id: Uuid::now_v7(),
+            user,
+            user_agent_class,
+            created_at: now,
+            expires_at: now + self.absolute,
+        };
+        let token: [u8; 32] = rand::random();
+        let row = self.row(&token, session.id, None, now, session.expires_at);
+        let mut tx = self.store.begin().await?;
+        tx.insert_session(&session).await?;
+        tx.insert_refresh_token(&row).await?;
+        tx.commit().await?;
+        Ok(Issued {
+            user,
+            session: session.id,
+            refresh_token: write(&token),
+            expires_at: row.expires_at,
+            session_ends_at: session.expires_at,
+        })
+    }
+
+    /// Exchanges a token for its successor.
+    pub(super) async fn refresh(&self, token: &str, now: DateTime<Utc>) -> Result<Issued> {
+        let token = read(token).ok_or(Error::Unauthenticated)?;
+        let token_hash = Sha256::digest(token);
+        let successor = derive(&self.key, &token);
+
+        let mut tx = self.store.begin().await?;
+        let family = tx
+            .lock_family(&token_hash, now)
+            .await?
+            .filter(|family| !family.is_ended && now < family.expires_at)
+            .ok_or(Error::Unauthenticated)?;
+        let presented = tx
+            .refresh_token(&token_hash)
+            .await?
+            .filter(|token| now < token.expires_at)
+            .ok_or(Error::Unauthenticated)?;
+        let expires_at = match presented.used_at {
+            None => {
+                let next = self.row(&successor, family.id, Some(&token_hash), now, family.expires_at);
+                tx.use_refresh_token(&token_hash, now).await?;
+                tx.insert_refresh_token(&next).await?;
+                next.expires_at
+            }
+            Some(used_at) => {
+                let next = tx.refresh_token(&Sha256::digest(successor)).await?;
+                match next.filter(|next| next.used_at.is_none() && now < used_at + GRACE) {
+                    Some(next) => next.expires_at,
+                    None => {
+                        tx.revoke_session(family.id, "reuse", now).await?;
+                        tx.commit().await?;
+                        self.note_end(family.id).await;
+                        tracing::warn!(session = %family.id, "a refresh token was used twice; the session is ended");
+                        return Err(Error::Unauthenticated);
+                    }
+                }
+            }
+        };
+        tx.commit().await?;
+        Ok(Issued {
+            user: family.user,
+            session: family.id,
+            refresh_token: write(&successor),
+            expires_at,
+            session_ends_at: family.expires_at,
+        })
+    }
+
+    /// Ends a session.
+    pub(super) async fn end(&self, session: Uuid, reason: &str, now: DateTime<Utc>) -> Result<()> {
+        self.store.revoke_session(session, reason, now).await?;
+        self.note_end(session).await;
+        Ok(())
+    }
+
+    /// The state of a session, at most 4 seconds old; `None` when there is none.
+    pub(super) async fn state(&self, session: Uuid, now: DateTime<Utc>) -> Result<Option<SessionState>> {
+        if self.ended.contains_key(&session) {
+            return Ok(None);
+        }
+        if let Some(seen) = self.seen.get(&session).await {
+            // A clock that was set back is no reason to believe for longer.
+            if (TimeDelta::zero()..BELIEF).contains(&(now - seen.at)) {
+                return Ok(seen.state);
+            }
+            self.seen.invalidate(&session).await;
+        }
+        let load = async {
+            let state = self.store.session(session).await?;
+            Ok::<_, store::Error>(Seen { at: now, state })
+        };
+        let seen = self.seen.try_get_with(session, load).await;
+        match seen {
+            Ok(_) if self.ended.contains_key(&session) => Ok(None),
+            Ok(seen) => Ok(seen.state),
+            Err(error) => Err(Error::internal(Shared(error))),
+        }
+    }
+
+    /// Reads the sessions of a user anew.
+    pub(super) fn recheck(&self, user: UserId) {
+        let is_theirs = move |_: &Uuid, seen: &Seen| seen.state.is_some_and(|state| state.user == user);
+        // It fails only without the support that the builder asked for.
+        let _ = self.seen.invalidate_entries_if(is_theirs);
+    }
+
+    async fn note_end(&self, session: Uuid) {
+        self.ended.insert(session, ()).await;
+        self.seen.invalidate(&session).await;
+    }
+
+    fn row(
+        &self,
+        token: &[u8],
+        session_id: Uuid,
+        parent_hash: Option<&[u8]>,
+        now: DateTime<Utc>,
+        session_ends_at: DateTime<Utc>,
+    ) -> RefreshToken {
+        RefreshToken {
+            token_hash: Sha256::digest(token).to_vec(),
+            session_id,
+            parent_hash: parent_hash.map(<[u8]>::to_vec),
+            issued_at: now,
+            used_at: None,
+            expires_at: (now + self.idle).min(session_ends_at),
+        }
+    }
+}
+
+/// One failure of the store, handed to all who waited for the same read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Shared(Arc<store::Error>);
+
+fn write(token: &[u8; 32]) -> SecretString {
+    BASE64_URL_SAFE_NO_PAD.encode(token).into()
+}
+
+fn read(token: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 33];
+    let length = BASE64_URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).ok()?;
+    bytes[..length].try_into().ok()
+}
+
+/// What kind of program signed in. Nothing finer is kept.
+pub(super) fn user_agent_class(user_agent: &str) -> &'static str {
+    if user_agent.contains("Mozilla/") {
+        "browser"
+    } else if ["okhttp", "CFNetwork", "Dart"].iter().any(|name| user_agent.contains(name)) {
+        "app"
+    } else {
+        "other"
+    }
+}

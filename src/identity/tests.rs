@@ -1,0 +1,341 @@
+//! Sign-in, rotation and revocation, on both databases.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::{
+    id::{AccountId, ClientId},
+    store::{NewUser, testing::on_both_stores},
+};
+
+const EMAIL: &str = "taro.yamada@example.jp";
+
+pub(super) fn settings() -> Settings {
+    const DAY: u64 = 24 * 60 * 60;
+    Settings {
+        signing_key: None,
+        verification_keys: Vec::new(),
+        secret: Some("a secret of thirty-two characters".into()),
+        data_dir: std::env::temp_dir().join(format!("portal-gateway-{}", Uuid::now_v7())),
+        issuer: "https://portal.test".to_owned(),
+        audience: "portal".to_owned(),
+        access_lifetime: Duration::from_secs(600),
+        refresh_idle: Duration::from_secs(14 * DAY),
+        refresh_absolute: Duration::from_secs(30 * DAY),
+        passwords: PasswordSettings::default(),
+    }
+}
+
+/// One replica: the key stands in a folder that goes away with it.
+struct Replica {
+    identity: Identity,
+    clock: Clock,
+    folder: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Replica {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+fn replica(store: &Store) -> Replica {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::default();
+    let settings = Settings { data_dir: folder.path().to_owned(), ..settings() };
+    let identity = Identity::new(store.clone(), &settings, clock.clone()).unwrap();
+    Replica { identity, clock, folder }
+}
+
+impl Replica {
+    /// Another replica with the same keys and clock.
+    fn twin(&self, store: &Store) -> Identity {
+        let settings = Settings { data_dir: self.folder.path().to_owned(), ..settings() };
+        Identity::new(store.clone(), &settings, self.clock.clone()).unwrap()
+    }
+
+    async fn enrol(&self, n: u64, email: &str) -> UserId {
+        self.register(&registration(n, email), Credential::Password(password())).await.unwrap()
+    }
+
+    async fn enter(&self) -> Grant {
+        self.sign_in(EMAIL, &password(), &Context::default()).await.unwrap()
+    }
+
+    /// Signs in a person who is registered with a hash, so that no password is hashed.
+    async fn session(&self) -> Grant {
+        let known = self.0.store.user_by_email(EMAIL).await.unwrap();
+        let user = match known {
+            Some(user) => user.id,
+            None => self.register(&registration(1, EMAIL), Credential::Phc("-".into())).await.unwrap(),
+        };
+        let now = self.0.now();
+        let issued = self.0.sessions.open(user, "browser", now).await.unwrap();
+        self.0.grant(issued, now).unwrap()
+    }
+}
+
+fn password() -> SecretString {
+    "correct horse battery".into()
+}
+
+fn registration(n: u64, email: &str) -> Registration {
+    Registration {
+        email: email.to_owned(),
+        client: ClientId(1000 + n),
+        account: AccountId::parse(&format!("001{n:012}")).unwrap(),
+        locale: "ja",
+    }
+}
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Rejected(reasons) => reasons[0].code,
+        other => other.code(),
+    }
+}
+
+on_both_stores! {
+    async fn a_person_signs_in_and_is_known_by_the_token(store: TestStore) {
+        let replica = replica(&store);
+        let user = replica.enrol(1, EMAIL).await;
+        let grant = replica.sign_in(" Taro.Yamada@EXAMPLE.jp", &password(), &Context::default()).await.unwrap();
+        let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
+        let expected = registration(1, EMAIL);
+        assert_eq!((principal.user, principal.client), (user, expected.client));
+        assert_eq!((principal.account, principal.session), (expected.account, grant.session));
+        let idle = grant.refresh_expires_at - replica.0.now();
+        assert!(idle > TimeDelta::days(14) - TimeDelta::minutes(1) && idle <= TimeDelta::days(14));
+        assert!(replica.twin(&store).authenticate(grant.access_token.expose_secret()).await.is_ok());
+    }
+
+    async fn unknown_wrong_and_disabled_are_told_the_same_for_one_hash_each(store: TestStore) {
+        let replica = replica(&store);
+        replica.enrol(1, EMAIL).await;
+        let disabled = replica.enrol(2, "hanako@example.jp").await;
+        assert!(replica.disable(disabled).await.unwrap());
+        let mut answers = Vec::new();
+        for (email, password) in [
+            ("nobody@example.jp", password()),
+            ("not an address", password()),
+            (EMAIL, "wrong horse battery".into()),
+            ("hanako@example.jp", password()),
+        ] {
+            let before = replica.0.passwords.performed();
+            let error = replica.sign_in(email, &password, &Context::default()).await.unwrap_err();
+            assert_eq!(replica.0.passwords.performed() - before, 1, "{email}");
+            assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
+            answers.push(format!("{error:?}"));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+
+    async fn failures_delay_an_account_that_is_there_or_not_and_success_forgets_them(store: TestStore) {
+        let replica = replica(&store);
+        replica.enrol(1, EMAIL).await;
+        for email in [EMAIL, "nobody@example.jp"] {
+            let attempt = async |password: SecretString| {
+                replica.sign_in(email, &password, &Context::default()).await
+            };
+            for _ in 0..5 {
+                assert_eq!(code(&attempt("wrong horse battery".into()).await.unwrap_err()), "AUTH_INVALID_CREDENTIALS");
+            }
+            let before = replica.0.passwords.performed();
+            let error = attempt(password()).await.unwrap_err();
+            assert!(matches!(error, Error::RateLimited { retry_after, service: None }
+                if retry_after <= Duration::from_secs(1)));
+            assert_eq!(replica.0.passwords.performed(), before, "nothing is tried");
+        }
+        replica.clock.advance(TimeDelta::seconds(2));
+        replica.enter().await;
+        for _ in 0..5 {
+            let error = replica.sign_in(EMAIL, &"wrong".into(), &Context::default()).await.unwrap_err();
+            assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
+        }
+    }
+
+    async fn guessing_over_many_accounts_delays_the_address(store: TestStore) {
+        let replica = replica(&store);
+        let context = |address: &str| Context { address: Some(address.parse().unwrap()), user_agent: None };
+        for n in 0..FREE_FAILURES_OF_ADDRESS {
+            let email = format!("{n}@example.jp");
+            assert!(replica.sign_in(&email, &password(), &context("2001:db8::1")).await.is_err());
+        }
+        let error = replica.sign_in("x@example.jp", &password(), &context("2001:db8::2")).await.unwrap_err();
+        assert_eq!(code(&error), "RATE_LIMITED");
+        let error = replica.sign_in("y@example.jp", &password(), &context("192.0.2.1")).await.unwrap_err();
+        assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
+    }
+
+    async fn an_outdated_hash_is_made_anew_once(store: TestStore) {
+        let replica = replica(&store);
+        let params = argon2::Params::new(8 * 1024, 1, 1, None).unwrap();
+        let weak = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let salt = argon2::password_hash::SaltString::encode_b64(b"sixteen bytes ok").unwrap();
+        let phc = argon2::PasswordHasher::hash_password(&weak, password().expose_secret().as_bytes(), &salt);
+        let phc = SecretString::from(phc.unwrap().to_string());
+        replica.register(&registration(1, EMAIL), Credential::Phc(phc)).await.unwrap();
+        for hashes in [2, 1] {
+            let before = replica.0.passwords.performed();
+            replica.enter().await;
+            assert_eq!(replica.0.passwords.performed() - before, hashes);
+        }
+        let hash = store.user_by_email(EMAIL).await.unwrap().unwrap().password_hash;
+        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+
+    async fn a_refresh_token_is_exchanged_once_and_reuse_ends_the_session(store: TestStore) {
+        let replica = replica(&store);
+        let first = replica.session().await;
+        let mut last = first.clone();
+        for _ in 0..3 {
+            replica.clock.advance(TimeDelta::seconds(1));
+            let next = replica.refresh(&last.refresh_token).await.unwrap();
+            assert_eq!(next.session, first.session);
+            assert_ne!(next.refresh_token.expose_secret(), last.refresh_token.expose_secret());
+            last = next;
+        }
+        replica.authenticate(last.access_token.expose_secret()).await.unwrap();
+        // A grandparent never qualifies, inside the 10 seconds or not.
+        assert_eq!(code(&replica.refresh(&first.refresh_token).await.unwrap_err()), "UNAUTHENTICATED");
+        assert_eq!(code(&replica.refresh(&last.refresh_token).await.unwrap_err()), "UNAUTHENTICATED");
+        let refused = replica.authenticate(last.access_token.expose_secret()).await;
+        assert_eq!(code(&refused.unwrap_err()), "UNAUTHENTICATED", "at once, on this replica");
+    }
+
+    async fn a_lost_answer_is_given_again_for_ten_seconds(store: TestStore) {
+        let replica = replica(&store);
+        let first = replica.session().await;
+        let second = replica.refresh(&first.refresh_token).await.unwrap();
+        replica.clock.advance(TimeDelta::seconds(9));
+        let again = replica.twin(&store).refresh(&first.refresh_token).await.unwrap();
+        assert_eq!(again.refresh_token.expose_secret(), second.refresh_token.expose_secret());
+        assert_eq!(again.refresh_expires_at, second.refresh_expires_at);
+        replica.clock.advance(TimeDelta::seconds(2));
+        assert!(replica.refresh(&first.refresh_token).await.is_err(), "too late");
+        assert!(replica.refresh(&second.refresh_token).await.is_err(), "the session is ended");
+    }
+
+    async fn a_predecessor_is_refused_once_its_successor_was_used(store: TestStore) {
+        let replica = replica(&store);
+        let first = replica.session().await;
+        let second = replica.refresh(&first.refresh_token).await.unwrap();
+        let third = replica.refresh(&second.refresh_token).await.unwrap();
+        assert!(replica.refresh(&first.refresh_token).await.is_err());
+        assert!(replica.refresh(&third.refresh_token).await.is_err(), "the session is ended");
+    }
+
+    async fn fifty_at_once_get_one_successor(store: TestStore) {
+        let replica = replica(&store);
+        let first = replica.session().await;
+        let twin = replica.twin(&store);
+        let tries: Vec<_> = (0..50)
+            .map(|n| {
+                let identity = if n % 2 == 0 { replica.identity.clone() } else { twin.clone() };
+                let token = first.refresh_token.clone();
+                tokio::spawn(async move { identity.refresh(&token).await.unwrap().refresh_token })
+            })
+            .collect();
+        let mut successors = std::collections::HashSet::new();
+        for one in tries {
+            successors.insert(one.await.unwrap().expose_secret().to_owned());
+        }
+        assert_eq!(successors.len(), 1);
+        let leaf = SecretString::from(successors.into_iter().next().unwrap());
+        replica.refresh(&leaf).await.unwrap();
+    }
+
+    async fn a_session_ends_when_idle_and_in_any_case_after_thirty_days(store: TestStore) {
+        let replica = replica(&store);
+        let idle = replica.session().await;
+        let mut busy = replica.session().await;
+        replica.clock.advance(TimeDelta::days(13));
+        busy = replica.refresh(&busy.refresh_token).await.unwrap();
+        replica.clock.advance(TimeDelta::days(2));
+        assert!(replica.refresh(&idle.refresh_token).await.is_err(), "15 days idle");
+        replica.clock.advance(TimeDelta::days(10));
+        busy = replica.refresh(&busy.refresh_token).await.unwrap();
+        let left = busy.refresh_expires_at - replica.0.now();
+        assert!(left <= TimeDelta::days(5), "{left}: the session's own end comes first");
+        replica.clock.advance(TimeDelta::days(5));
+        assert!(replica.refresh(&busy.refresh_token).await.is_err(), "30 days old");
+    }
+
+    async fn signing_out_is_seen_here_at_once_and_elsewhere_within_five_seconds(store: TestStore) {
+        let replica = replica(&store);
+        let twin = replica.twin(&store);
+        let (grant, other) = (replica.session().await, replica.session().await);
+        let token = grant.access_token.expose_secret();
+        replica.authenticate(token).await.unwrap();
+        twin.authenticate(token).await.unwrap();
+        replica.sign_out(grant.session).await.unwrap();
+        assert_eq!(code(&replica.authenticate(token).await.unwrap_err()), "UNAUTHENTICATED");
+        assert!(replica.refresh(&grant.refresh_token).await.is_err());
+        replica.clock.advance(TimeDelta::seconds(5));
+        assert_eq!(code(&twin.authenticate(token).await.unwrap_err()), "UNAUTHENTICATED");
+        twin.authenticate(other.access_token.expose_secret()).await.unwrap();
+    }
+
+    async fn disabling_ends_every_session(store: TestStore) {
+        let replica = replica(&store);
+        let grants = [replica.session().await, replica.session().await];
+        for grant in &grants {
+            replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
+        }
+        replica.disable(grants[0].user).await.unwrap();
+        for grant in &grants {
+            assert!(replica.authenticate(grant.access_token.expose_secret()).await.is_err());
+            assert!(replica.refresh(&grant.refresh_token).await.is_err());
+        }
+    }
+
+    async fn a_user_without_a_mapping_is_told_so(store: TestStore) {
+        let replica = replica(&store);
+        let hash = replica.hash_password(&password()).await.unwrap();
+        let now = replica.0.now();
+        let id = UserId(Uuid::now_v7());
+        let mut tx = store.begin().await.unwrap();
+        tx.insert_user(&NewUser { id, email: EMAIL, password_hash: &hash, locale: "ja", at: now }).await.unwrap();
+        tx.commit().await.unwrap();
+        let error = replica.sign_in(EMAIL, &password(), &Context::default()).await.unwrap_err();
+        assert_eq!(code(&error), "MAPPING_MISSING");
+        let grant = replica.session().await;
+        let error = replica.authenticate(grant.access_token.expose_secret()).await.unwrap_err();
+        assert_eq!(code(&error), "MAPPING_MISSING");
+    }
+
+    async fn one_address_client_and_account_are_registered_once(store: TestStore) {
+        let replica = replica(&store);
+        let phc = || Credential::Phc("-".into());
+        replica.register(&registration(1, EMAIL), phc()).await.unwrap();
+        for again in [registration(2, EMAIL), registration(1, "b@example.jp")] {
+            assert_eq!(code(&replica.register(&again, phc()).await.unwrap_err()), "ALREADY_REGISTERED");
+        }
+        let error = replica.register(&registration(3, "c"), phc()).await.unwrap_err();
+        assert_eq!(error.to_string(), "email: is not an e-mail address");
+        let short = Credential::Password("short".into());
+        let error = replica.register(&registration(3, "c@example.jp"), short).await.unwrap_err();
+        assert_eq!(code(&error), "PASSWORD_LENGTH");
+    }
+
+    async fn many_are_registered_with_one_hash(store: TestStore) {
+        let replica = replica(&store);
+        let phc = replica.hash_password(&password()).await.unwrap();
+        let people: Vec<_> = (1..=1_500).map(|n| registration(n, &format!("demo.{n}@example.jp"))).collect();
+        assert_eq!(replica.register_many(&people, &phc).await.unwrap(), 1_500);
+        assert_eq!(replica.register_many(&people, &phc).await.unwrap(), 0);
+        replica.sign_in("demo.1500@example.jp", &password(), &Context::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_refresh_token_is_refused() {
+    let store = crate::store::testing::sqlite().await;
+    let replica = replica(&store);
+    for text in ["", "a", &"A".repeat(43), &"A".repeat(44), &"A".repeat(100_000), "é"] {
+        assert!(replica.refresh(&text.to_owned().into()).await.is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The principal of a request, as the domains see it.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    deadline::Budget,
+    freshness::Owner,
+    id::{AccountId, ClientId, UserId},
+};
+
+/// Who an access token speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The user here.
+    pub user: UserId,
+    /// The client in billing.
+    pub client: ClientId,
+    /// The account in the CRM.
+    pub account: AccountId,
+    /// The session, as [`crate::identity::Identity::sign_out`] takes it.
+    pub session: Uuid,
+    /// The access token is refused from then on.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A principal with what its request may spend. Every read and write of a domain takes one, so nothing
+/// is asked without saying for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer {
+    principal: Principal,
+    budget: Budget,
+}
+
+impl Viewer {
+    /// The viewer of one request.
+    pub fn new(principal: Principal, budget: Budget) -> Self {
+        Self { principal, budget }
+    }
+
+    /// The user here.
+    pub fn user(&self) -> UserId {
+        self.principal.user
+    }
+
+    /// Whose data this viewer reads, in the keys of the cache.
+    pub fn owner(&self) -> Owner {
+        Owner::User(self.principal.user)
+    }
+
+    /// The client in billing.
+    pub fn client(&self) -> ClientId {
+        self.principal.client
+    }
+
+    /// The account in the CRM.
+    pub fn account(&self) -> AccountId {
+        self.principal.account
+    }
+
+    /// The session.
+    pub fn session(&self) -> Uuid {
+        self.principal.session
+    }
+
+    /// Time and place in the queue.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+}

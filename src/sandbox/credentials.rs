@@ -1,0 +1,23 @@
+//! What opens the sandbox. None of it opens anything else, so it may stand in the repository.
+
+/// WHMCS API identifier, 32 characters.
+pub const WHMCS_IDENTIFIER: &str = "sandboxIdentifier000000000000001";
+/// WHMCS API secret, 32 characters.
+pub const WHMCS_SECRET: &str = "sandboxSecret0000000000000000001";
+
+/// Consumer key of the Salesforce connected app: `iss` of the JWT.
+pub const SALESFORCE_CLIENT_ID: &str = "3MVG9sandboxPortalGateway.ConsumerKey";
+/// The Salesforce integration user: `sub` of the JWT.
+pub const SALESFORCE_USERNAME: &str = "gateway@portal.sandbox";
+/// Private half of the key that signs the JWT: PKCS#8 PEM, RSA of 2048 bits.
+pub const SALESFORCE_PRIVATE_KEY: &str = include_str!("keys/salesforce.private.pem");
+/// Public half of the key that signs the JWT: PEM.
+pub const SALESFORCE_PUBLIC_KEY: &str = include_str!("keys/salesforce.public.pem");
+
+/// Freebit partner identifier.
+pub const FREEBIT_OEM_ID: &str = "SBXOEM01";
+/// Freebit partner secret.
+pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
+
+/// Password with which every seeded customer signs in to the portal in development.
+pub const DEMO_PASSWORD: &str = "correct horse battery staple";

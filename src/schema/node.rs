@@ -1,0 +1,116 @@
+//! Global ids: opaque, base64url of `Type:key`, made and read only here.
+
+use async_graphql::{ID, Interface};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::{
+    billing::{Invoice, PaymentMethod, Subscription},
+    crm::{Case, Order},
+    error::{Error, Result},
+    id::{CaseId, InvoiceId, OrderId, PaymentMethodId, SubscriptionId},
+};
+
+/// Something with an id of its own, which `node(id:)` finds again.
+#[derive(Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Names the object everywhere and for good. Opaque: give it back as it is."
+))]
+pub enum Node {
+    /// A service of the customer.
+    Subscription(Subscription),
+    /// An invoice.
+    Invoice(Invoice),
+    /// A stored payment method.
+    PaymentMethod(PaymentMethod),
+    /// An order.
+    Order(Order),
+    /// A support case.
+    Case(Case),
+}
+
+/// What a global id names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NodeId {
+    Subscription(SubscriptionId),
+    Invoice(InvoiceId),
+    PaymentMethod(PaymentMethodId),
+    Order(OrderId),
+    Case(CaseId),
+}
+
+impl NodeId {
+    /// The opaque text.
+    pub(super) fn encode(self) -> ID {
+        match self {
+            Self::Subscription(key) => opaque("Subscription", key),
+            Self::Invoice(key) => opaque("Invoice", key),
+            Self::PaymentMethod(key) => opaque("PaymentMethod", key),
+            Self::Order(key) => opaque("Order", key),
+            Self::Case(key) => opaque("Case", key),
+        }
+    }
+
+    /// Reads what [`NodeId::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for anything else. An id of the right form that names nothing, or nothing of
+    /// the viewer's, is no error: the two must look the same.
+    pub(super) fn decode(argument: &'static str, id: &str) -> Result<Self> {
+        Self::read(id).ok_or(Error::BadInput { argument, reason: "is not an id of this graph" })
+    }
+
+    fn read(id: &str) -> Option<Self> {
+        (id.len() <= 128).then_some(())?;
+        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
+        let (kind, key) = text.split_once(':')?;
+        // One id, one text: `007` and `+7` are no numbers of ours.
+        let number = || key.parse::<u64>().ok().filter(|number| number.to_string() == key);
+        match kind {
+            "Subscription" => number().map(SubscriptionId).map(Self::Subscription),
+            "Invoice" => number().map(InvoiceId).map(Self::Invoice),
+            "PaymentMethod" => number().map(PaymentMethodId).map(Self::PaymentMethod),
+            "Order" => OrderId::parse(key).map(Self::Order),
+            "Case" => CaseId::parse(key).map(Self::Case),
+            _ => None,
+        }
+    }
+}
+
+/// An id of an object that `node` does not find: it only tells siblings apart.
+pub(super) fn opaque(kind: &str, key: impl std::fmt::Display) -> ID {
+    ID(BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:{key}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_survives_its_encoding(key: u64) {
+            for id in [
+                NodeId::Subscription(SubscriptionId(key)),
+                NodeId::Invoice(InvoiceId(key)),
+                NodeId::PaymentMethod(PaymentMethodId(key)),
+            ] {
+                prop_assert_eq!(NodeId::read(&id.encode()), Some(id));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_decoding_panic(text in "\\PC*") {
+            let _ = NodeId::read(&text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for text in ["", "!", "SW52b2ljZTow MQ", "SW52b2ljZTowMQ", "SW52b2ljZTorMQ", "VXNlcjox"] {
+            assert_eq!(NodeId::read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The doors of the graph.
+
+use async_graphql::{Context, ID, Object};
+use futures::future::join_all;
+
+use super::{
+    context::Ask,
+    node::{Node, NodeId},
+    viewer::ViewerNode,
+};
+use crate::{
+    error::{Error, Result},
+    page::MAX_FIRST,
+};
+
+/// What can be asked.
+pub struct Query;
+
+/// What can be asked.
+#[Object]
+impl Query {
+    /// The customer who is signed in. Null when nobody is.
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<ViewerNode> {
+        ctx.viewer().ok().cloned().map(ViewerNode)
+    }
+
+    /// The object with this id. Null when there is none, or it is not the viewer's.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "An id from this graph.")] id: ID,
+    ) -> Option<Result<Node>> {
+        find(ctx, "id", &id).await.transpose()
+    }
+
+    /// The objects with these ids, in their order. Null stands for what does not exist or is not the viewer's.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Ids from this graph, at most 100.")] ids: Vec<ID>,
+    ) -> Option<Result<Vec<Option<Result<Node>>>>> {
+        if ids.len() > MAX_FIRST {
+            return Some(Err(Error::BadInput { argument: "ids", reason: "must be at most 100" }));
+        }
+        Some(Ok(join_all(ids.iter().map(|id| async { find(ctx, "ids", id).await.transpose() })).await))
+    }
+}
+
+/// Looks an object up among what the viewer owns.
+async fn find(ctx: &Context<'_>, argument: &'static str, id: &str) -> Result<Option<Node>> {
+    let id = NodeId::decode(argument, id)?;
+    let (app, viewer) = (ctx.app()?, ctx.viewer()?);
+    Ok(match id {
+        NodeId::Subscription(key) => ctx.loaders()?.one(key).await?.map(Node::Subscription),
+        NodeId::Invoice(key) => {
+            let all = app.billing.invoices(viewer).await?;
+            all.iter().find(|item| item.key == key).cloned().map(Node::Invoice)
+        }
+        NodeId::PaymentMethod(key) => {
+            let all = app.billing.payment_methods(viewer).await?;
+            all.iter().find(|item| item.key == key).cloned().map(Node::PaymentMethod)
+        }
+        NodeId::Order(key) => {
+            let all = app.crm.orders(viewer).await?;
+            all.iter().find(|item| item.key == key).cloned().map(Node::Order)
+        }
+        NodeId::Case(key) => {
+            let all = app.crm.cases(viewer).await?;
+            all.iter().find(|item| item.key == key).cloned().map(Node::Case)
+        }
+    })
+}

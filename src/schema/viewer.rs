@@ -1,0 +1,136 @@
+//! The customer who is signed in.
+
+use async_graphql::{Context, ID, Object};
+
+use super::{
+    case::{CaseFilter, CaseList, CaseSort},
+    connection::{Counted, Paged, paged},
+    context::Ask,
+    invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
+    node::opaque,
+    order::OrderFilter,
+    subscription::{SubscriptionFilter, SubscriptionSort},
+    summary::Summary,
+};
+use crate::{
+    billing::{Invoice, InvoiceTotals, PaymentMethod, Profile, Subscription},
+    crm::{Case, CaseCounts, Order},
+    error::Result,
+    identity::Viewer,
+    money::Currency,
+    page::Page,
+};
+
+/// The customer who is signed in; everything personal hangs from here.
+pub struct ViewerNode(pub(super) Viewer);
+
+/// The customer who is signed in; everything personal hangs from here.
+#[Object(name = "Viewer")]
+impl ViewerNode {
+    /// Names this customer in the portal. Opaque, and not found by `node`.
+    async fn id(&self) -> ID {
+        opaque("Viewer", self.0.user())
+    }
+
+    /// Name, contact data and the current address. Null while billing does not answer.
+    async fn profile(&self, ctx: &Context<'_>) -> Option<Result<Profile>> {
+        let read = async { Ok((*ctx.app()?.billing.profile(&self.0).await?).clone()) };
+        Some(read.await)
+    }
+
+    /// The figures at the top of the dashboard.
+    async fn summary(&self) -> Summary {
+        Summary
+    }
+
+    /// The services of this customer. Null while billing does not answer.
+    async fn subscriptions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+        #[graphql(desc = "Which ones to show.")] filter: Option<SubscriptionFilter>,
+        #[graphql(desc = "In which order.", default)] sort: SubscriptionSort,
+    ) -> Option<Result<Paged<Subscription>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.billing.subscriptions(&self.0).await?;
+            let filter = filter.unwrap_or_default();
+            let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
+            sort.apply(&mut list);
+            Ok(paged(&page, list, |item| item.key.to_string(), Counted::new))
+        };
+        Some(read.await)
+    }
+
+    /// The invoices of this customer. Null while billing does not answer.
+    async fn invoices(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+        #[graphql(desc = "Which ones to show.")] filter: Option<InvoiceFilter>,
+        #[graphql(desc = "In which order.", default)] sort: InvoiceSort,
+    ) -> Option<Result<Paged<Invoice, InvoiceList>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.billing.invoices(&self.0).await?;
+            let filter = filter.unwrap_or_default();
+            let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
+            sort.apply(&mut list);
+            let totals = InvoiceTotals::of(&list, Currency::JPY);
+            Ok(paged(&page, list, |item| item.key.to_string(), |total| InvoiceList {
+                total_count: Counted::new(total).total_count,
+                totals,
+            }))
+        };
+        Some(read.await)
+    }
+
+    /// The orders of this customer, newest first. Null while orders are not answering.
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+        #[graphql(desc = "Which ones to show.")] filter: Option<OrderFilter>,
+    ) -> Option<Result<Paged<Order>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.crm.orders(&self.0).await?;
+            let filter = filter.unwrap_or_default();
+            let list = all.iter().filter(|item| filter.admits(item)).cloned().collect();
+            Ok(paged(&page, list, |item| item.key.to_string(), Counted::new))
+        };
+        Some(read.await)
+    }
+
+    /// The support cases of this customer. Null while support is not answering.
+    async fn cases(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+        #[graphql(desc = "Which ones to show.")] filter: Option<CaseFilter>,
+        #[graphql(desc = "In which order.", default)] sort: CaseSort,
+    ) -> Option<Result<Paged<Case, CaseList>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.crm.cases(&self.0).await?;
+            let filter = filter.unwrap_or_default();
+            let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
+            sort.apply(&mut list);
+            Ok(paged(&page, list, |item| item.key.to_string(), |total| CaseList {
+                total_count: Counted::new(total).total_count,
+                counts: CaseCounts::of(&all),
+            }))
+        };
+        Some(read.await)
+    }
+
+    /// The stored cards and bank accounts. Null while billing does not answer.
+    async fn payment_methods(&self, ctx: &Context<'_>) -> Option<Result<Vec<PaymentMethod>>> {
+        let read = async { Ok((*ctx.app()?.billing.payment_methods(&self.0).await?).clone()) };
+        Some(read.await)
+    }
+}

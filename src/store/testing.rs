@@ -1,0 +1,135 @@
+//! A fresh database for a test, on either system; it goes away with the value.
+//!
+//! PostgreSQL is the server of `TEST_DATABASE_URL`, which `scripts/test` starts. A test that needs it
+//! fails when it is missing: a test that was skipped has shown nothing.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{ops::Deref, path::PathBuf, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::store::{Settings, Store};
+
+/// A store with tables and no rows.
+pub struct TestStore {
+    store: Store,
+    url: String,
+    place: Place,
+}
+
+enum Place {
+    File(PathBuf),
+    Database { admin: String, name: String },
+}
+
+impl TestStore {
+    /// The address, for a second gateway on the same database.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            url: self.url.clone().into(),
+            max_connections: 5,
+            acquire_timeout: Duration::from_secs(10),
+        }
+    }
+
+    async fn open(url: String, place: Place) -> Self {
+        let settings = Settings {
+            url: url.clone().into(),
+            max_connections: 5,
+            acquire_timeout: Duration::from_secs(10),
+        };
+        let store = Store::connect(&settings).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, url, place }
+    }
+}
+
+impl Deref for TestStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// A new SQLite file in the temporary folder.
+///
+/// # Panics
+/// When it cannot be made.
+pub async fn sqlite() -> TestStore {
+    let file = std::env::temp_dir().join(format!("portal-gateway-{}.db", Uuid::now_v7()));
+    TestStore::open(format!("sqlite:{}", file.display()), Place::File(file)).await
+}
+
+/// A new database on the PostgreSQL server of `TEST_DATABASE_URL`.
+///
+/// # Panics
+/// When the variable is not set or the server does not answer.
+pub async fn postgres() -> TestStore {
+    let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
+        panic!("TEST_DATABASE_URL is not set: run scripts/test, which starts PostgreSQL for the tests");
+    };
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(&admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let mut url = url::Url::parse(&admin).unwrap();
+    url.set_path(&name);
+    TestStore::open(url.into(), Place::Database { admin, name }).await
+}
+
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        match &self.place {
+            Place::File(file) => {
+                for end in ["", "-wal", "-shm"] {
+                    let mut file = file.clone().into_os_string();
+                    file.push(end);
+                    let _ = std::fs::remove_file(file);
+                }
+            }
+            Place::Database { admin, name } => {
+                let (admin, name) = (admin.clone(), name.clone());
+                // A thread of its own: the runtime of the test may already be stopping.
+                let _ = std::thread::spawn(move || drop_database(&admin, &name)).join();
+            }
+        }
+    }
+}
+
+fn drop_database(admin: &str, name: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        if let Ok(mut connection) = PgConnection::connect(admin).await {
+            let text = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            let _ = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await;
+        }
+    });
+}
+
+/// Writes each test twice: `<name>::sqlite` and `<name>::postgres`.
+#[cfg(test)]
+macro_rules! on_both_stores {
+    ($(async fn $name:ident($store:ident: TestStore) $body:block)*) => { $(
+        mod $name {
+            use super::*;
+
+            async fn run($store: $crate::store::testing::TestStore) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                run($crate::store::testing::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                run($crate::store::testing::postgres().await).await;
+            }
+        }
+    )* };
+}
+#[cfg(test)]
+pub(crate) use on_both_stores;

@@ -1,0 +1,112 @@
+//! Rows of `users`: who may sign in.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    id::UserId,
+    secret::{ExposeSecret, SecretString},
+    store::{Result, Store, Tx, sql},
+};
+
+/// A user as the sign-in needs it.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Our id, a version 7 uuid.
+    pub id: UserId,
+    /// The stored hash, a PHC string.
+    pub password_hash: SecretString,
+    /// A user who is disabled cannot sign in.
+    pub is_disabled: bool,
+}
+
+/// A user to be stored.
+#[derive(Clone, Debug)]
+pub struct NewUser<'a> {
+    /// A version 7 uuid.
+    pub id: UserId,
+    /// The address in the form that is compared: see [`crate::identity`].
+    pub email: &'a str,
+    /// A PHC string.
+    pub password_hash: &'a SecretString,
+    /// The language of mails and messages: `en` or `ja`.
+    pub locale: &'a str,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+impl Store {
+    /// The user with this normalised address.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
+        let row = sql!(
+            self.read(),
+            "SELECT user_id, password_hash, disabled_at FROM users WHERE email_normalised = $1",
+            [email],
+            fetch_optional as (Uuid, String, Option<DateTime<Utc>>)
+        )?;
+        Ok(row.map(|(id, hash, disabled_at)| User {
+            id: UserId(id),
+            password_hash: hash.into(),
+            is_disabled: disabled_at.is_some(),
+        }))
+    }
+
+    /// Replaces a password hash, unless it was changed since `old` was read.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn upgrade_password(
+        &self,
+        user: UserId,
+        old: &SecretString,
+        new: &SecretString,
+        at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let changed = sql!(
+            self.write(),
+            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE user_id = $1 AND password_hash = $2",
+            [user.0, old.expose_secret(), new.expose_secret(), at]
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Disables a user and ends all sessions; false when there is none, or it is disabled already.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn disable_user(&self, user: UserId, at: DateTime<Utc>) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let changed = sql!(
+            tx.on(),
+            "UPDATE users SET disabled_at = $2, updated_at = $2 WHERE user_id = $1 AND disabled_at IS NULL",
+            [user.0, at]
+        )?;
+        sql!(
+            tx.on(),
+            "UPDATE sessions SET revoked_at = $2, revoked_reason = 'disabled'
+             WHERE user_id = $1 AND revoked_at IS NULL",
+            [user.0, at]
+        )?;
+        tx.commit().await?;
+        Ok(changed == 1)
+    }
+}
+
+impl Tx {
+    /// Stores a user.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Taken`] when the address is known.
+    pub async fn insert_user(&mut self, user: &NewUser<'_>) -> Result<()> {
+        sql!(
+            self.on(),
+            "INSERT INTO users (user_id, email_normalised, password_hash, locale, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $5)",
+            [user.id.0, user.email, user.password_hash.expose_secret(), user.locale, user.at]
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! One question over three systems: how many calls it costs, and when.
+
+use portal_gateway::sandbox::core::{Rule, RuleKind, System};
+use serde_json::{Value, json};
+
+use crate::gateway::{DASHBOARD, Gateway, Wishes};
+
+/// Calls by system and operation since the journal was cleared.
+fn calls(gateway: &Gateway) -> Vec<(&'static str, String, u64)> {
+    let mut calls = gateway.calls();
+    calls.sort();
+    calls
+}
+
+fn total(gateway: &Gateway, system: System) -> u64 {
+    gateway.sandbox.core().journal.count(system, None)
+}
+
+/// How many lines the answer shows with their usage.
+fn lines_shown(data: &Value) -> u64 {
+    let nodes = data["viewer"]["subscriptions"]["nodes"].as_array().unwrap();
+    let lines = nodes.iter().filter(|node| !node["line"].is_null());
+    u64::try_from(lines.count()).unwrap()
+}
+
+#[tokio::test]
+async fn a_cold_dashboard_costs_the_fewest_calls_and_a_warm_one_none() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    gateway.forget_calls();
+
+    let data = customer.ask(DASHBOARD, json!({})).await.data();
+    let lines = lines_shown(&data);
+    assert!(lines >= 3, "the demo customer shows some lines: {data}");
+    assert_eq!(total(&gateway, System::Salesforce), 1, "{:?}", calls(&gateway));
+    assert!(total(&gateway, System::Whmcs) <= 4, "{:?}", calls(&gateway));
+    assert_eq!(total(&gateway, System::Freebit), lines, "{:?}", calls(&gateway));
+
+    gateway.forget_calls();
+    let again = customer.ask(DASHBOARD, json!({})).await.data();
+    assert_eq!(again, data);
+    assert_eq!(calls(&gateway), [], "a second time within the fresh time asks nobody");
+}
+
+#[tokio::test]
+async fn fifty_cold_dashboards_at_once_cost_the_calls_of_one() {
+    // The emulators take their time, so that all fifty are under way together.
+    let gateway = Gateway::with(Wishes { delay: true, ..Wishes::default() }).await;
+    let customer = gateway.sign_in(1).await;
+    gateway.forget_calls();
+
+    let answers =
+        futures::future::join_all((0..50).map(|_| async { customer.ask(DASHBOARD, json!({})).await.data() })).await;
+    let lines = lines_shown(&answers[0]);
+    assert!(answers.iter().all(|data| *data == answers[0]));
+    assert_eq!(total(&gateway, System::Salesforce), 1, "{:?}", calls(&gateway));
+    assert!(total(&gateway, System::Whmcs) <= 4, "{:?}", calls(&gateway));
+    assert_eq!(total(&gateway, System::Freebit), lines, "{:?}", calls(&gateway));
+}
+
+#[tokio::test]
+async fn all_systems_are_asked_before_any_has_answered() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    gateway.forget_calls();
+    for system in [System::Whmcs, System::Salesforce] {
+        gateway.sandbox.core().faults.add(Rule::every(system, RuleKind::Hang));
+    }
+    let wait_for_all = async {
+        loop {
+            let asked: Vec<_> = calls(&gateway).into_iter().map(|(_, operation, _)| operation).collect();
+            let wanted = ["GetClientsDetails", "GetClientsProducts", "GetInvoices", "composite"];
+            if wanted.iter().all(|operation| asked.iter().any(|asked| asked == operation)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // Nothing ever answers, so all four calls can only be there together.
+    tokio::select! {
+        () = wait_for_all => {}
+        answer = customer.ask(DASHBOARD, json!({})) => panic!("answered without its systems: {:?}", answer.body),
+    }
+}
+
+#[tokio::test]
+async fn conversations_of_several_cases_travel_in_one_call() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let cases = "{ viewer { cases(first: 5) { nodes { number } } } }";
+    customer.ask(cases, json!({})).await.data();
+    gateway.forget_calls();
+    let with_conversation =
+        "{ viewer { cases(first: 5) { nodes { number conversation { author body sentAt } } } } }";
+    let data = customer.ask(with_conversation, json!({})).await.data();
+    let spoken = data["viewer"]["cases"]["nodes"].as_array().unwrap();
+    assert!(spoken.iter().any(|case| !case["conversation"].as_array().unwrap().is_empty()), "{data}");
+    assert_eq!(total(&gateway, System::Salesforce), 1, "{:?}", calls(&gateway));
+}
