@@ -17,6 +17,7 @@ mod graphql;
 pub mod guard;
 mod health;
 mod origin;
+mod pace;
 mod params;
 mod serve;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Listens, and stops gently.
 //!
-//! HTTP/1.1 without TLS: both ends of an HTTP/2 or TLS connection are the load balancer's. hyper has
-//! one timer for a request's headers and for an idle connection, so `headers` bounds both.
+//! HTTP/1.1 without TLS: HTTP/2 and TLS are the load balancer's.
 
 use std::{
     collections::HashMap,
@@ -16,16 +15,20 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
+use crate::http::pace::{Pace, Paced};
+
 /// How patient the server is.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From the first wait for a request to the end of its headers.
+    /// From the first byte of a request, or the opening of a connection, to the end of its headers.
     pub headers: Duration,
+    /// Between two requests.
+    pub idle: Duration,
     /// How long connections are still taken once we say that we are not ready, so that load balancers
     /// can notice.
     pub linger: Duration,
@@ -39,6 +42,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             headers: Duration::from_secs(5),
+            idle: Duration::from_secs(60),
             linger: Duration::ZERO,
             grace: Duration::from_secs(20),
             connections_per_address: 1_000,
@@ -89,7 +93,7 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
         let (router, draining, cut) = (router.clone(), draining.clone(), cut.clone());
         connections.spawn(async move {
             let _place = place;
-            connection(stream, peer, router, timeouts.headers, draining, cut).await;
+            connection(stream, peer, router, timeouts, draining, cut).await;
         });
     }
     drop(listener);
@@ -106,26 +110,39 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    headers_within: Duration,
+    timeouts: Timeouts,
     draining: CancellationToken,
     cut: CancellationToken,
 ) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let pace = Pace::start();
+    let watched = Arc::clone(&pace);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        pace.asked();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+        let (answer, pace) = (router.clone().oneshot(request), Arc::clone(&pace));
+        async move {
+            let answer = answer.await;
+            pace.answered();
+            answer
+        }
     });
+    let stream = Paced { stream, pace: watched };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(headers_within)
+        .header_read_timeout(timeouts.idle)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // How a connection ends is the client's matter.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    let mut looks = interval((timeouts.headers / 4).max(Duration::from_millis(1)));
+    loop {
+        // How a connection ends is the client's matter.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = draining.cancelled() => break connection.as_mut().graceful_shutdown(),
+            _ = looks.tick() => if pace.is_longer_than(timeouts.headers) { return },
+        }
     }
     tokio::select! {
         _ = connection => {}

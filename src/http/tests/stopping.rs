@@ -112,6 +112,25 @@ async fn dripping_headers_and_bodies_are_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_may_rest_between_requests() {
+    let headers = Duration::from_millis(80);
+    let server = server(Timeouts { headers, ..Timeouts::default() }).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let live = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(live).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        // Longer than headers may take; nothing is under way meanwhile.
+        tokio::time::sleep(headers * 3).await;
+    }
+    // But a second request that only begins is closed like a first one.
+    stream.write_all(b"GET /heal").await.unwrap();
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
 async fn one_address_has_only_so_many_connections() {
     let server = server(Timeouts { connections_per_address: 1, ..Timeouts::default() }).await;
     let first = TcpStream::connect(server.address).await.unwrap();

@@ -1,0 +1,112 @@
+//! Tells a client that drips the headers of a request from one that has nothing to ask.
+//!
+//! hyper has one timer for both; it gets the longer time, and this watches for the shorter one.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// Between two requests.
+const IDLE: u64 = u64::MAX;
+/// A request is being answered.
+const BUSY: u64 = u64::MAX - 1;
+
+/// Since when the headers of a request have been arriving.
+#[derive(Debug)]
+pub(super) struct Pace {
+    accepted: Instant,
+    /// Milliseconds after `accepted`, or [`IDLE`], or [`BUSY`].
+    since: AtomicU64,
+}
+
+impl Pace {
+    /// A new connection owes a request.
+    pub(super) fn start() -> Arc<Self> {
+        Arc::new(Self { accepted: Instant::now(), since: AtomicU64::new(0) })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(BUSY - 1)
+    }
+
+    /// The headers are there.
+    pub(super) fn asked(&self) {
+        self.since.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// The request is answered.
+    pub(super) fn answered(&self) {
+        self.since.store(IDLE, Ordering::Relaxed);
+    }
+
+    fn received(&self) {
+        if self.since.load(Ordering::Relaxed) == IDLE {
+            self.since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether headers have been arriving for longer than that.
+    pub(super) fn is_longer_than(&self, within: Duration) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        since < BUSY && u128::from(self.now().saturating_sub(since)) > within.as_millis()
+    }
+}
+
+/// A connection that tells its pace when bytes arrive.
+pub(super) struct Paced {
+    pub stream: TcpStream,
+    pub pace: Arc<Pace>,
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if into.filled().len() > before {
+            self.pace.received();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
