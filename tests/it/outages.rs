@@ -71,8 +71,8 @@ fn check(answer: &Answer, down: System, how: &str) {
 
 /// A gateway whose upstream calls give up after a short while.
 async fn impatient() -> Gateway {
-    let timeout = |name| (name, "600".to_owned());
-    let env = [timeout("WHMCS_TIMEOUT_MS"), timeout("SF_TIMEOUT_MS"), timeout("FREEBIT_TIMEOUT_MS")];
+    let timeout = |name| (name, "600ms".to_owned());
+    let env = [timeout("WHMCS_TIMEOUT"), timeout("SF_TIMEOUT"), timeout("FREEBIT_TIMEOUT")];
     Gateway::with(Wishes { env: env.into(), ..Wishes::default() }).await
 }
 
