@@ -142,12 +142,7 @@ impl App {
                 settings.case_origins.clone(),
                 &settings.crm_times,
             ),
-            sim: Sim::new(
-                upstreams.freebit.clone(),
-                cache.clone(),
-                clock.clone(),
-                &settings.sim_times,
-            ),
+            sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &settings.sim_times),
             store,
             identity,
             cache,

@@ -8,14 +8,14 @@ use portal_gateway::{
     clock::{Clock, TOKYO},
     config::Config,
     http,
-    identity::Registration,
     id::{AccountId, ClientId},
+    identity::Registration,
     sandbox::{
         Options, Sandbox,
         core::Core,
         credentials,
         journal::Kind,
-        world::{ids, System},
+        world::{System, ids},
     },
     schema,
 };
