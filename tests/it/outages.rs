@@ -31,9 +31,7 @@ fn arrived(answer: &Answer, system: System) -> bool {
             .iter()
             .all(|field| !viewer[*field].is_null()),
         System::Salesforce => ["orders", "cases"].iter().all(|field| !viewer[*field].is_null()),
-        System::Freebit => {
-            !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null())
-        }
+        System::Freebit => !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null()),
     }
 }
 
@@ -53,9 +51,15 @@ fn check(answer: &Answer, down: System, how: &str) {
         if system == System::Freebit && down == System::Whmcs {
             continue;
         }
-        assert_eq!(arrived(answer, system), system != down, "{how}: {system:?} with {down:?} down: {:?}", answer.body);
+        assert_eq!(
+            arrived(answer, system),
+            system != down,
+            "{how}: {system:?} with {down:?} down: {:?}",
+            answer.body
+        );
     }
-    let errors = answer.body["errors"].as_array().unwrap_or_else(|| panic!("{how}: no errors: {:?}", answer.body));
+    let errors =
+        answer.body["errors"].as_array().unwrap_or_else(|| panic!("{how}: no errors: {:?}", answer.body));
     for error in errors {
         let extensions = &error["extensions"];
         let code = extensions["code"].as_str().unwrap_or_default();
