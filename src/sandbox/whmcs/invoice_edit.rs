@@ -19,25 +19,34 @@ const STATUSES: &[&str] =
 /// Consumption tax, per cent.
 const TAX_RATE: Decimal = Decimal::TEN;
 
-/// Adds an Unpaid invoice made by a call: fills what is missing and fires the hooks. A zero total is born Paid.
-pub fn open_invoice(store: &mut Store, client: u64, invoice: Invoice, mail: bool, number: bool) -> u64 {
+/// How an invoice comes about.
+#[derive(Clone, Copy)]
+pub struct Opening {
+    /// `api`, or `autogen` for the daily automation.
+    pub source: &'static str,
+    /// Whether the client is told.
+    pub mail: bool,
+    /// Whether a paid invoice gets its sequential number.
+    pub number: bool,
+}
+
+/// The tax rate of a client's invoices, per cent.
+pub fn tax_rate(store: &Store, client: u64) -> Decimal {
+    let account = store.account(client);
+    let is_exempt = account.is_some_and(|a| a.client.flags.get("taxexempt").copied().unwrap_or(false));
+    if is_exempt { Decimal::ZERO } else { TAX_RATE }
+}
+
+/// Adds an invoice: fills what is missing and fires the hooks. A zero total is born Paid.
+pub fn open_invoice(store: &mut Store, client: u64, invoice: Invoice, opening: Opening) -> u64 {
     let id = store.mint(Table::Invoice, client);
     let (now, today) = (store.now(), store.today());
-    let is_exempt =
-        store.account(client).is_some_and(|a| a.client.flags.get("taxexempt").copied().unwrap_or(false));
     let mut invoice = Invoice {
         id,
         date: invoice.date.or(Some(today)),
         duedate: invoice.duedate.or(Some(today)),
         created_at: Some(now),
         updated_at: Some(now),
-        taxrate: if is_exempt {
-            Decimal::ZERO
-        } else if invoice.taxrate.is_zero() {
-            TAX_RATE
-        } else {
-            invoice.taxrate
-        },
         status: if invoice.status.is_empty() { "Unpaid".to_owned() } else { invoice.status.clone() },
         ..invoice
     };
@@ -48,24 +57,24 @@ pub fn open_invoice(store: &mut Store, client: u64, invoice: Invoice, mail: bool
     if let Some(account) = store.account_mut(client) {
         account.invoices.push(invoice);
     }
-    let params = json!({"invoiceid": id, "source": "api", "user": "system", "status": status});
+    let params = json!({"invoiceid": id, "source": opening.source, "user": "system", "status": status});
     store.fire("InvoiceCreation", params.clone());
     store.fire("UpdateInvoiceTotal", json!({"invoiceid": id}));
     if status == "Draft" {
         return id;
     }
-    publish(store, client, id, mail);
+    publish(store, client, id, opening);
     if status == "Unpaid" {
-        payments::settle(store, client, id, now, mail, number);
+        payments::settle(store, client, id, now, opening.mail, opening.number);
     }
     id
 }
 
 /// What happens when an invoice leaves Draft.
-fn publish(store: &mut Store, client: u64, id: u64, mail: bool) {
-    let params = json!({"invoiceid": id, "source": "api", "user": "system", "status": "Unpaid"});
+fn publish(store: &mut Store, client: u64, id: u64, opening: Opening) {
+    let params = json!({"invoiceid": id, "source": opening.source, "user": "system", "status": "Unpaid"});
     store.fire("InvoiceCreationPreEmail", params.clone());
-    if mail {
+    if opening.mail {
         store.mail(client, "Invoice Created", &format!("Invoice #{id} has been created."));
     }
     store.fire("InvoiceCreated", params);
@@ -95,7 +104,7 @@ pub fn create_invoice(store: &mut Store, call: &Call<'_>) -> Reply {
         date: params.date("date"),
         duedate: params.date("duedate"),
         items: numbered_items(params),
-        taxrate: params.amount("taxrate").unwrap_or(Decimal::ZERO),
+        taxrate: params.amount("taxrate").unwrap_or_else(|| tax_rate(store, client)),
         taxrate2: params.amount("taxrate2").unwrap_or(Decimal::ZERO),
         status: status.to_owned(),
         paymentmethod: if gateway.is_empty() { installation::GATEWAYS[0].module.to_owned() } else { gateway },
@@ -103,7 +112,8 @@ pub fn create_invoice(store: &mut Store, call: &Call<'_>) -> Reply {
         ..Invoice::default()
     };
     let number = call.dialect.number_on_payment;
-    let id = open_invoice(store, client, invoice, params.flag("sendinvoice"), number);
+    let opening = Opening { source: "api", mail: params.flag("sendinvoice"), number };
+    let id = open_invoice(store, client, invoice, opening);
     if params.flag("autoapplycredit") && status == "Unpaid" {
         let has = store.account(client).map_or(Decimal::ZERO, |account| account.client.credit);
         let amount = has.min(payments::balance(store, client, id));
@@ -200,7 +210,8 @@ pub fn update_invoice(store: &mut Store, call: &Call<'_>) -> Reply {
         store.fire("InvoiceChangeGateway", json!({"invoiceid": id, "paymentmethod": gateway}));
     }
     if publishes {
-        publish(store, client, id, params.flag("publishandsendemail"));
+        let mail = params.flag("publishandsendemail");
+        publish(store, client, id, Opening { source: "api", mail, number: call.dialect.number_on_payment });
     }
     let hook = match status {
         Some("Cancelled") => Some("InvoiceCancelled"),

@@ -1,7 +1,7 @@
 //! A stateful emulator of the billing system's action API (WHMCS 8.x) and its single sign-on door.
 //!
 //! It serves `POST {prefix}/includes/api.php` and `GET {prefix}/oauth/singlesignon.php`, where the
-//! prefix is the path of the public URL. State is an overlay over the generated [world]: what one call
+//! prefix is the path of the public URL; `POST {prefix}/crons/cron.php` runs the daily automation. State is an overlay over the generated [world]: what one call
 //! writes, the next reads. It shares nothing with the gateway's client of this vendor, so that it cannot agree
 //! with that client's mistakes. [`Settings`] chooses among the ways in which real installations differ.
 //!
@@ -15,6 +15,7 @@ mod client_edit;
 mod clients;
 mod contacts;
 mod credits;
+mod cron;
 mod dialect;
 mod door;
 mod emails;
@@ -79,6 +80,7 @@ pub fn router_with(core: Arc<Core>, public_url: String, settings: Settings) -> R
     Router::new()
         .route(&format!("{prefix}/includes/api.php"), routing::any(door::api))
         .route(&format!("{prefix}/oauth/singlesignon.php"), routing::get(sso::redeem))
+        .route(&format!("{prefix}/crons/cron.php"), routing::post(cron::run_now))
         .route(&format!("{prefix}/index.php"), routing::get(sso::front))
         .with_state(door)
 }

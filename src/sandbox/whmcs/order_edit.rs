@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sandbox::whmcs::account::{Invoice, Item, Order, Service};
 use crate::sandbox::whmcs::action::Call;
 use crate::sandbox::whmcs::installation;
-use crate::sandbox::whmcs::invoice_edit::open_invoice;
+use crate::sandbox::whmcs::invoice_edit::{Opening, open_invoice, tax_rate};
 use crate::sandbox::whmcs::modules::{self, Command};
 use crate::sandbox::whmcs::params::{Params, decode_texts, leading_number};
 use crate::sandbox::whmcs::reply::{Refusal, Reply, error, money, refuse};
@@ -141,9 +141,11 @@ fn place(store: &mut Store, call: &Call<'_>, client: u64, owner: u64, ordered: V
     }
     let wants_invoice = !params.flag("noinvoice") && !amount.is_zero();
     let invoice = wants_invoice.then(|| {
-        let row = Invoice { items, paymentmethod: gateway.clone(), ..Invoice::default() };
+        let taxrate = tax_rate(store, client);
+        let row = Invoice { items, taxrate, paymentmethod: gateway.clone(), ..Invoice::default() };
         let mail = !params.flag("noinvoiceemail") && !params.flag("noemail");
-        open_invoice(store, client, row, mail, call.dialect.number_on_payment)
+        let opening = Opening { source: "api", mail, number: call.dialect.number_on_payment };
+        open_invoice(store, client, row, opening)
     });
     if let Some(row) = store.account_mut(client).and_then(|account| account.order_mut(order)) {
         row.invoiceid = invoice.unwrap_or(0);

@@ -193,6 +193,11 @@ impl Store {
         self.accounts.values()
     }
 
+    /// Ids of the accounts that were written.
+    pub fn written_ids(&self) -> Vec<u64> {
+        self.accounts.keys().copied().collect()
+    }
+
     /// How many clients there are.
     pub fn count_clients(&self) -> u64 {
         let world = self.core.world.customers;

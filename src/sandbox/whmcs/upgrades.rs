@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sandbox::whmcs::account::{Invoice, Item, Order, cents};
 use crate::sandbox::whmcs::action::Call;
 use crate::sandbox::whmcs::installation;
-use crate::sandbox::whmcs::invoice_edit::open_invoice;
+use crate::sandbox::whmcs::invoice_edit::{Opening, open_invoice, tax_rate};
 use crate::sandbox::whmcs::modules::{self, Command};
 use crate::sandbox::whmcs::payments::cycle_months;
 use crate::sandbox::whmcs::reply::{Reply, error, extend, refuse};
@@ -69,8 +69,14 @@ pub fn upgrade_product(store: &mut Store, call: &Call<'_>) -> Reply {
             taxed: true,
             ..Item::default()
         };
-        let row = Invoice { items: vec![item], paymentmethod: gateway.to_owned(), ..Invoice::default() };
-        open_invoice(store, client, row, true, call.dialect.number_on_payment)
+        let row = Invoice {
+            items: vec![item],
+            taxrate: tax_rate(store, client),
+            paymentmethod: gateway.to_owned(),
+            ..Invoice::default()
+        };
+        let opening = Opening { source: "api", mail: true, number: call.dialect.number_on_payment };
+        open_invoice(store, client, row, opening)
     });
     let order_id = store.mint(Table::Order, client);
     let order = Order {

@@ -115,6 +115,44 @@ async fn one_cancellation_request_per_service() {
     assert!(bench.hooks().contains(&"CancellationRequest".to_owned()));
 }
 
+async fn cron(bench: &Bench) -> Value {
+    let request =
+        Request::post(format!("/billing/crons/cron.php?clientid={DEMO}")).body(Body::empty()).unwrap();
+    serde_json::from_str(&bench.send(request).await.2).unwrap()
+}
+
+#[tokio::test]
+async fn the_daily_automation_terminates_suspends_and_bills_on_the_sandbox_clock() {
+    let bench = Bench::new();
+    let (sim, fibre) = two(&bench).await;
+    let status = async |id: &str| {
+        let answer = bench.ok("GetClientsProducts", &[("serviceid", id)]).await;
+        text(&answer["products"]["product"][0]["status"])
+    };
+    assert_eq!(
+        cron(&bench).await,
+        json!({"terminated": 0, "suspended": 0, "invoiced": 0}),
+        "all is up to date"
+    );
+    bench.ok("AddCancelRequest", &[("serviceid", &sim), ("type", "Immediate")]).await;
+    bench.ok("AddCancelRequest", &[("serviceid", &fibre)]).await;
+    assert_eq!(cron(&bench).await["terminated"], 1);
+    assert_eq!((status(&sim).await.as_str(), status(&fibre).await.as_str()), ("Terminated", "Active"));
+
+    bench.core.clock.advance(chrono::TimeDelta::days(12));
+    let done = cron(&bench).await;
+    assert_eq!(done["terminated"], 1, "the end of the billing period has come");
+    assert!(done["suspended"].as_u64().unwrap() > 0, "the invoice due in five days was not paid: {done}");
+    assert!(bench.hooks().contains(&"AfterModuleSuspend".to_owned()));
+
+    bench.ok("AddInvoicePayment", &[("invoiceid", &text(&bench.invoice_in("Unpaid").await["id"]))]).await;
+    bench.ok("AddInvoicePayment", &[("invoiceid", &text(&bench.invoice_in("Unpaid").await["id"]))]).await;
+    bench.core.clock.advance(chrono::TimeDelta::days(10));
+    assert_eq!(cron(&bench).await["invoiced"], 1);
+    assert_eq!(cron(&bench).await["invoiced"], 0, "once");
+    assert_eq!(bench.invoice_in("Unpaid").await["id"], 1_500_000_001_u64);
+}
+
 #[tokio::test]
 async fn an_upgrade_is_priced_and_bills_the_difference() {
     let bench = Bench::new();
