@@ -22,21 +22,34 @@ mod summary;
 mod viewer;
 
 use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
+use rust_decimal::Decimal;
 
-use self::loaders::Loaders;
+use self::{case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders};
 pub use self::{
     error::{mask, refuse},
     query::Query,
     session::Mutation,
 };
-use crate::{app::App, identity::Viewer};
+use crate::{
+    app::App,
+    billing::{Invoice, Subscription},
+    crm::{Case, Order},
+    identity::Viewer,
+};
 
 /// The whole graph.
 pub type PortalSchema = Schema<Query, Mutation, EmptySubscription>;
 
 fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
-    Schema::build(Query, Mutation, EmptySubscription).disable_suggestions()
+    Schema::build(Query, Mutation, EmptySubscription)
+        .disable_suggestions()
+        // Types of the engine that come without a word.
+        .override_output_type_description::<Decimal>("A decimal number as a string, never rounded: `\"1200\"`.")
+        .override_output_type_description::<Paged<Subscription>>("A page of subscriptions.")
+        .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
+        .override_output_type_description::<Paged<Order>>("A page of orders.")
+        .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
 }
 
 /// The graph over a running application.

@@ -79,7 +79,10 @@ impl Gateway {
         let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
 
         let noon = today().and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap());
-        let clock = Clock::starting_at(noon.and_local_timezone(TOKYO).unwrap().to_utc());
+        let noon = noon.and_local_timezone(TOKYO).unwrap().to_utc();
+        let clock = Clock::starting_at(noon);
+        // Assertions are dated: both sides must agree on the time.
+        sandbox.core().clock.advance(noon - chrono::Utc::now());
         let app = App::build(&config, clock).await.unwrap();
         demo::register(&app.identity, &sandbox.core().world, ACCOUNTS).await.unwrap();
         app.warm_up().await;
