@@ -237,10 +237,7 @@ impl InvoiceDetails {
                     amount: Money::new(item.amount, currency),
                     is_taxed: item.taxed,
                     kind,
-                    subscription: item
-                        .relid
-                        .filter(|_| kind.points_at_subscription())
-                        .map(SubscriptionId),
+                    subscription: item.relid.filter(|_| kind.points_at_subscription()).map(SubscriptionId),
                 }
             })
             .collect();

@@ -56,8 +56,11 @@ impl Profile {
     /// From the client record.
     pub(super) fn new(details: whmcs::ClientDetails, fields: &CustomFields) -> Self {
         let japanese = details.language.eq_ignore_ascii_case("japanese");
-        let (first, second) =
-            if japanese { (&details.lastname, &details.firstname) } else { (&details.firstname, &details.lastname) };
+        let (first, second) = if japanese {
+            (&details.lastname, &details.firstname)
+        } else {
+            (&details.firstname, &details.lastname)
+        };
         let address = Address {
             line1: details.address1,
             line2: filled(details.address2),
@@ -67,9 +70,10 @@ impl Profile {
             country: details.country,
         };
         // Line 2 is optional, the others are not (domain reference §9.1).
-        let complete = [&address.line1, &address.city, &address.state, &address.postal_code, &address.country]
-            .iter()
-            .all(|part| !part.trim().is_empty());
+        let complete =
+            [&address.line1, &address.city, &address.state, &address.postal_code, &address.country]
+                .iter()
+                .all(|part| !part.trim().is_empty());
         Self {
             full_name: format!("{first} {second}").trim().to_owned(),
             first_name: details.firstname,

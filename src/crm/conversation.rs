@@ -148,7 +148,10 @@ mod tests {
     fn a_quoted_tail_is_cut_off_and_a_quote_in_the_middle_stays() {
         for (text, kept) in [
             ("Thank you.\n\nOn Mon, Nov 16, 2026 Support wrote:\n> Hello", "Thank you."),
-            ("ありがとうございます。\n\n-----元のメッセージ-----\n差出人: サポート", "ありがとうございます。"),
+            (
+                "ありがとうございます。\n\n-----元のメッセージ-----\n差出人: サポート",
+                "ありがとうございます。",
+            ),
             ("Yes.\n> Is it on?\n", "Yes."),
             ("> Is it on?\nYes.", "> Is it on?\nYes."),
             ("", ""),

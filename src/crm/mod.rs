@@ -101,8 +101,10 @@ impl Crm {
                     async move {
                         let soql = order::select(&crm.fields, account)?;
                         let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
-                        let mut orders =
-                            rows.iter().map(|row| Order::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
+                        let mut orders = rows
+                            .iter()
+                            .map(|row| Order::new(row, &crm.fields))
+                            .collect::<Result<Vec<_>, _>>()?;
                         orders.sort_by_key(|o| std::cmp::Reverse((o.placed_at, o.key)));
                         Ok(orders)
                     }
@@ -129,7 +131,9 @@ impl Crm {
                         let soql = case::select(&crm.fields, account, &crm.origins)?;
                         let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
                         let mut cases =
-                            rows.iter().map(|row| Case::new(row, &crm.fields)).collect::<Result<Vec<_>, _>>()?;
+                            rows.iter()
+                                .map(|row| Case::new(row, &crm.fields))
+                                .collect::<Result<Vec<_>, _>>()?;
                         cases.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.key)));
                         Ok(cases)
                     }

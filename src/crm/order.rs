@@ -226,8 +226,10 @@ impl Order {
     /// When the record lacks what was asked for, with the path.
     pub(super) fn new(row: &Record, fields: &FieldMap) -> Result<Self, upstream::Error> {
         let items = row.children("OrderItems")?;
-        let lines =
-            items.iter().map(|item| OrderLine::new(item, fields)).collect::<Result<Vec<_>, upstream::Error>>()?;
+        let lines = items
+            .iter()
+            .map(|item| OrderLine::new(item, fields))
+            .collect::<Result<Vec<_>, upstream::Error>>()?;
         let sum = |wanted: Option<OrderLineCycle>| {
             let amounts = lines
                 .iter()

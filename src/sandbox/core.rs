@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -91,9 +92,14 @@ pub struct Core {
 impl Core {
     /// A fresh core. `delay`: answer as slowly as the real systems usually do.
     pub fn new(seed: u64, customers: u64, delay: bool) -> Self {
+        Self::on_day(None, seed, customers, delay)
+    }
+
+    /// A fresh core whose seeded world stands on a day of its own, in Tokyo; on today without one.
+    pub fn on_day(day: Option<NaiveDate>, seed: u64, customers: u64, delay: bool) -> Self {
         let clock = Clock::system();
         Self {
-            world: World::new(seed, customers, clock.today()),
+            world: World::new(seed, customers, day.unwrap_or_else(|| clock.today())),
             journal: Journal::new(clock.clone()),
             faults: Faults::default(),
             delays: if delay { Delays::usual() } else { Delays::default() },

@@ -21,6 +21,7 @@ use std::{
 };
 
 use axum::Router;
+use chrono::NaiveDate;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub delay: bool,
     /// Where to listen.
     pub listen: Listen,
+    /// The day on which the seeded world stands, Tokyo; today unless said.
+    pub today: Option<NaiveDate>,
 }
 
 /// Where the parts listen. Port 0 takes a free one.
@@ -76,7 +79,7 @@ impl Listen {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 42, customers: 1_000, delay: true, listen: Listen::loopback(4600) }
+        Self { seed: 42, customers: 1_000, delay: true, listen: Listen::loopback(4100), today: None }
     }
 }
 
@@ -126,7 +129,7 @@ impl Sandbox {
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
 
-        let core = Arc::new(Core::new(options.seed, options.customers, options.delay));
+        let core = Arc::new(Core::on_day(options.today, options.seed, options.customers, options.delay));
         let stopping = CancellationToken::new();
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));

@@ -23,12 +23,12 @@ mod viewer;
 
 use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
 
+use self::loaders::Loaders;
 pub use self::{
     error::{mask, refuse},
     query::Query,
     session::Mutation,
 };
-use self::loaders::Loaders;
 use crate::{app::App, identity::Viewer};
 
 /// The whole graph.

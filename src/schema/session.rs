@@ -132,7 +132,9 @@ impl Mutation {
     async fn session_refresh(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The token to be exchanged; left out by browsers.")] input: Option<SessionRefreshInput>,
+        #[graphql(desc = "The token to be exchanged; left out by browsers.")] input: Option<
+            SessionRefreshInput,
+        >,
     ) -> Option<Result<SessionRefreshPayload>> {
         let read = async {
             let (token, delivery) = match input.unwrap_or_default().refresh_token {

@@ -5,12 +5,7 @@ use std::collections::VecDeque;
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject};
 use futures::future::try_join_all;
 
-use super::{
-    context::Ask,
-    line::Line,
-    loaders::OrderOf,
-    node::NodeId,
-};
+use super::{context::Ask, line::Line, loaders::OrderOf, node::NodeId};
 use crate::{
     billing::{Invoice, Subscription, SubscriptionKind, SubscriptionStatus},
     crm::Order,

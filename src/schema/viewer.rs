@@ -79,10 +79,12 @@ impl ViewerNode {
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
             let totals = InvoiceTotals::of(&list, Currency::JPY);
-            Ok(paged(&page, list, |item| item.key.to_string(), |total| InvoiceList {
-                total_count: Counted::new(total).total_count,
-                totals,
-            }))
+            Ok(paged(
+                &page,
+                list,
+                |item| item.key.to_string(),
+                |total| InvoiceList { total_count: Counted::new(total).total_count, totals },
+            ))
         };
         Some(read.await)
     }
@@ -120,10 +122,15 @@ impl ViewerNode {
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
-            Ok(paged(&page, list, |item| item.key.to_string(), |total| CaseList {
-                total_count: Counted::new(total).total_count,
-                counts: CaseCounts::of(&all),
-            }))
+            Ok(paged(
+                &page,
+                list,
+                |item| item.key.to_string(),
+                |total| CaseList {
+                    total_count: Counted::new(total).total_count,
+                    counts: CaseCounts::of(&all),
+                },
+            ))
         };
         Some(read.await)
     }

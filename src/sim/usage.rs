@@ -43,11 +43,7 @@ impl Usage {
                 Some(DayUsage { day, bytes: bytes(*kb) })
             })
             .collect();
-        Self {
-            today_bytes: bytes(traffic.today_kb),
-            days,
-            is_restricted: traffic.restricted,
-        }
+        Self { today_bytes: bytes(traffic.today_kb), days, is_restricted: traffic.restricted }
     }
 }
 

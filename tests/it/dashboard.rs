@@ -50,7 +50,8 @@ async fn fifty_cold_dashboards_at_once_cost_the_calls_of_one() {
     gateway.forget_calls();
 
     let answers =
-        futures::future::join_all((0..50).map(|_| async { customer.ask(DASHBOARD, json!({})).await.data() })).await;
+        futures::future::join_all((0..50).map(|_| async { customer.ask(DASHBOARD, json!({})).await.data() }))
+            .await;
     let lines = lines_shown(&answers[0]);
     assert!(answers.iter().all(|data| *data == answers[0]));
     assert_eq!(total(&gateway, System::Salesforce), 1, "{:?}", calls(&gateway));

@@ -1,30 +1,43 @@
 //! The gateway and the sandbox in this process, each on ports of its own, and clients that ask.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{NaiveDate, NaiveTime};
 use portal_gateway::{
     app::App,
     clock::{Clock, TOKYO},
     config::Config,
-    http,
-    identity::Registration,
-    id::{AccountId, ClientId},
+    demo,
+    http::{self, Timeouts, gateway},
     sandbox::{
-        Options, Sandbox,
-        core::Core,
-        credentials,
-        journal::Kind,
-        world::{ids, System},
+        Listen, Options, Sandbox, credentials,
+        journal::{Filter, Kind},
     },
     schema,
+    secret::ExposeSecret,
+    store::testing::{self, TestStore},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-/// The day on which every test runs.
+/// The question of the first screen.
+pub const DASHBOARD: &str = include_str!("../../examples/queries/dashboard.graphql");
+
+/// Customers who can sign in.
+const ACCOUNTS: u64 = 5;
+
+/// The day on which every test runs, so that answers can be compared with what they were.
 pub fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
+}
+
+/// What a test wants different.
+#[derive(Default)]
+pub struct Wishes {
+    /// Variables of the configuration on top of the usual ones.
+    pub env: HashMap<&'static str, String>,
+    /// Whether the emulators take their time.
+    pub delay: bool,
 }
 
 /// A running gateway over a running sandbox; both end with it.
@@ -32,16 +45,150 @@ pub struct Gateway {
     pub url: String,
     pub app: App,
     pub sandbox: Sandbox,
-    pub http: reqwest::Client,
+    http: reqwest::Client,
     stop: CancellationToken,
     _data: tempfile::TempDir,
+    _store: TestStore,
 }
 
-/// What a test wants different.
-#[derive(Default)]
-pub struct Wishes {
-    /// Environment variables on top of the usual ones.
-    pub env: HashMap<&'static str, String>,
-    /// Whether the emulators take their time.
-    pub delay: bool,
+impl Gateway {
+    pub async fn start() -> Self {
+        Self::with(Wishes::default()).await
+    }
+
+    pub async fn with(wishes: Wishes) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let sandbox = Sandbox::start(Options {
+            customers: 50,
+            delay: wishes.delay,
+            listen: Listen::loopback(0),
+            today: Some(today()),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let mut env = demo::settings(&sandbox);
+        // Room for the rates of a test; the limits themselves are tested where they are kept.
+        env.insert("WHMCS_CALLS_PER_MINUTE", "0".to_owned());
+        env.insert("SF_CALLS_PER_MINUTE", "0".to_owned());
+        env.insert("DATA_DIR", data.path().display().to_string());
+        let store = database().await;
+        env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+        env.extend(wishes.env);
+        let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+
+        let noon = today().and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap());
+        let clock = Clock::starting_at(noon.and_local_timezone(TOKYO).unwrap().to_utc());
+        let app = App::build(&config, clock).await.unwrap();
+        demo::register(&app.identity, &sandbox.core().world, ACCOUNTS).await.unwrap();
+        app.warm_up().await;
+
+        let stop = CancellationToken::new();
+        let listener = http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
+        let router = http::router(Arc::new(state));
+        tokio::spawn(http::serve(listener, router, stop.clone(), Timeouts::default()));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { url, app, sandbox, http, stop, _data: data, _store: store }
+    }
+
+    /// Signs a customer of the sandbox in.
+    pub async fn sign_in(&self, n: u64) -> Customer<'_> {
+        let nobody = Customer { gateway: self, token: None };
+        let input = json!({
+            "email": self.sandbox.core().world.customer(n).email,
+            "password": credentials::DEMO_PASSWORD,
+        });
+        let answer = nobody
+            .ask(
+                "mutation($input: SessionCreateInput!) {
+                   sessionCreate(input: $input) { session { accessToken } userErrors { code } } }",
+                json!({ "input": input }),
+            )
+            .await
+            .data();
+        let token = answer["sessionCreate"]["session"]["accessToken"].as_str();
+        Customer { gateway: self, token: Some(token.unwrap_or_else(|| panic!("{answer}")).to_owned()) }
+    }
+
+    /// Somebody who is not signed in.
+    pub fn nobody(&self) -> Customer<'_> {
+        Customer { gateway: self, token: None }
+    }
+
+    /// A request to a path of the gateway.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("{}{path}", self.url))
+    }
+
+    /// Calls that reached the emulators since the journal was cleared.
+    pub fn calls(&self) -> Vec<(&'static str, String, u64)> {
+        let counts = self.sandbox.core().journal.counts();
+        counts
+            .into_iter()
+            .filter(|count| count.kind == Kind::Call)
+            .map(|count| (count.system.as_str(), count.operation.to_string(), count.count))
+            .collect()
+    }
+
+    /// Writes that took effect in the emulators.
+    pub fn effects(&self) -> usize {
+        let filter = Filter { kind: Some(Kind::Effect), ..Filter::default() };
+        self.sandbox.core().journal.entries(&filter).len()
+    }
+
+    /// Clears the journal.
+    pub fn forget_calls(&self) {
+        self.sandbox.core().journal.clear();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An empty database on the store that `TEST_STORE` names: SQLite unless it says `postgres`.
+async fn database() -> TestStore {
+    match std::env::var("TEST_STORE").as_deref() {
+        Ok("postgres") => testing::postgres().await,
+        Ok("sqlite") | Err(_) => testing::sqlite().await,
+        Ok(other) => panic!("TEST_STORE is sqlite or postgres, not {other}"),
+    }
+}
+
+/// Somebody who asks, signed in or not.
+pub struct Customer<'a> {
+    gateway: &'a Gateway,
+    pub token: Option<String>,
+}
+
+impl Customer<'_> {
+    /// Asks by POST, as an ordinary client does.
+    pub async fn ask(&self, query: &str, variables: Value) -> Answer {
+        let mut request =
+            self.gateway.request("POST", "/graphql").json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        Answer { status: response.status().as_u16(), body: response.json().await.unwrap() }
+    }
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The data of an answer without errors.
+    pub fn data(self) -> Value {
+        assert!(self.body["errors"].is_null(), "{}", self.body["errors"]);
+        self.body["data"].clone()
+    }
 }

@@ -73,7 +73,10 @@ fn questions(id: &str, ids: &[String], cursor: &str, text: &str) -> Vec<(&'stati
     let document = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     vec![
         (document(format!("query($id: ID!) {{ node(id: $id) {{ id {node} }} }}")), json!({ "id": id })),
-        (document(format!("query($ids: [ID!]!) {{ nodes(ids: $ids) {{ id {node} }} }}")), json!({ "ids": ids })),
+        (
+            document(format!("query($ids: [ID!]!) {{ nodes(ids: $ids) {{ id {node} }} }}")),
+            json!({ "ids": ids }),
+        ),
         (
             "query($after: String, $text: String) { viewer {
                 subscriptions(after: $after) { nodes { id line { phoneNumber } } }
@@ -88,7 +91,10 @@ fn questions(id: &str, ids: &[String], cursor: &str, text: &str) -> Vec<(&'stati
 /// The first of the other's values that an answer holds.
 fn leak<'a>(answer: &Value, other: &'a Other, sent: &[String]) -> Option<&'a String> {
     let text = answer["data"].to_string();
-    other.values.iter().find(|value| !sent.contains(value) && value.len() > 3 && text.contains(value.as_str()))
+    other
+        .values
+        .iter()
+        .find(|value| !sent.contains(value) && value.len() > 3 && text.contains(value.as_str()))
 }
 
 #[test]

@@ -31,9 +31,7 @@ fn arrived(answer: &Answer, system: System) -> bool {
             .iter()
             .all(|field| !viewer[*field].is_null()),
         System::Salesforce => ["orders", "cases"].iter().all(|field| !viewer[*field].is_null()),
-        System::Freebit => {
-            !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null())
-        }
+        System::Freebit => !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null()),
     }
 }
 
@@ -53,9 +51,15 @@ fn check(answer: &Answer, down: System, how: &str) {
         if system == System::Freebit && down == System::Whmcs {
             continue;
         }
-        assert_eq!(arrived(answer, system), system != down, "{how}: {system:?} with {down:?} down: {:?}", answer.body);
+        assert_eq!(
+            arrived(answer, system),
+            system != down,
+            "{how}: {system:?} with {down:?} down: {:?}",
+            answer.body
+        );
     }
-    let errors = answer.body["errors"].as_array().unwrap_or_else(|| panic!("{how}: no errors: {:?}", answer.body));
+    let errors =
+        answer.body["errors"].as_array().unwrap_or_else(|| panic!("{how}: no errors: {:?}", answer.body));
     for error in errors {
         let extensions = &error["extensions"];
         let code = extensions["code"].as_str().unwrap_or_default();
@@ -71,8 +75,8 @@ fn check(answer: &Answer, down: System, how: &str) {
 
 /// A gateway whose upstream calls give up after a short while.
 async fn impatient() -> Gateway {
-    let timeout = |name| (name, "600".to_owned());
-    let env = [timeout("WHMCS_TIMEOUT_MS"), timeout("SF_TIMEOUT_MS"), timeout("FREEBIT_TIMEOUT_MS")];
+    let timeout = |name| (name, "600ms".to_owned());
+    let env = [timeout("WHMCS_TIMEOUT"), timeout("SF_TIMEOUT"), timeout("FREEBIT_TIMEOUT")];
     Gateway::with(Wishes { env: env.into(), ..Wishes::default() }).await
 }
 

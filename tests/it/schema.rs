@@ -80,7 +80,8 @@ fn everything_is_described() {
 fn growing_lists_are_connections_with_their_arguments() {
     for definition in types() {
         for field in fields(&definition) {
-            let connection = matches!(&field.ty.node.base, BaseType::Named(name) if name.ends_with("Connection"));
+            let connection =
+                matches!(&field.ty.node.base, BaseType::Named(name) if name.ends_with("Connection"));
             if connection {
                 for argument in ["first", "after"] {
                     assert!(
@@ -90,7 +91,11 @@ fn growing_lists_are_connections_with_their_arguments() {
                         field.name.node
                     );
                 }
-                assert!(field.ty.node.nullable, "{}.{} would take its parent down", definition.name.node, field.name.node);
+                assert!(
+                    field.ty.node.nullable,
+                    "{}.{} would take its parent down",
+                    definition.name.node, field.name.node
+                );
             }
         }
         if definition.name.node.ends_with("Connection") {
@@ -109,13 +114,19 @@ fn mutations_take_one_input_and_give_a_nullable_payload_with_user_errors() {
     for field in fields(mutation) {
         let name = &field.name.node;
         assert!(field.arguments.len() <= 1, "{name} takes more than one argument");
-        assert!(field.arguments.iter().all(|argument| argument.node.name.node == "input"), "{name} takes no `input`");
+        assert!(
+            field.arguments.iter().all(|argument| argument.node.name.node == "input"),
+            "{name} takes no `input`"
+        );
         let Type { base: BaseType::Named(payload), nullable: true } = &field.ty.node else {
             panic!("{name} gives no nullable payload");
         };
         assert!(payload.ends_with("Payload"), "{name} gives {payload}");
         let payload = types.iter().find(|definition| definition.name.node == *payload).unwrap();
-        assert!(fields(payload).iter().any(|field| field.name.node == "userErrors"), "{name} has no userErrors");
+        assert!(
+            fields(payload).iter().any(|field| field.name.node == "userErrors"),
+            "{name} has no userErrors"
+        );
     }
 }
 

@@ -152,7 +152,7 @@ impl Door {
             return self.answer(caller, &name, action, &params);
         }
         let answer = tokio::task::spawn_blocking(move || self.answer(caller, &name, action, &params));
-        answer.await.unwrap_or_else(|_| (StatusCode::INTERNAL_SERVER_ERROR, Value::Null))
+        answer.await.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Value::Null))
     }
 
     fn answer(

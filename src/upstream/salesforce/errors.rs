@@ -73,8 +73,7 @@ impl Fault {
         let words = match self.error_code.as_str() {
             // Names of fields, or an administrator's sentence.
             "REQUIRED_FIELD_MISSING" | "FIELD_CUSTOM_VALIDATION_EXCEPTION" => message,
-            // Behind an excerpt of the statement.
-            "INVALID_FIELD" => message.find("No such column").map_or("", |at| &message[at..]),
+            "INVALID_FIELD" | "INVALID_TYPE" => behind_excerpt(message),
             "MALFORMED_QUERY" => "",
             _ => message.split([':', '\n', '\'']).next().unwrap_or_default(),
         };
@@ -84,6 +83,18 @@ impl Fault {
         } else {
             format!("[{}] {words}", self.fields.join(", "))
         }
+    }
+}
+
+/// What is said behind an excerpt of the statement: names of objects and fields. The excerpt ends with a line of its
+/// own, which no literal can hold, since a line feed in a literal is escaped.
+fn behind_excerpt(message: &str) -> &str {
+    match message.rsplit_once("\nERROR at Row:") {
+        Some((_, rest)) => rest.split_once('\n').map_or("", |(_, words)| words),
+        None => ["No such column", "sObject type"]
+            .iter()
+            .find_map(|begin| message.find(begin))
+            .map_or("", |at| &message[at..]),
     }
 }
 
@@ -127,8 +138,18 @@ mod tests {
             ("MALFORMED_QUERY", "WHERE Name = 'Taro\n^\nERROR at Row:1:Column:9", ""),
             (
                 "INVALID_FIELD",
-                "WHERE Name = 'Taro' AND Nope = 1\n^\nERROR\nNo such column 'Nope' on entity 'Order'.",
+                "WHERE Name = 'Taro' AND Nope = 1\n^\nERROR at Row:1:Column:9\nNo such column 'Nope' on entity 'Order'.",
                 "No such column 'Nope' on entity 'Order'.",
+            ),
+            (
+                "INVALID_FIELD",
+                "No such column 'Nope' on sobject of type Order",
+                "No such column 'Nope' on sobject of type Order",
+            ),
+            (
+                "INVALID_TYPE",
+                "SELECT Id FROM Nope\n^\nERROR at Row:1:Column:16\nsObject type 'Nope' is not supported.",
+                "sObject type 'Nope' is not supported.",
             ),
             ("DUPLICATE_VALUE", "duplicate value found: X__c duplicates value", "duplicate value found"),
             (

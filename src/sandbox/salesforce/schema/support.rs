@@ -36,7 +36,19 @@ pub(crate) fn case() -> Draft {
             .label("Case Origin"),
             picklist(
                 "Type",
-                &["Billing", "Technical", "General", "Account", "Order", "Question", "Problem", "Other"],
+                &[
+                    "Billing",
+                    "Technical",
+                    "General",
+                    "Internet",
+                    "SIM",
+                    "VPN",
+                    "Account",
+                    "Order",
+                    "Question",
+                    "Problem",
+                    "Other",
+                ],
             )
             .label("Case Type"),
             picklist("Reason", &["Installation", "Performance", "Breakdown", "Feedback", "Other"])

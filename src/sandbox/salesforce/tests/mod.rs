@@ -4,6 +4,8 @@
 
 mod reading;
 mod signing_in;
+mod together;
+mod writing;
 
 use std::sync::Arc;
 

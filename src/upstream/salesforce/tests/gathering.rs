@@ -77,7 +77,7 @@ async fn a_refused_statement_fails_alone() {
     assert_eq!(two.unwrap(), statement(2).to_string());
     assert_eq!(
         bad.unwrap_err(),
-        Kind::Refused { code: "INVALID_TYPE".into(), message: "sObject type".into() }
+        Kind::Refused { code: "INVALID_TYPE".into(), message: "sObject type 'Nope' is not supported".into() }
     );
     assert_eq!(vendor.calls().await, ["POST composite"]);
 }
