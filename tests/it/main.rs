@@ -3,6 +3,7 @@
 
 mod dashboard;
 mod dependencies;
+mod documents;
 mod gateway;
 mod isolation;
 mod layers;

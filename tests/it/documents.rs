@@ -1,0 +1,82 @@
+//! The example documents: every one runs for the demo customer and answers without an error.
+//!
+//! Their answers are kept as snapshots, on either store the same.
+
+use std::{collections::BTreeMap, fs};
+
+use portal_gateway::sandbox::credentials;
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+
+/// Every document in `examples/queries` by its name.
+fn documents() -> BTreeMap<String, String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/queries");
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_example_document_answers_as_it_did() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let ids = customer
+        .ask(
+            "{ viewer {
+               subscriptions(filter: { kind: [SIM], status: [ACTIVE] }, first: 1) { nodes { id } }
+               invoices(filter: { status: [PAID] }, first: 1) { nodes { id } }
+               orders(first: 1) { nodes { id } }
+               cases(first: 1) { nodes { id } }
+             } }",
+            json!({}),
+        )
+        .await
+        .data();
+    let first = |list: &str| json!({ "id": ids["viewer"][list]["nodes"][0]["id"] });
+
+    for (name, document) in documents() {
+        let variables = match name.as_str() {
+            "session" => json!({
+                "email": gateway.sandbox.core().world.customer(1).email,
+                "password": credentials::DEMO_PASSWORD,
+            }),
+            "subscription" => first("subscriptions"),
+            "invoice" => first("invoices"),
+            "order" => first("orders"),
+            "case" => first("cases"),
+            _ => json!({}),
+        };
+        let data = customer.ask(&document, variables).await.data();
+        for (root, answer) in data.as_object().unwrap() {
+            assert!(!answer.is_null(), "{name}: {root} is null");
+        }
+        // What differs from run to run: the user that is made anew, and everything about a session.
+        insta::assert_json_snapshot!(name, data, {
+            ".viewer.id" => "[user]",
+            ".sessionCreate.viewer.id" => "[user]",
+            ".sessionCreate.session.*" => "[session]",
+        });
+    }
+}
+
+#[tokio::test]
+async fn without_a_session_every_example_document_answers_null_or_refuses() {
+    let gateway = Gateway::start().await;
+    let somebody = gateway.sign_in(1).await;
+    let ids = somebody.ask("{ viewer { invoices(first: 1) { nodes { id } } } }", json!({})).await.data();
+    let id = &ids["viewer"]["invoices"]["nodes"][0]["id"];
+    gateway.forget_calls();
+    for (name, document) in documents().into_iter().filter(|(name, _)| name != "session") {
+        let answer = gateway.nobody().ask(&document, json!({ "id": id })).await;
+        let shown: Vec<_> =
+            answer.body["data"].as_object().into_iter().flat_map(|data| data.values()).collect();
+        assert!(shown.iter().all(|value| **value == Value::Null), "{name}: {}", answer.body);
+    }
+    assert_eq!(gateway.calls(), [], "nobody's question reaches a system");
+}
