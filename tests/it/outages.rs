@@ -112,7 +112,7 @@ async fn whatever_way_a_system_fails_the_others_arrive() {
 async fn with_the_breaker_open_nobody_is_asked_and_the_answer_is_immediate() {
     let gateway = impatient().await;
     let customer = gateway.sign_in(1).await;
-    gateway.sandbox.core().faults.add(Rule::every(System::Salesforce, RuleKind::Hang));
+    gateway.sandbox.core().faults.add(Rule::every(System::Salesforce, RuleKind::Drop));
     // Enough failures to open the breaker; each asks anew, since failures are not kept.
     let mut opened = false;
     for _ in 0..20 {
