@@ -150,7 +150,7 @@ impl Billing {
                 viewer.owner().key(&self.kinds.subscriptions, ""),
                 vec![tag(client, "subscriptions"), tag(client, "profile")],
                 || {
-                    let (billing, viewer) = (self.clone(), viewer.clone());
+                    let (billing, viewer) = (self.clone(), *viewer);
                     async move {
                         let rows = every_page(|offset| {
                             let whmcs = billing.whmcs.clone();

@@ -45,7 +45,9 @@ fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query, Mutation, EmptySubscription)
         .disable_suggestions()
         // Types of the engine that come without a word.
-        .override_output_type_description::<Decimal>("A decimal number as a string, never rounded: `\"1200\"`.")
+        .override_output_type_description::<Decimal>(
+            "A decimal number as a string, never rounded: `\"1200\"`.",
+        )
         .override_output_type_description::<Paged<Subscription>>("A page of subscriptions.")
         .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
         .override_output_type_description::<Paged<Order>>("A page of orders.")
@@ -65,7 +67,7 @@ pub fn sdl() -> String {
 /// Answers one request for a viewer, or for nobody, and masks what failed.
 pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
     let request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        Some(app) => request.data(Loaders::new(app.clone(), viewer)).data(viewer),
         None => request,
     };
     let mut response = schema.execute(request).await;
