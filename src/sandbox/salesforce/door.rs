@@ -277,7 +277,9 @@ async fn multipart(request: Request) -> Option<Body> {
         let has_file = part.file_name().is_some();
         let name = part.name().unwrap_or_default().to_owned();
         let bytes = part.bytes().await.ok()?;
-        if record.is_none() && !has_file && (is_json || serde_json::from_slice::<Value>(&bytes).is_ok()) {
+        let is_record =
+            record.is_none() && !has_file && (is_json || serde_json::from_slice::<Value>(&bytes).is_ok());
+        if is_record {
             record = serde_json::from_slice(&bytes).ok();
         } else {
             blob = Some((name, bytes));
