@@ -31,7 +31,7 @@ async fn every_example_document_answers_as_it_did() {
             "{ viewer {
                subscriptions(filter: { kind: [SIM], status: [ACTIVE] }, first: 1) { nodes { id } }
                invoices(filter: { status: [PAID] }, first: 1) { nodes { id } }
-               orders(first: 1) { nodes { id } }
+               orders(filter: { status: [ACTIVE] }, first: 1) { nodes { id } }
                cases(filter: { status: [AWAITING_CUSTOMER] }, first: 1) { nodes { id } }
              } }",
             json!({}),
