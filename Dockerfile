@@ -17,8 +17,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     && install -D target/release/portal-gateway /out/portal-gateway \
     && install -d /out/data
 
-# No shell and no package manager; certificate roots and the C library are there. `nonroot` is user 65532.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 65532 --no-create-home --shell /usr/sbin/nologin gateway
 LABEL org.opencontainers.image.title="portal-gateway" \
       org.opencontainers.image.description="One GraphQL API over the billing, CRM and mobile systems of a telecom customer portal" \
       org.opencontainers.image.licenses="Apache-2.0"
