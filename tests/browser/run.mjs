@@ -60,11 +60,15 @@ const resultText = async () => {
   const lines = page.locator('.graphiql-response .view-line');
   return (await lines.allInnerTexts()).join('\n').replaceAll(' ', ' ');
 };
-/** Runs the open tab and gives the answer of the server. */
-async function run() {
+/** Runs the open tab and gives the response of the server. */
+async function send() {
   const [response] = await Promise.all([answered(), page.locator('.graphiql-execute-button').click()]);
-  return response.json();
+  return response;
 }
+const run = async () => (await send()).json();
+
+// Time runs as always until a test moves it.
+await page.clock.install();
 
 await test('the page loads', async () => {
   await page.goto(`${origin}/graphiql`);
@@ -107,6 +111,30 @@ await test('the documentation opens', async () => {
 await test('the explorer opens and lists the fields of the query', async () => {
   await page.getByRole('button', { name: /GraphiQL Explorer/ }).click();
   await page.locator('.graphiql-explorer-root').getByText('viewer', { exact: true }).first().waitFor();
+});
+
+await test('the session is renewed before its token ends', async () => {
+  const before = await send();
+  // The token holds for ten minutes.
+  await Promise.all([answered(), page.clock.fastForward('09:00')]);
+  const token = (response) => response.request().headers().authorization;
+  let after = await send();
+  // The headers tab follows the answer in a moment.
+  for (let n = 0; n < 10 && token(after) === token(before); n += 1) after = await send();
+  expect(token(after)?.startsWith('Bearer ') && token(after) !== token(before), 'the token is the same');
+  expect((await after.json()).data?.viewer, 'the new token is refused');
+});
+
+await test('every demo customer can be chosen', async () => {
+  const select = page.getByLabel('Demo customer');
+  const emails = await select.locator('option').evaluateAll((options) => options.map((option) => option.value));
+  expect(emails.length === 3, emails.join());
+  for (const email of [...emails.slice(1), emails[0]]) {
+    await select.selectOption(email);
+    await page.locator(`.session[data-signed-in="${email}"]`).waitFor();
+    const { data } = await run();
+    expect(data.viewer.profile.email === email, `${email}: ${JSON.stringify(data).slice(0, 300)}`);
+  }
 });
 
 await test('signing out and in again changes the headers', async () => {

@@ -11,12 +11,13 @@ const SIGN_IN = `mutation SignIn($input: SessionCreateInput!) {
 
 const STORED = 'portal-gateway.session';
 
+/** Who was signed in before the page was loaded anew, without the token: the gateway may be another one by now. */
 function stored() {
   try {
-    const session = JSON.parse(sessionStorage.getItem(STORED) ?? 'null');
-    return session?.expiresAt > Date.now() || session?.isOut ? session : null;
+    const { email, isOut } = JSON.parse(sessionStorage.getItem(STORED) ?? '{}');
+    return { email, isOut };
   } catch {
-    return null;
+    return {};
   }
 }
 
@@ -49,24 +50,25 @@ export function Session({ demo }) {
   const [session, setSession] = useState(stored);
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
-  const [chosen, setChosen] = useState(session?.email ?? demo.customers[0]?.email);
+  const [chosen, setChosen] = useState(session.email ?? demo.customers[0]?.email);
   const headerEditor = useGraphiQL((state) => state.headerEditor);
   const activeTab = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.id);
   const { updateActiveTabValues } = useGraphiQLActions();
 
   const keep = useCallback((next) => {
-    sessionStorage.setItem(STORED, JSON.stringify(next));
+    const { email, isOut } = next;
+    sessionStorage.setItem(STORED, JSON.stringify({ email, isOut }));
     setSession(next);
   }, []);
 
   const enter = useCallback(
     async (email) => {
       setBusy(true);
-      setError(null);
       try {
         keep(await signIn(email, demo.password));
+        setError(null);
       } catch (reason) {
-        setError(reason.message);
+        setError(reason);
       } finally {
         setBusy(false);
       }
@@ -74,12 +76,14 @@ export function Session({ demo }) {
     [demo.password, keep],
   );
 
-  // A newcomer finds the first demo customer signed in; a token is renewed before it ends.
+  // A newcomer finds the first demo customer signed in. A token is renewed when most of its time is over;
+  // while the gateway is away, it is asked again and again.
   useEffect(() => {
-    if (session?.isOut || error) return undefined;
-    const email = session?.email ?? demo.customers[0]?.email;
+    if (session.isOut) return undefined;
+    const email = session.email ?? demo.customers[0]?.email;
     if (!email) return undefined;
-    const wait = session ? Math.max(0, session.expiresAt - Date.now() - 30_000) : 0;
+    const left = session.token ? (session.expiresAt - Date.now()) * 0.8 : 0;
+    const wait = error ? 10_000 : Math.max(0, left);
     const timer = setTimeout(() => enter(email), wait);
     return () => clearTimeout(timer);
   }, [session, error, demo.customers, enter]);
@@ -88,18 +92,18 @@ export function Session({ demo }) {
   useEffect(() => {
     if (!headerEditor) return;
     const text = headerEditor.getValue();
-    const next = withToken(text, session?.token);
+    const next = withToken(text, session.token);
     if (next === null || next === text) return;
     headerEditor.setValue(next);
     updateActiveTabValues({ headers: next });
   }, [session, headerEditor, activeTab, updateActiveTabValues]);
 
-  const who = session?.token ? session.email : null;
+  const who = session.token ? session.email : null;
   return (
     <div className="session" data-signed-in={who ?? ''}>
       {error && (
         <span className="session-error" role="alert">
-          {error}
+          {error.message}
         </span>
       )}
       <span className={who ? 'session-dot' : 'session-dot session-dot-off'} />
@@ -119,7 +123,7 @@ export function Session({ demo }) {
         ))}
       </select>
       {who ? (
-        <button type="button" className="graphiql-button" onClick={() => keep({ isOut: true })}>
+        <button type="button" className="graphiql-button" onClick={() => keep({ email: session.email, isOut: true })}>
           Sign out
         </button>
       ) : (
