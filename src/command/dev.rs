@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         .map(|n| sandbox.core().world.customer(n))
         .map(|customer| DemoCustomer { email: customer.email.clone(), name: customer.name() })
         .collect();
-    greet(port, &sandbox, &people, began);
+    greet(port, &sandbox, &people, &options.world, began);
     let demo = Demo { customers: people, password: credentials::DEMO_PASSWORD.to_owned() };
     let graphiql = Graphiql { examples: gateway::examples(), demo: Some(demo) };
     super::serve::serve(&config, app, listener, Some(graphiql), stopping).await?;
@@ -88,21 +88,21 @@ fn configuration(options: &Options, sandbox: &Sandbox, port: u16) -> anyhow::Res
     })
 }
 
-fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], began: Instant) {
+fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, began: Instant) {
     let gateway = format!("http://localhost:{port}");
     println!("\nportal-gateway is ready ({} ms).\n", began.elapsed().as_millis());
-    println!("  GraphiQL        {gateway}/graphiql");
+    println!("  GraphiQL        {gateway}/graphiql    open this first: you are signed in, run the first tab");
     println!("  API             {gateway}/graphql");
     println!("  Health          {gateway}/health/ready");
     println!("  Metrics         {gateway}/metrics");
-    println!("  Sandbox admin   {}", sandbox.admin_url());
-    println!("  WHMCS           {}", sandbox.whmcs_url());
-    println!("  Salesforce      {}", sandbox.salesforce_url());
-    println!("  Freebit         {}", sandbox.freebit_url());
-    println!("\nSign in as");
+    println!("\nDemo customers, all with the password \"{}\"\n", credentials::DEMO_PASSWORD);
     for person in people {
         println!("  {:<42} {}", person.email, person.name);
     }
-    println!("  password: {}", credentials::DEMO_PASSWORD);
-    println!("\nCtrl-C stops everything.\n");
+    println!("\nBehind it, emulated: {} customers drawn from seed {}\n", world.customers, world.seed);
+    println!("  Billing         {}    WHMCS", sandbox.whmcs_url());
+    println!("  CRM             {}    Salesforce", sandbox.salesforce_url());
+    println!("  Mobile lines    {}    Freebit", sandbox.freebit_url());
+    println!("  Admin           {}    journal of calls, faults, delays", sandbox.admin_url());
+    println!("\nCtrl-C stops everything. The log follows.\n");
 }
