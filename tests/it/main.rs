@@ -4,6 +4,7 @@
 mod dashboard;
 mod dependencies;
 mod documents;
+mod examples;
 mod gateway;
 mod isolation;
 mod layers;
