@@ -24,6 +24,7 @@ use std::{
 
 use futures::future::FutureExt;
 use serde::Serialize;
+use tracing::Instrument;
 
 pub use self::key::{Key, Owner, Tag};
 use self::{
@@ -206,7 +207,7 @@ impl Cache {
     {
         let cache = self.clone();
         let fresh = kind.fresh;
-        let task = tokio::spawn(async move {
+        let flight = async move {
             let _landed = cache.flights.landing(number, leading.iter().map(|(key, _)| key.clone()).collect());
             let mut values = load.await?;
             let mut entries = HashMap::with_capacity(values.len());
@@ -222,7 +223,8 @@ impl Cache {
                 entries.insert(key, entry);
             }
             Ok(Arc::new(entries))
-        });
+        };
+        let task = tokio::spawn(flight.in_current_span());
         async move { task.await.unwrap_or_else(|panic| Err(Error::internal(panic))) }.boxed().shared()
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Asker, Origins, State,
@@ -91,7 +92,9 @@ async fn answer(
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
-    schema::execute(schema, request, viewer).await
+    // Log lines of fields and upstream calls carry the id that the client sees.
+    let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
+    schema::execute(schema, request, viewer).instrument(span).await
 }
 
 /// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.

@@ -11,8 +11,6 @@ use crate::{secret::mask_tail, upstream::freebit};
 pub struct LineState {
     /// Whether it works.
     pub status: LineStatus,
-    /// Code of the data plan. Null while none is set.
-    pub plan_code: Option<String>,
     /// Generation of the radio network.
     pub network: NetworkType,
     /// Card or profile.
@@ -90,7 +88,6 @@ impl LineState {
                 Some("obsolete") => LineStatus::Ended,
                 Some(_) => LineStatus::Unknown,
             },
-            plan_code: detail.plan_code,
             network: match detail.contract_line.as_deref() {
                 Some("5G") => NetworkType::Nr5g,
                 _ => NetworkType::Lte4g,
