@@ -114,12 +114,7 @@ impl App {
                 config.case_origins.clone(),
                 &config.crm_times,
             ),
-            sim: Sim::new(
-                upstreams.freebit.clone(),
-                cache.clone(),
-                clock.clone(),
-                &config.sim_times,
-            ),
+            sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
             store,
             identity,
             cache,

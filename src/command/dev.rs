@@ -14,7 +14,10 @@ use portal_gateway::{
     clock::Clock,
     config::Config,
     demo,
-    http::{self, gateway, graphiql::{Demo, DemoCustomer, Graphiql}},
+    http::{
+        self, gateway,
+        graphiql::{Demo, DemoCustomer, Graphiql},
+    },
     sandbox::{Sandbox, credentials},
 };
 

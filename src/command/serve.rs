@@ -28,8 +28,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     let listener = http::bind(config.server.listen).await?;
     let app = App::build(&config, Clock::system()).await?;
     tracing::info!(address = %listener.local_addr()?, "the gateway is starting");
-    let graphiql =
-        config.server.graphiql.then(|| Graphiql { examples: gateway::examples(), demo: None });
+    let graphiql = config.server.graphiql.then(|| Graphiql { examples: gateway::examples(), demo: None });
     serve(&config, app, listener, graphiql, super::stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -46,9 +46,7 @@ pub fn state(
     };
     State {
         guard: Guard::new(limits(&config.limits, config.server.introspection)),
-        origins: Origins::new(
-            config.server.cors_origins.iter().chain([&config.server.public_url]).cloned(),
-        ),
+        origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
         answer_within: config.server.request_timeout,
         proxies: config.server.trusted_proxies.clone(),

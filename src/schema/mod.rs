@@ -45,7 +45,9 @@ fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query, Mutation, EmptySubscription)
         .disable_suggestions()
         // Types of the engine that come without a word.
-        .override_output_type_description::<Decimal>("A decimal number as a string, never rounded: `\"1200\"`.")
+        .override_output_type_description::<Decimal>(
+            "A decimal number as a string, never rounded: `\"1200\"`.",
+        )
         .override_output_type_description::<Paged<Subscription>>("A page of subscriptions.")
         .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
         .override_output_type_description::<Paged<Order>>("A page of orders.")

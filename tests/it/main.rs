@@ -9,3 +9,5 @@ mod isolation;
 mod layers;
 mod outages;
 mod schema;
+mod sessions;
+mod wire;
