@@ -10,3 +10,5 @@ mod isolation;
 mod layers;
 mod outages;
 mod schema;
+mod sessions;
+mod wire;
