@@ -124,20 +124,27 @@ pub(super) fn merge(
 /// The text without the quoted tail of an earlier mail (domain reference §24).
 ///
 /// The tail begins at the first line that mail programs put above a quotation, or at the block of
-/// `>` lines that runs to the end.
+/// `>` lines that runs to the end. Above such a block, the line that says whose words follow goes too.
 fn without_quote(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let opens_quote = |line: &str| {
-        let line = line.trim();
-        (line.starts_with("On ") && line.ends_with("wrote:"))
-            || line.starts_with("-----Original Message-----")
-            || line.starts_with("-----元のメッセージ-----")
-            || line.ends_with("のメール:")
-            || (line.starts_with("202") && line.ends_with("書きました:"))
-    };
-    let tail = lines.iter().rev().take_while(|line| line.starts_with('>') || line.trim().is_empty()).count();
-    let end = lines.iter().position(|line| opens_quote(line)).unwrap_or(lines.len() - tail);
-    lines[..end].join("\n").trim().to_owned()
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_quoted = |line: &str| line.starts_with('>');
+    let tail = lines.iter().rev().take_while(|line| is_quoted(line) || line.is_empty()).count();
+    let rest = lines.len() - tail;
+    let names_author = |line: &&str| line.ends_with([':', '：']) && line.contains('@');
+    let above = lines[..rest].last().filter(|_| lines[rest..].iter().any(|line| is_quoted(line)));
+    let end = rest - usize::from(above.is_some_and(names_author));
+    let end = (0..end).find(|n| opens_quote(&lines[*n..])).unwrap_or(end);
+    text.lines().take(end).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+/// Whether the first of the lines stands above a quotation. The English one may be broken in two.
+fn opens_quote(lines: &[&str]) -> bool {
+    let Some(line) = lines.first() else { return false };
+    (line.starts_with("On ") && lines.iter().take(2).any(|line| line.ends_with("wrote:")))
+        || line.starts_with("-----Original Message-----")
+        || line.starts_with("-----元のメッセージ-----")
+        || line.ends_with("のメール:")
+        || (line.starts_with("20") && line.ends_with("書きました:"))
 }
 
 #[cfg(test)]
@@ -153,6 +160,16 @@ mod tests {
                 "ありがとうございます。",
             ),
             ("Yes.\n> Is it on?\n", "Yes."),
+            (
+                "解決しました。\n\n2026年10月30日 16:41 サポート窓口 <support@portal.example.jp>:\n> お試しください。",
+                "解決しました。",
+            ),
+            (
+                "Yes.\n\nOn Mon, Nov 16, 2026 Support <support@\nportal.example.jp> wrote:\n\n> Is it on?",
+                "Yes.",
+            ),
+            ("It shows this:\n> Is it on?", "It shows this:"),
+            ("Please write to me@example.jp:", "Please write to me@example.jp:"),
             ("> Is it on?\nYes.", "> Is it on?\nYes."),
             ("", ""),
         ] {

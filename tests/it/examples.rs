@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Customer, Gateway};
+use crate::gateway::{ACCOUNTS, Customer, Gateway};
 
 /// The documents about one object, by the viewer's list that holds its kind.
 const DETAILS: [(&str, &str); 4] = [
@@ -93,13 +93,31 @@ async fn what_the_demo_customer_has_of_each_kind_reads_as_it_did() {
 async fn customers_of_both_languages_read_their_own() {
     let gateway = Gateway::start().await;
     let question = "{ viewer {
-        profile { fullName language address { line1 line2 city state } }
+        profile { fullName companyName language address { line1 line2 city state } }
         orders(first: 1) { nodes { address { street city isChanged } } }
         cases(first: 1) { nodes { subject } }
     } }";
     let mut answers = Vec::new();
-    for n in 1..=5 {
+    // A foreigner, a Japanese, and a company whose name billing writes with entities.
+    for n in [3, 4, 16] {
         answers.push(gateway.sign_in(n).await.ask(question, json!({})).await.data());
     }
     insta::assert_json_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn no_mail_repeats_the_mail_that_it_answers() {
+    let gateway = Gateway::start().await;
+    let question = "{ viewer { cases(first: 50) { nodes { conversation { channel body } } } } }";
+    let mut mails = 0;
+    for n in 1..=ACCOUNTS {
+        let answer = gateway.sign_in(n).await.ask(question, json!({})).await.data();
+        let cases = answer["viewer"]["cases"]["nodes"].as_array().unwrap();
+        for message in cases.iter().flat_map(|case| case["conversation"].as_array().unwrap()) {
+            let body = message["body"].as_str().unwrap();
+            assert!(!body.contains("\n>") && !body.contains("support@"), "{body}");
+            mails += usize::from(message["channel"] == "EMAIL");
+        }
+    }
+    assert!(mails > 5, "{mails}");
 }

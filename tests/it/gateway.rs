@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub const DASHBOARD: &str = include_str!("../../examples/queries/dashboard.graphql");
 
 /// Customers who can sign in.
-const ACCOUNTS: u64 = 5;
+pub const ACCOUNTS: u64 = 16;
 
 /// The day on which every test runs, so that answers can be compared with what they were.
 pub fn today() -> NaiveDate {
