@@ -10,7 +10,7 @@ pub mod sandbox;
 pub mod schema;
 pub mod serve;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::anyhow;
 use portal_gateway::config::{Config, LogFormat};
@@ -35,7 +35,10 @@ fn configuration() -> Result<Config, ExitCode> {
 /// Starts the log.
 fn start_log(config: &Config) {
     let filter = EnvFilter::new(&config.server.log_level);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for a person's terminal; in a file they would stand between a name and its value.
+    let is_terminal = std::io::stderr().is_terminal();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     match config.server.log_format {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.init(),

@@ -6,21 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use portal_gateway::{
     config::Config,
     demo,
     sandbox::{
         Listen, Options, Sandbox,
         core::{Rule, RuleKind, System},
+        credentials::DEMO_PASSWORD,
     },
     secret::ExposeSecret,
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::{
     gateway::database,
     process::{Ended, Running, run},
+    sessions::{REFRESH, SIGN_IN, SIGN_OUT},
 };
 
 type Env = HashMap<&'static str, String>;
@@ -38,6 +42,30 @@ fn settings(sandbox: &Sandbox, folder: &TempDir) -> Env {
     env.insert("DATABASE_URL", format!("sqlite:{}", folder.path().join("portal.db").display()));
     env.insert("BFF_PORT", "0".to_owned());
     env
+}
+
+/// The arguments of a small development gateway.
+fn dev_on_free_ports(data: &str) -> Vec<&str> {
+    vec![
+        "dev",
+        "--data-dir",
+        data,
+        "--customers",
+        "20",
+        "--accounts",
+        "3",
+        "--no-delay",
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--whmcs-port",
+        "0",
+        "--salesforce-port",
+        "0",
+        "--freebit-port",
+        "0",
+    ]
 }
 
 /// A failure told in one readable line.
@@ -223,27 +251,7 @@ async fn a_migration_may_run_again() {
 async fn dev_prints_its_links_answers_and_stops_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").display().to_string();
-    let arguments = [
-        "dev",
-        "--data-dir",
-        &data,
-        "--customers",
-        "20",
-        "--accounts",
-        "3",
-        "--no-delay",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--whmcs-port",
-        "0",
-        "--salesforce-port",
-        "0",
-        "--freebit-port",
-        "0",
-    ];
-    let mut dev = Running::start(&arguments, &Env::new());
+    let mut dev = Running::start(&dev_on_free_ports(&data), &Env::new());
     let greeting = dev.lines_until("Ctrl-C").await;
     let link = |name: &str| {
         let line = greeting.lines().find_map(|line| line.trim_start().strip_prefix(name));
@@ -275,4 +283,82 @@ async fn dev_prints_its_links_answers_and_stops_when_told() {
     let ended = run(&["health", "--url", &ready], &Env::new()).await;
     assert_ne!(ended.code, Some(0));
     one_line(&ended, 1);
+}
+
+/// A text as it may stand in a log: as it is, in lower case, in base64, in hex, in an address.
+fn spellings(canary: &str) -> Vec<String> {
+    vec![
+        canary.to_owned(),
+        canary.to_lowercase(),
+        BASE64_STANDARD_NO_PAD.encode(canary),
+        hex::encode(canary),
+        url::form_urlencoded::byte_serialize(canary.as_bytes()).collect(),
+    ]
+}
+
+#[tokio::test]
+async fn the_log_of_every_level_holds_no_password_token_or_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").display().to_string();
+    let env = Env::from([("LOG_LEVEL", "trace".to_owned())]);
+    let mut dev = Running::start(&dev_on_free_ports(&data), &env);
+    let greeting = dev.lines_until("Ctrl-C").await;
+    let api =
+        greeting.lines().find_map(|line| line.trim_start().strip_prefix("API")).unwrap().trim().to_owned();
+    let email = greeting.split_whitespace().find(|word| word.contains('@')).unwrap().to_owned();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |query: &str, input: Value, bearer: &str| {
+        let body = json!({ "query": query, "variables": { "input": input } });
+        let request = http.post(&api).json(&body).header("x-request-id", "canary-flow-1");
+        let request = if bearer.is_empty() { request } else { request.bearer_auth(bearer) };
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let wrong = json!({ "email": "Canary.Address@example.jp", "password": "Canary-Wrong-Password" });
+    ask(SIGN_IN, wrong, "").await;
+    ask(SIGN_IN, json!({ "email": email, "password": "Canary-Other-Password" }), "").await;
+    let created = ask(SIGN_IN, json!({ "email": email, "password": DEMO_PASSWORD }), "").await;
+    let session = &created["data"]["sessionCreate"]["session"];
+    let token = |session: &Value, name: &str| session[name].as_str().unwrap().to_owned();
+    let (access, first) = (token(session, "accessToken"), token(session, "refreshToken"));
+    ask("{ viewer { profile { email } orders { totalCount } } }", Value::Null, &access).await;
+    let next = ask(REFRESH, json!({ "refreshToken": first }), "").await;
+    let second = token(&next["data"]["sessionRefresh"]["session"], "refreshToken");
+    let last = ask(REFRESH, json!({ "refreshToken": second }), "").await;
+    let third = token(&last["data"]["sessionRefresh"]["session"], "refreshToken");
+    // The session ends by reuse, and what was good is refused.
+    ask(REFRESH, json!({ "refreshToken": first }), "").await;
+    ask(SIGN_OUT, Value::Null, &access).await;
+    ask(SIGN_OUT, Value::Null, "Canary-Garbage-Token").await;
+    let log = dev.stop().await.err;
+
+    assert!(
+        log.contains("canary-flow-1") && log.contains(" TRACE ") && log.contains("used twice"),
+        "a log of all levels"
+    );
+    let canaries = [
+        "Canary.Address@example.jp",
+        "Canary-Wrong-Password",
+        "Canary-Other-Password",
+        "Canary-Garbage-Token",
+        DEMO_PASSWORD,
+        &email,
+        &access,
+        &first,
+        &second,
+        &third,
+    ];
+    let folded = log.to_lowercase();
+    for canary in canaries {
+        for spelling in spellings(canary) {
+            let at = folded.find(&spelling.to_lowercase());
+            let line =
+                at.map(|at| folded[..at].lines().count()).and_then(|n| log.lines().nth(n.saturating_sub(1)));
+            assert!(at.is_none(), "{canary} shows: {line:?}");
+        }
+        // The search itself finds what is planted.
+        let planted = format!("{log}{}", hex::encode(canary));
+        assert!(spellings(canary).iter().any(|spelling| planted.contains(spelling)));
+    }
 }
