@@ -51,8 +51,17 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("portal-gateway: {error:#}");
+            eprintln!("portal-gateway: {}", told_once(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes in one line, each said once: some errors repeat their cause in their own words.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |line, cause| match cause.to_string() {
+        first if line.is_empty() => first,
+        known if line.contains(&known) => line,
+        more => format!("{line}: {more}"),
+    })
 }

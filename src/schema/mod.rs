@@ -44,6 +44,8 @@ fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
     Schema::build(Query, Mutation, EmptySubscription)
         .disable_suggestions()
+        // Otherwise 32, below the guard's nesting; this is the most that the guard's can be set to.
+        .limit_recursive_depth(200)
         // Types of the engine that come without a word.
         .override_output_type_description::<Decimal>(
             "A decimal number as a string, never rounded: `\"1200\"`.",

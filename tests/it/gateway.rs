@@ -155,7 +155,7 @@ impl Drop for Gateway {
 }
 
 /// An empty database on the store that `TEST_STORE` names: SQLite unless it says `postgres`.
-async fn database() -> TestStore {
+pub async fn database() -> TestStore {
     match std::env::var("TEST_STORE").as_deref() {
         Ok("postgres") => testing::postgres().await,
         Ok("sqlite") | Err(_) => testing::sqlite().await,

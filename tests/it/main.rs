@@ -1,6 +1,7 @@
 //! The whole gateway over HTTP, against the sandbox and real stores, and the rules of the house.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod commands;
 mod dashboard;
 mod dependencies;
 mod documents;
@@ -9,6 +10,8 @@ mod gateway;
 mod isolation;
 mod layers;
 mod outages;
+mod process;
+mod protocol;
 mod schema;
 mod sessions;
 mod wire;
