@@ -69,7 +69,7 @@ fn dev_on_free_ports(data: &str) -> Vec<&str> {
 }
 
 /// A failure told in one readable line.
-fn one_line<'a>(ended: &'a Ended, code: i32) -> &'a str {
+fn one_line(ended: &Ended, code: i32) -> &str {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     let lines: Vec<_> = ended.err.lines().collect();
     assert_eq!(lines.len(), 1, "{ended:?}");
