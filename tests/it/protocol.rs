@@ -243,7 +243,7 @@ async fn each_limit_of_a_document_passes_at_n_and_fails_at_n_plus_one() {
 }
 
 /// The code and status of a refusal, what makes a body of a size, and the largest size that passes.
-type Limit<'a> = (&'a str, u16, &'a dyn Fn(usize) -> String, usize);
+type BodyLimit<'a> = (&'a str, u16, &'a dyn Fn(usize) -> String, usize);
 
 #[tokio::test]
 async fn each_limit_of_a_body_passes_at_n_and_fails_at_n_plus_one() {
@@ -256,7 +256,7 @@ async fn each_limit_of_a_body_passes_at_n_and_fails_at_n_plus_one() {
         let query = "query($n:Int){viewer{invoices(first:$n){totalCount}}}";
         json!({ "query": query, "variables": { "n": n } }).to_string()
     };
-    let limits: [Limit<'_>; 4] = [
+    let limits: [BodyLimit<'_>; 4] = [
         ("PAYLOAD_TOO_LARGE", 413, &padded, 128 * 1024),
         ("VARIABLES_TOO_DEEP", 400, &nested, 32),
         ("VARIABLES_TOO_LARGE", 400, &long, 64 * 1024),
