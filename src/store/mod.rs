@@ -19,7 +19,7 @@ mod users;
 use std::{fs::OpenOptions, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -36,6 +36,9 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a statement of SQLite waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long PostgreSQL may take to answer at the start.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the state lives.
 #[derive(Clone)]
@@ -160,12 +163,19 @@ impl Store {
                 options.get_port(),
                 options.get_database().unwrap_or_default()
             );
+            let options = options.application_name("portal-gateway");
+            // A pool tries again until its time is out, and then says only that; one connection says why.
+            let refused = |reason: String| Error::Connect { target: target.clone(), reason };
+            tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect_with(&options))
+                .await
+                .map_err(|_| refused(format!("no answer within {} s", CONNECT_WITHIN.as_secs())))?
+                .map_err(|cause| refused(cause.to_string()))?
+                .close()
+                .await?;
             let pool = PgPoolOptions::new()
                 .max_connections(settings.max_connections)
                 .acquire_timeout(settings.acquire_timeout)
-                .connect_with(options.application_name("portal-gateway"))
-                .await
-                .map_err(|cause| Error::Connect { target, reason: cause.to_string() })?;
+                .connect_lazy_with(options);
             On::Postgres(pool)
         } else {
             return Err(Error::Address);
