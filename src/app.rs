@@ -25,8 +25,16 @@ pub enum BuildError {
     #[error(transparent)]
     Upstream(#[from] MisconfiguredClient),
     /// Keys cannot be read or kept.
-    #[error("sessions: {0}")]
-    Identity(crate::error::Error),
+    #[error("keys of the sessions: {0}")]
+    Identity(String),
+}
+
+impl BuildError {
+    /// The sentence for clients says nothing; the cause behind it names the file and what is wrong with it.
+    pub fn keys(error: crate::error::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        Self::Identity(cause.unwrap_or_else(|| error.to_string()))
+    }
 }
 
 /// A client whose settings are unusable, in a sentence.
@@ -96,7 +104,7 @@ impl App {
         let store = Store::connect(&config.store).await?;
         store.migrate().await?;
         let identity =
-            Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::Identity)?;
+            Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(&config.cache);
         Ok(Self {

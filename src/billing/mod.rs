@@ -159,7 +159,10 @@ impl Billing {
                                 Ok((page.total, page.products))
                             }
                         });
-                        let (rows, profile) = tokio::try_join!(rows, billing.profile(&viewer))?;
+                        // Both to their end: a call that is dropped half way may be the one that a
+                        // breaker waits for to learn that billing is back.
+                        let (rows, profile) = tokio::join!(rows, billing.profile(&viewer));
+                        let (rows, profile) = (rows?, profile?);
                         let mut all: Vec<_> =
                             rows.into_iter().map(|row| Subscription::new(row, profile.currency)).collect();
                         all.sort_by_key(|s| std::cmp::Reverse((s.registered_on, s.key)));

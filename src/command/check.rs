@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use portal_gateway::{
-    app::Upstreams,
+    app::{BuildError, Upstreams},
     clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
+    identity::Identity,
     store::Store,
 };
 
@@ -38,7 +39,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             println!("FAULT  {what}: {reason}");
         }
     };
-    report("database", database.map(|()| String::new()));
+    report("database and keys", database.map(|()| String::new()));
     report("redis", redis);
     report("billing (WHMCS)", billing.map(|version| format!(" {version}")));
     report("CRM (Salesforce)", crm);
@@ -49,8 +50,12 @@ pub async fn run() -> anyhow::Result<ExitCode> {
 async fn database(config: &Config) -> Result<(), String> {
     let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
     let answered = store.ping().await.map_err(|error| error.to_string());
+    // The keys of the sessions are read, or made, where the gateway would.
+    let keys = Identity::new(store.clone(), &config.identity, Clock::system())
+        .map(drop)
+        .map_err(|error| BuildError::keys(error).to_string());
     store.close().await;
-    answered
+    answered.and(keys)
 }
 
 async fn redis(config: &Config) -> Result<String, String> {

@@ -81,7 +81,10 @@ fn configuration(options: &Options, sandbox: &Sandbox, port: u16) -> anyhow::Res
         ("PUBLIC_URL", format!("http://localhost:{port}")),
     ]);
     // Anybody's own settings of logs, limits and times count; those of real systems do not.
-    let read = |name: &str| settings.get(name).cloned().or_else(|| std::env::var(name).ok());
+    let read = |name: &str| match name {
+        "SF_PRIVATE_KEY_PATH" => None,
+        _ => settings.get(name).cloned().or_else(|| std::env::var(name).ok()),
+    };
     Config::from_env(read).or_else(|faults| {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         bail!("the configuration cannot be used:\n  {}", faults.join("\n  "))

@@ -50,14 +50,18 @@ pub struct Redis {
 
 impl Redis {
     pub(super) fn read(env: &mut Reader<'_>) -> Option<Self> {
-        env.get("REDIS_URL", "address", "The cache that replicas share; needed for more than one.")
-            .example("redis://127.0.0.1:6379")
-            .secret()
-            .parse(|text| {
-                redis::Client::open(text)
-                    .map(|_| Self { url: text.into() })
-                    .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
-            })
+        env.get(
+            "REDIS_URL",
+            "address",
+            "Reserved for the cache that replicas will share: today only `check` asks it.",
+        )
+        .example("redis://127.0.0.1:6379")
+        .secret()
+        .parse(|text| {
+            redis::Client::open(text)
+                .map(|_| Self { url: text.into() })
+                .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
+        })
     }
 
     /// The address; it may hold a password.

@@ -181,10 +181,12 @@ impl Crm {
         mut missing: HashMap<CaseId, Key>,
     ) -> Result<HashMap<Key, Vec<CaseMessage>>> {
         let cases: Vec<_> = missing.keys().copied().collect();
-        let (comments, mails): (Vec<Record>, Vec<Record>) = tokio::try_join!(
+        // Both to their end, as in billing.
+        let (comments, mails) = tokio::join!(
             self.salesforce.query(budget, conversation::select_comments(&self.fields, &cases)?),
             self.salesforce.query(budget, conversation::select_mails(&cases)?),
-        )?;
+        );
+        let (comments, mails): (Vec<Record>, Vec<Record>) = (comments?, mails?);
         let mut conversations = conversation::merge(&comments, &mails, &self.fields)?;
         Ok(missing
             .drain()

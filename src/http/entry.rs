@@ -112,7 +112,7 @@ pub(super) async fn enter(mut request: Request, next: Next) -> Response<Body> {
         route,
         status,
         ms = (took.as_secs_f64() * 1e4).round() / 10.0,
-        operation = record.operation.as_deref(),
+        operation = record.operation.as_deref().map(|name| name.get(..64).unwrap_or(name)),
         document = record.document.map(short),
         caller = record.caller,
         code = record.code,

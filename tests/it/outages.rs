@@ -142,6 +142,26 @@ async fn with_the_breaker_open_nobody_is_asked_and_the_answer_is_immediate() {
 }
 
 #[tokio::test]
+async fn a_question_of_two_calls_to_one_system_recovers_by_itself() {
+    let gateway = impatient().await;
+    let fault = Rule { status: Some(503), ..Rule::every(System::Whmcs, RuleKind::Status) };
+    gateway.sandbox.core().faults.add(fault);
+    let question = "{ viewer { subscriptions(first: 1) { totalCount } } }";
+    for n in 1..=6 {
+        assert!(!gateway.sign_in(n).await.ask(question, json!({})).await.body["errors"].is_null());
+    }
+    // Billing is back, and nobody asks it for anything else.
+    gateway.sandbox.core().faults.clear();
+    let customer = gateway.sign_in(1).await;
+    let back = async {
+        while !customer.ask(question, json!({})).await.body["errors"].is_null() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), back).await.expect("recovers within 10 s");
+}
+
+#[tokio::test]
 async fn a_session_that_a_system_has_forgotten_is_renewed_without_a_trace() {
     let gateway = Gateway::start().await;
     let customer = gateway.sign_in(1).await;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::upstream::{
     Kind,
+    error::known_words,
     transport::{Answer, decode},
 };
 
@@ -62,7 +63,7 @@ fn told(status: StatusCode, body: &[u8]) -> Option<Kind> {
         "SERVER_UNAVAILABLE" | "UNKNOWN_EXCEPTION" => Kind::Unavailable { code: fault.error_code },
         "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => Kind::Status(status.as_u16()),
         _ if status.is_server_error() => Kind::Unavailable { code: fault.error_code },
-        _ => Kind::refused(fault.error_code.clone(), &fault.harmless()),
+        _ => Kind::Refused { message: fault.harmless(), code: fault.error_code },
     })
 }
 
@@ -75,7 +76,15 @@ impl Fault {
             "REQUIRED_FIELD_MISSING" | "FIELD_CUSTOM_VALIDATION_EXCEPTION" => message,
             "INVALID_FIELD" | "INVALID_TYPE" => behind_excerpt(message),
             "MALFORMED_QUERY" => "",
-            _ => message.split([':', '\n', '\'']).next().unwrap_or_default(),
+            // The label of the field, or what is wrong, before what was sent.
+            "DUPLICATE_VALUE"
+            | "STRING_TOO_LONG"
+            | "INVALID_EMAIL_ADDRESS"
+            | "INVALID_TYPE_ON_FIELD_IN_RECORD"
+            | "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" => {
+                message.split([':', '\n', '\'']).next().unwrap_or_default()
+            }
+            _ => &known_words(message),
         };
         let words = words.lines().next().unwrap_or_default().trim();
         if self.fields.is_empty() {
@@ -152,6 +161,7 @@ mod tests {
                 "sObject type 'Nope' is not supported.",
             ),
             ("DUPLICATE_VALUE", "duplicate value found: X__c duplicates value", "duplicate value found"),
+            ("SOMETHING_NEW", "No row for Name = Yamada Hanako, hanako@example.jp, 渋谷区", "No …"),
             (
                 "REQUIRED_FIELD_MISSING",
                 "Required fields are missing: [Name]",
