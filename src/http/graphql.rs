@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{Request, parser::types::OperationType};
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::State as Extract,
     http::{
         HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -161,13 +161,16 @@ async fn ask<V: Send + 'static>(
 }
 
 async fn read<V>(state: &State<V>, body: Body) -> Result<Bytes, Fault> {
+    let too_large =
+        || Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "the body is too large");
+    // A body that says so itself is not waited for.
+    if body.size_hint().lower() > state.body_bytes as u64 {
+        return Err(too_large());
+    }
     let limited = Limited::new(body, state.body_bytes).collect();
     match timeout(state.body_within, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            Err(Fault::new(status, "PAYLOAD_TOO_LARGE", "the body is too large"))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Fault::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the body broke off")),
         Err(_) => Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "the body took too long")),
     }

@@ -443,3 +443,18 @@ async fn without_its_database_nothing_of_it_shows() {
         assert!(!reply.text.to_lowercase().contains(leak), "{}", reply.text);
     }
 }
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = Gateway::start().await;
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n{}";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    // Long before the ten seconds that a body may take.
+    let read = tokio::time::timeout(std::time::Duration::from_secs(5), socket.read_exact(&mut line));
+    read.await.expect("an answer at once").unwrap();
+    assert_eq!(&line, b"HTTP/1.1 413");
+}
