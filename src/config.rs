@@ -9,6 +9,7 @@
 
 mod auth;
 mod cache;
+mod limits;
 mod reader;
 mod server;
 #[cfg(test)]
@@ -18,8 +19,9 @@ mod upstreams;
 use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
+pub use limits::Limits;
 pub use reader::Setting;
-pub use server::{Environment, Limits, LogFormat, Network, Server};
+pub use server::{Environment, LogFormat, Network, Server};
 
 use crate::{
     billing,
@@ -101,7 +103,7 @@ impl Config {
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
-        let limits = Limits::read(reader);
+        let limits = Limits::read(reader, server.introspection);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);

@@ -5,14 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{
-    Asker, Origins, State,
-    graphiql::Example,
-    guard::{Guard, Limits},
-};
+use super::{Asker, Origins, State, graphiql::Example, guard::Guard};
 use crate::{
     app::App,
-    config::{self, Config},
+    config::Config,
     identity::{self, Principal, Viewer},
     schema::{self, PortalSchema},
 };
@@ -46,7 +42,7 @@ pub fn state(
         }
     };
     State {
-        guard: Guard::new(limits(&config.limits, config.server.introspection)),
+        guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
         answer_within: config.server.request_timeout,
@@ -57,30 +53,6 @@ pub fn state(
             Arc::new(move |request, asker| Box::pin(execute(request, asker))),
             Arc::new(move |token| Box::pin(authenticate(token))),
         )
-    }
-}
-
-/// What documents may ask, as configured.
-fn limits(limits: &config::Limits, introspection: bool) -> Limits {
-    Limits {
-        document_bytes: limits.document_bytes,
-        tokens: limits.tokens,
-        nesting: limits.nesting,
-        depth: limits.depth,
-        introspection_depth: limits.introspection_depth,
-        aliases: limits.aliases,
-        root_fields: limits.root_fields,
-        directives_here: limits.directives_here,
-        directives: limits.directives,
-        fragments: limits.fragments,
-        selections: limits.selections,
-        cost: limits.cost,
-        page: limits.page,
-        variables_bytes: limits.variables_bytes,
-        variables_depth: limits.variables_depth,
-        cache_bytes: limits.cache_bytes,
-        introspection,
-        ..Limits::default()
     }
 }
 

@@ -13,8 +13,8 @@
 //! would refuse a screen of 30 objects or admit a page of 100 within a page of 100.
 
 mod cost;
-mod limits;
 mod measure;
+mod refusal;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,8 @@ use async_graphql_value::ConstValue;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
-pub use limits::{Limits, Refusal};
+pub use crate::config::Limits;
+pub use refusal::Refusal;
 
 /// The SHA-256 of a document's text.
 pub type DocumentHash = [u8; 32];
