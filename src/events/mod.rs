@@ -5,5 +5,6 @@
 //! row, and tells the listeners. An event is a hint, never data: what it says is thrown away, and the next read asks.
 
 pub mod change;
+pub mod salesforce;
 
 pub use change::Change;

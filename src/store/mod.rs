@@ -9,8 +9,10 @@
 //! and a pool of readers that never wait for it (write-ahead log).
 
 pub mod inbox;
+pub mod leases;
 mod mappings;
 mod sessions;
+pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
 #[cfg(test)]

@@ -114,9 +114,11 @@ impl Client {
     pub async fn topic(&self, name: &str) -> Result<Topic, Error> {
         const OPERATION: &str = "GetTopic";
         let answer = self
-            .unary(OPERATION, || TopicRequest { topic_name: name.to_owned() }, async |mut bus, request| {
-                bus.get_topic(request).await
-            })
+            .unary(
+                OPERATION,
+                || TopicRequest { topic_name: name.to_owned() },
+                async |mut bus, request| bus.get_topic(request).await,
+            )
             .await?;
         Ok(Topic { can_subscribe: answer.can_subscribe, schema: answer.schema_id })
     }

@@ -85,7 +85,8 @@ mod tests {
 
     fn write(schema: &str, fields: Vec<(&str, Datum)>) -> Vec<u8> {
         let schema = Avro::parse_str(schema).unwrap();
-        let record = Datum::Record(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        let record =
+            Datum::Record(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(record).unwrap()
     }
 
@@ -122,8 +123,11 @@ mod tests {
             json!({ "name": "Phone", "type": ["null", "string"] }),
         ]);
         let none = Datum::Union(0, Box::new(Datum::Null));
-        let fields =
-            vec![("ChangeEventHeader", header(&["0x02"], &["0x04"])), ("Name", some("Taro")), ("Phone", none)];
+        let fields = vec![
+            ("ChangeEventHeader", header(&["0x02"], &["0x04"])),
+            ("Name", some("Taro")),
+            ("Phone", none),
+        ];
         let payload = write(&text, fields);
         let schema = Schema::parse(&text).unwrap();
         let event = Event::read("uuid", &payload, &schema).unwrap();
@@ -139,17 +143,17 @@ mod tests {
 
     #[test]
     fn an_event_without_the_header_is_a_platform_event() {
-        let text = json!({ "type": "record", "name": "My_Event__e", "namespace": "com.sforce.eventbus", "fields": [
+        let text =
+            json!({ "type": "record", "name": "My_Event__e", "namespace": "com.sforce.eventbus", "fields": [
             { "name": "CreatedDate", "type": "long" }, { "name": "CreatedById", "type": "string" },
             { "name": "OrderId__c", "type": ["null", "string"], "default": null }] })
-        .to_string();
+            .to_string();
         let created = Datum::Long(1);
         let by = Datum::String("005".to_owned());
-        let payload = write(&text, vec![
-            ("CreatedDate", created),
-            ("CreatedById", by),
-            ("OrderId__c", some("80190000001pPvHAAU")),
-        ]);
+        let payload = write(
+            &text,
+            vec![("CreatedDate", created), ("CreatedById", by), ("OrderId__c", some("80190000001pPvHAAU"))],
+        );
         let event = Event::read("uuid", &payload, &Schema::parse(&text).unwrap()).unwrap();
         let Body::Platform(fields) = event.body else { panic!("{event:?}") };
         assert_eq!(fields["OrderId__c"], "80190000001pPvHAAU");

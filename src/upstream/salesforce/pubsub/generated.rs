@@ -17,6 +17,7 @@ fn the_committed_code_is_what_the_description_gives() {
     tonic_prost_build::configure()
         .build_server(false)
         .build_transport(false)
+        .emit_rerun_if_changed(false)
         .bytes(".")
         .out_dir(made.path())
         .compile_fds(description)

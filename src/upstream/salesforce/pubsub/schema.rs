@@ -37,10 +37,10 @@ impl Schema {
         let avro = Avro::parse_str(text).map_err(|_| Undecodable("the schema cannot be parsed"))?;
         let Avro::Record(record) = &avro else { return Err(Undecodable("the schema is not a record's")) };
         let mut known = HashMap::new();
-        let fields = record.fields.iter().map(|field| Field {
-            name: field.name.clone(),
-            members: members(&field.schema, &mut known),
-        });
+        let fields = record
+            .fields
+            .iter()
+            .map(|field| Field { name: field.name.clone(), members: members(&field.schema, &mut known) });
         Ok(Self { fields: fields.collect(), avro })
     }
 
