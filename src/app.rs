@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     billing::Billing,
     clock::Clock,
     config::Config,
     crm::Crm,
     deadline::{Budget, Lane},
+    events::salesforce as crm_events,
     freshness::Cache,
     identity::Identity,
     sim::Sim,
@@ -87,6 +90,8 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Reads the CRM's events; `None` when they are not read.
+    pub crm_events: Option<crm_events::Consumer>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -107,6 +112,15 @@ impl App {
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(&config.cache);
+        let crm_events = config
+            .crm_events
+            .clone()
+            .map(|settings| {
+                let crm = upstreams.salesforce.clone();
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                    .map_err(MisconfiguredClient::new)
+            })
+            .transpose()?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -123,12 +137,20 @@ impl App {
                 &config.crm_times,
             ),
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            crm_events,
             store,
             identity,
             cache,
             clock,
             upstreams: Arc::new(upstreams),
         })
+    }
+
+    /// Reads the CRM's events until told to stop.
+    pub async fn read_events(&self, stopping: CancellationToken) {
+        if let Some(consumer) = &self.crm_events {
+            consumer.run(stopping).await;
+        }
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

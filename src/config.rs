@@ -9,6 +9,7 @@
 
 mod auth;
 mod cache;
+mod events;
 mod limits;
 mod reader;
 mod server;
@@ -26,7 +27,9 @@ pub use server::{Environment, LogFormat, Network, Server};
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness, identity, sim, store,
+    crm,
+    events::salesforce as crm_events,
+    freshness, identity, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -47,6 +50,8 @@ pub struct Config {
     pub whmcs: whmcs::Settings,
     /// The CRM.
     pub salesforce: salesforce::Settings,
+    /// Events of the CRM; `None` when they are not read.
+    pub crm_events: Option<crm_events::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
@@ -110,6 +115,7 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
+        let crm_events = events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let cache = cache::memory(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
@@ -121,6 +127,7 @@ impl Config {
             identity,
             whmcs,
             salesforce,
+            crm_events,
             freebit,
             billing_fields,
             crm_fields,

@@ -49,8 +49,15 @@ pub async fn serve(
         let app = app.clone();
         async move { app.warm_up().await }
     });
+    let reading = tokio::spawn({
+        let (app, stopping) = (app.clone(), stopping.clone());
+        async move { app.read_events(stopping).await }
+    });
     http::serve(listener, http::router(Arc::new(state)), stopping, timeouts).await;
     warming.abort();
+    if let Err(error) = reading.await {
+        tracing::error!(%error, "the reader of the CRM's events ended badly");
+    }
     app.store.close().await;
     Ok(())
 }
