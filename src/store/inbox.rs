@@ -232,13 +232,7 @@ impl Store {
             "UPDATE inbox_events SET failures = $3, due_at = $4, settled_at = coalesce(settled_at, $5),
                 claim = NULL, claimed_until = NULL
              WHERE sequence = $1 AND claim = $2",
-            [
-                event.sequence,
-                event.claim,
-                failures,
-                (!is_dead).then_some(due),
-                is_dead.then_some(now)
-            ]
+            [event.sequence, event.claim, failures, (!is_dead).then_some(due), is_dead.then_some(now)]
         )?;
         if changed == 0 {
             return Ok(Failed::Lost);
