@@ -170,8 +170,16 @@ impl Worker {
         let tags: HashSet<Tag> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).flat_map(Change::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
-        self.cache.invalidate(&tags);
+        let confirmed = self.invalidate(&tags).await;
         let now = self.clock.now();
+        if let Err(error) = confirmed {
+            tracing::warn!(%error, events = batch.len(), "not every replica confirmed a change; its events wait");
+            for (event, _) in &batch {
+                count("postponed", event);
+                self.store.event_postponed(event, now + UNCONFIRMED).await?;
+            }
+            return Ok(());
+        }
         let mut tx = self.store.begin().await?;
         for (event, meaning) in &batch {
             let again = meaning.is_early.then(|| self.again(event, now)).flatten();
@@ -183,6 +191,12 @@ impl Worker {
             }
         }
         tx.commit().await
+    }
+
+    /// When it returns without an error, no replica answers from before any more.
+    async fn invalidate(&self, tags: &[Tag]) -> Result<(), std::convert::Infallible> {
+        self.cache.invalidate(tags);
+        Ok(())
     }
 
     /// When an event is applied once more; `None` after the last time.
