@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     config::Config,
     crm::Crm,
     deadline::{Budget, Lane},
-    events::salesforce as crm_events,
+    events::{self, Inbox, Owners, Worker, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
     sim::Sim,
@@ -92,12 +93,17 @@ pub struct App {
     pub sim: Sim,
     /// Reads the CRM's events; `None` when they are not read.
     pub crm_events: Option<crm_events::Consumer>,
+    /// Notified whenever a comparison with the CRM is asked for: see [`Store::reconciliations`].
+    pub reconcile: Arc<Notify>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
     pub clock: Clock,
     /// The clients, for warming up and checks.
     pub upstreams: Arc<Upstreams>,
+    /// The way in for events.
+    pub inbox: Inbox,
+    events: events::Settings,
 }
 
 impl App {
@@ -112,12 +118,14 @@ impl App {
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(&config.cache);
+        let inbox = Inbox::new(store.clone(), clock.clone());
+        let reconcile = Arc::new(Notify::new());
         let crm_events = config
             .crm_events
             .clone()
             .map(|settings| {
-                let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                let (crm, reconcile) = (upstreams.salesforce.clone(), Arc::clone(&reconcile));
+                crm_events::Consumer::new(settings, inbox.clone(), crm, reconcile)
                     .map_err(MisconfiguredClient::new)
             })
             .transpose()?;
@@ -138,19 +146,29 @@ impl App {
             ),
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
             crm_events,
+            reconcile,
             store,
             identity,
             cache,
             clock,
             upstreams: Arc::new(upstreams),
+            inbox,
+            events: config.events.clone(),
         })
     }
 
-    /// Reads the CRM's events until told to stop.
-    pub async fn read_events(&self, stopping: CancellationToken) {
-        if let Some(consumer) = &self.crm_events {
-            consumer.run(stopping).await;
-        }
+    /// Reads the CRM's events and applies all events until `stopping` is cancelled.
+    pub async fn work(&self, stopping: CancellationToken) {
+        let owners = Owners::new(self.upstreams.whmcs.clone());
+        let crm = self.upstreams.salesforce.clone();
+        let changes = crm_events::Changes::new(self.inbox.clone(), crm, Arc::clone(&self.reconcile));
+        let worker = Worker::new(&self.inbox, self.cache.clone(), owners, changes, self.events.clone());
+        let read = async {
+            if let Some(consumer) = &self.crm_events {
+                consumer.run(stopping.clone()).await;
+            }
+        };
+        tokio::join!(worker.run(stopping.clone()), read);
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

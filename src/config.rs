@@ -9,13 +9,14 @@
 
 mod auth;
 mod cache;
-mod events;
+mod crm_events;
 mod limits;
 mod reader;
 mod server;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod webhooks;
 
 use std::{fmt, fmt::Write};
 
@@ -23,13 +24,12 @@ pub use cache::Redis;
 pub use limits::Limits;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
+pub use webhooks::Webhooks;
 
 use crate::{
     billing,
     config::reader::Reader,
-    crm,
-    events::salesforce as crm_events,
-    freshness, identity, sim, store,
+    crm, events, freshness, identity, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -51,7 +51,7 @@ pub struct Config {
     /// The CRM.
     pub salesforce: salesforce::Settings,
     /// Events of the CRM; `None` when they are not read.
-    pub crm_events: Option<crm_events::Settings>,
+    pub crm_events: Option<events::salesforce::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
@@ -60,6 +60,10 @@ pub struct Config {
     pub crm_fields: crm::FieldMap,
     /// Origins of the cases that customers may see.
     pub case_origins: Vec<String>,
+    /// Who may report changes.
+    pub webhooks: Webhooks,
+    /// How reported changes are applied.
+    pub events: events::Settings,
     /// The memory tier of the cache.
     pub cache: freshness::Settings,
     /// Fresh times of billing.
@@ -115,8 +119,9 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
-        let crm_events = events::salesforce(reader, server.environment);
+        let crm_events = crm_events::read(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
+        let (webhooks, events) = webhooks::read(reader);
         let cache = cache::memory(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
@@ -132,6 +137,8 @@ impl Config {
             billing_fields,
             crm_fields,
             case_origins,
+            webhooks,
+            events,
             cache,
             billing_times,
             crm_times,

@@ -75,6 +75,8 @@ impl Gateway {
         env.insert("DATA_DIR", data.path().display().to_string());
         let store = database().await;
         env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+        // Only who wishes for them: their reader asks the CRM by itself.
+        env.insert("SF_EVENTS_ENABLED", "false".to_owned());
         env.extend(wishes.env);
         let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
 
@@ -93,6 +95,11 @@ impl Gateway {
         let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
         let router = http::router(Arc::new(state));
         tokio::spawn(http::serve(listener, router, stop.clone(), Timeouts::default()));
+        tokio::spawn({
+            let (app, stop) = (app.clone(), stop.clone());
+            async move { app.work(stop).await }
+        });
+        sandbox.send_hooks_to(&url);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { url, app, sandbox, http, stop, _data: data, _store: store }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Health, Settings, comments::Comments, health::Board, stream::Stream};
 use crate::{
     clock::Clock,
+    events::Inbox,
     store::{self, Store, leases::Lease},
     upstream::salesforce::{self, Misconfigured, pubsub},
 };
@@ -30,7 +31,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) board: Board,
-    pub(super) arrived: Arc<Notify>,
+    pub(super) inbox: Inbox,
     pub(super) reconcile: Arc<Notify>,
 }
 
@@ -41,37 +42,29 @@ impl fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A reader with the session of a client of the CRM. Nothing is asked before it runs.
+    /// A reader into an inbox, with the session of a client of the CRM. Nothing is asked before it runs.
+    ///
+    /// `reconcile` is notified whenever a comparison with the CRM is asked for. What is asked for stands in
+    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
     ///
     /// # Errors
     /// When the address of the bus or an authority cannot be used.
     pub fn new(
         settings: Settings,
-        store: Store,
+        inbox: Inbox,
         crm: salesforce::Client,
-        clock: Clock,
+        reconcile: Arc<Notify>,
     ) -> Result<Self, Misconfigured> {
         Ok(Self(Arc::new(Inner {
             bus: pubsub::Client::new(settings.bus.clone(), &crm)?,
-            store,
+            store: inbox.store.clone(),
             crm,
             settings,
-            clock,
+            clock: inbox.clock.clone(),
             board: Board::default(),
-            arrived: Arc::default(),
-            reconcile: Arc::default(),
+            inbox,
+            reconcile,
         })))
-    }
-
-    /// Notified whenever events were stored: for a worker that would otherwise look again only after a while.
-    pub fn arrived(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.arrived)
-    }
-
-    /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in
-    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
-    pub fn reconcile(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.reconcile)
     }
 
     /// What an operator sees.
