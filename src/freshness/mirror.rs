@@ -146,7 +146,13 @@ impl Mirror {
         known.raise(tags.iter().cloned(), version);
     }
 
-    /// Takes a version that Redis gave out.
+    /// Takes a version that Redis gave this replica for a change of its own. The epoch waits for the push: a version
+    /// that another replica was given before may still be on its way, and an entry must not be found current beyond it.
+    pub(super) fn apply_own(&self, tags: &[Tag], version: u64) {
+        self.write().note(tags.iter().cloned(), version);
+    }
+
+    /// Takes a version that Redis pushed, after all that it gave out before.
     pub(super) fn apply(&self, tags: impl IntoIterator<Item = Tag>, version: u64) {
         self.write().raise(tags, version);
     }
@@ -162,10 +168,9 @@ impl Mirror {
         }
     }
 
-    /// Everything up to `epoch` has been seen, and the mirror may be believed for `lease` from `since`.
-    pub(super) fn confirm(&self, epoch: u64, since: Instant, lease: Duration) {
-        let mut known = self.write();
-        known.epoch = known.epoch.max(epoch);
+    /// The mirror may be believed for `lease` from `since`. The epoch is moved by pushes alone: Redis sends those of one
+    /// round after the answers of the round, so an answer may know of a version whose push comes behind it.
+    pub(super) fn confirm(&self, since: Instant, lease: Duration) {
         let until = (since + lease).saturating_duration_since(self.born).as_millis();
         self.live_until.store(u64::try_from(until).unwrap_or(u64::MAX - 1), Ordering::Release);
     }
@@ -187,11 +192,15 @@ impl Mirror {
 
 impl Known {
     fn raise(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
+        self.epoch = self.epoch.max(version);
+        self.note(tags, version);
+    }
+
+    fn note(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
         for tag in tags {
             let known = self.tags.entry(tag).or_default();
             *known = version.max(*known);
         }
-        self.epoch = self.epoch.max(version);
         if self.tags.len() > MAX_TAGS {
             self.tags.clear();
             self.floor = self.epoch;
@@ -240,14 +249,29 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_its_own_does_not_hide_an_earlier_one_that_is_on_its_way() {
+        let mirror = Mirror::following();
+        mirror.begin(100, true);
+        let (ours, theirs) = (Stamp::new([tag("ours")], 100), Stamp::new([tag("theirs")], 100));
+        // Redis has given out 101 for another replica's change already; its push comes after our answer.
+        mirror.apply_own(&[tag("ours")], 102);
+        assert_eq!(mirror.judge(&ours), Standing::Old);
+        assert_eq!(mirror.judge(&theirs), Standing::Current);
+        mirror.apply([tag("theirs")], 101);
+        assert_eq!(mirror.judge(&theirs), Standing::Old);
+        mirror.apply([tag("ours")], 102);
+        assert_eq!(mirror.judge(&Stamp::new([tag("ours")], mirror.epoch())), Standing::Current);
+    }
+
+    #[test]
     fn a_mirror_is_believed_for_its_lease_only() {
         let mirror = Mirror::following();
         assert!(!mirror.is_live());
-        mirror.confirm(1, Instant::now(), Duration::from_secs(60));
+        mirror.confirm(Instant::now(), Duration::from_secs(60));
         assert!(mirror.is_live());
         mirror.lose();
         assert!(!mirror.is_live());
-        mirror.confirm(1, Instant::now() - Duration::from_millis(5), Duration::from_millis(5));
+        mirror.confirm(Instant::now() - Duration::from_millis(5), Duration::from_millis(5));
         assert!(!mirror.is_live());
         assert!(Mirror::alone().is_live());
     }
