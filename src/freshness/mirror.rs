@@ -71,8 +71,10 @@ pub(super) struct Mirror {
 
 #[derive(Default)]
 struct Known {
-    /// The highest version seen.
+    /// Every version up to it has been seen.
     epoch: u64,
+    /// The highest version in `tags`.
+    latest: u64,
     /// Versions at or below it may be missing from `tags`.
     floor: u64,
     /// Versions at or below it are lost even in Redis.
@@ -106,7 +108,7 @@ impl Mirror {
     pub(super) fn judge(&self, stamp: &Stamp) -> Standing {
         let known = self.read();
         let epoch = stamp.epoch();
-        if epoch == known.epoch && epoch >= known.floor {
+        if epoch >= known.latest && epoch >= known.floor {
             return Standing::Current;
         }
         if stamp.tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch)) {
@@ -201,6 +203,7 @@ impl Known {
             let known = self.tags.entry(tag).or_default();
             *known = version.max(*known);
         }
+        self.latest = self.latest.max(version);
         if self.tags.len() > MAX_TAGS {
             self.tags.clear();
             self.floor = self.epoch;
