@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     billing::Billing,
     clock::Clock,
     config::Config,
     crm::Crm,
     deadline::{Budget, Lane},
+    events::{self, Inbox, Owners, Worker},
     freshness::Cache,
     identity::Identity,
     sim::Sim,
@@ -93,6 +96,9 @@ pub struct App {
     pub clock: Clock,
     /// The clients, for warming up and checks.
     pub upstreams: Arc<Upstreams>,
+    /// The way in for events.
+    pub inbox: Inbox,
+    events: events::Settings,
 }
 
 impl App {
@@ -107,6 +113,7 @@ impl App {
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
+        let inbox = Inbox::new(store.clone(), clock.clone());
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -128,7 +135,15 @@ impl App {
             cache,
             clock,
             upstreams: Arc::new(upstreams),
+            inbox,
+            events: config.events.clone(),
         })
+    }
+
+    /// Applies events until `stopping` is cancelled.
+    pub async fn work(&self, stopping: CancellationToken) {
+        let owners = Owners::new(self.upstreams.whmcs.clone());
+        Worker::new(&self.inbox, self.cache.clone(), owners, self.events.clone()).run(stopping).await;
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

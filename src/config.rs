@@ -15,6 +15,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod webhooks;
 
 use std::{fmt, fmt::Write};
 
@@ -22,11 +23,12 @@ pub use cache::Redis;
 pub use limits::Limits;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
+pub use webhooks::Webhooks;
 
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness, identity, sim, store,
+    crm, events, freshness, identity, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -55,6 +57,10 @@ pub struct Config {
     pub crm_fields: crm::FieldMap,
     /// Origins of the cases that customers may see.
     pub case_origins: Vec<String>,
+    /// Who may report changes.
+    pub webhooks: Webhooks,
+    /// How reported changes are applied.
+    pub events: events::Settings,
     /// The memory tier of the cache.
     pub cache: freshness::Settings,
     /// Fresh times of billing.
@@ -111,6 +117,7 @@ impl Config {
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
         let freebit = upstreams::freebit(reader, server.environment);
+        let (webhooks, events) = webhooks::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
@@ -125,6 +132,8 @@ impl Config {
             billing_fields,
             crm_fields,
             case_origins,
+            webhooks,
+            events,
             cache,
             billing_times,
             crm_times,

@@ -15,6 +15,7 @@ pub mod deadline;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod error;
+pub mod events;
 pub mod freshness;
 pub mod http;
 pub mod id;

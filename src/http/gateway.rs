@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Asker, Origins, State, graphiql::Example, guard::Guard};
+use super::{Asker, Origins, State, Webhooks, graphiql::Example, guard::Guard};
 use crate::{
     app::App,
     config::Config,
@@ -49,6 +49,13 @@ pub fn state(
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
         stopping,
+        webhooks: Webhooks::new(
+            &config.webhooks,
+            app.inbox.clone(),
+            app.clock.clone(),
+            config.server.trusted_proxies.clone(),
+        )
+        .map(Arc::new),
         ..State::new(
             Arc::new(move |request, asker| Box::pin(execute(request, asker))),
             Arc::new(move |token| Box::pin(authenticate(token))),

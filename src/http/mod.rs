@@ -22,6 +22,7 @@ mod params;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -40,6 +41,7 @@ use crate::{config::Network, deadline::Budget, error::Result, schema::cookies::C
 pub use entry::RequestId;
 pub use origin::Origins;
 pub use serve::{Timeouts, bind, serve};
+pub use webhooks::Webhooks;
 
 /// Who asks, and what the request may use; handed to [`State::execute`] beside the request.
 pub struct Asker<V> {
@@ -94,6 +96,8 @@ pub struct State<V> {
     pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
+    /// For `/webhooks/whmcs`; without it the route is missing.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 impl<V> State<V> {
@@ -112,12 +116,14 @@ impl<V> State<V> {
             stopping: CancellationToken::new(),
             graphiql: None,
             metrics: None,
+            webhooks: None,
         }
     }
 }
 
 /// The routes.
 pub fn router<V: Send + 'static>(state: Arc<State<V>>) -> Router {
+    let webhooks = state.webhooks.clone().map_or_else(Router::new, webhooks::router);
     let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
     Router::new()
         .route("/graphql", any(graphql::handle::<V>))
@@ -125,6 +131,7 @@ pub fn router<V: Send + 'static>(state: Arc<State<V>>) -> Router {
         .route("/health/ready", get(health::ready::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
+        .merge(webhooks)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(from_fn(entry::enter))

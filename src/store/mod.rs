@@ -8,6 +8,7 @@
 //! SQLite has one writer at a time, so it gets one writing connection, whose queue is ours and fair,
 //! and a pool of readers that never wait for it (write-ahead log).
 
+pub mod inbox;
 mod mappings;
 mod sessions;
 #[cfg(any(test, feature = "sandbox"))]
