@@ -10,6 +10,7 @@ use crate::{
     deadline::{Budget, Lane},
     freshness::Cache,
     identity::Identity,
+    notify::{self, Live, Notifications},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, salesforce, whmcs},
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// A client cannot be made.
     #[error(transparent)]
     Upstream(#[from] MisconfiguredClient),
+    /// The way between replicas cannot be made.
+    #[error("live updates: {0}")]
+    Live(String),
     /// Keys cannot be read or kept.
     #[error("keys of the sessions: {0}")]
     Identity(String),
@@ -87,6 +91,10 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Hints to open subscriptions.
+    pub live: Live,
+    /// What the bell shows.
+    pub notifications: Notifications,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -107,6 +115,12 @@ impl App {
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(&config.cache);
+        let redis = config.redis.as_ref().map(|redis| notify::RedisSettings {
+            url: redis.url().clone(),
+            prefix: redis.prefix().to_owned(),
+        });
+        let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
+            .map_err(|error| BuildError::Live(error.to_string()))?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -122,6 +136,13 @@ impl App {
                 config.case_origins.clone(),
                 &config.crm_times,
             ),
+            notifications: Notifications::new(
+                store.clone(),
+                live.clone(),
+                clock.clone(),
+                config.notify.lifetime,
+            ),
+            live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
             store,
             identity,

@@ -10,6 +10,7 @@
 mod auth;
 mod cache;
 mod limits;
+mod live;
 mod reader;
 mod server;
 #[cfg(test)]
@@ -20,13 +21,14 @@ use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
 pub use limits::Limits;
+pub use live::Live;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
 
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness, identity, sim, store,
+    crm, freshness, identity, notify, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -37,6 +39,10 @@ pub struct Config {
     pub server: Server,
     /// What a document may cost.
     pub limits: Limits,
+    /// What open connections may cost.
+    pub live: Live,
+    /// Live hints and notifications; the address of Redis stands above.
+    pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
     /// The shared cache; `None` for one replica.
@@ -104,6 +110,7 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
         let limits = Limits::read(reader, server.introspection);
+        let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
@@ -116,6 +123,8 @@ impl Config {
         Self {
             server,
             limits,
+            live,
+            notify,
             store,
             redis,
             identity,

@@ -42,26 +42,41 @@ pub(super) fn store(env: &mut Reader<'_>) -> (store::Settings, PathBuf) {
     (settings, data_dir)
 }
 
-/// The cache that replicas share. Reserved: nothing is kept there yet.
+/// What replicas share.
 #[derive(Clone)]
 pub struct Redis {
     url: SecretString,
+    prefix: String,
 }
 
 impl Redis {
     pub(super) fn read(env: &mut Reader<'_>) -> Option<Self> {
-        env.get(
-            "REDIS_URL",
-            "address",
-            "Reserved for the cache that replicas will share: today only `check` asks it.",
-        )
-        .example("redis://127.0.0.1:6379")
-        .secret()
-        .parse(|text| {
-            redis::Client::open(text)
-                .map(|_| Self { url: text.into() })
-                .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
-        })
+        let url = env
+            .get(
+                "REDIS_URL",
+                "address",
+                "What replicas share: needed for more than one. Live updates travel through it.",
+            )
+            .example("redis://127.0.0.1:6379")
+            .secret()
+            .parse(|text| {
+                redis::Client::open(text)
+                    .map(|_| SecretString::from(text))
+                    .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
+            });
+        let prefix = env
+            .get(
+                "REDIS_PREFIX",
+                "text",
+                "Begins every name in Redis: installations that share one differ in it.",
+            )
+            .text_or("portal:");
+        url.map(|url| Self { url, prefix })
+    }
+
+    /// Begins every name that the gateway uses in Redis.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The address; it may hold a password.

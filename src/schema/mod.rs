@@ -12,7 +12,9 @@ mod error;
 mod invoice;
 mod line;
 mod loaders;
+mod mutation;
 mod node;
+mod notification;
 mod order;
 mod payment_method;
 mod query;
@@ -24,17 +26,20 @@ mod viewer;
 use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
 use rust_decimal::Decimal;
 
-use self::{case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders};
+use self::{
+    case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders, notification::NotificationList,
+};
 pub use self::{
     error::{mask, refuse},
+    mutation::Mutation,
     query::Query,
-    session::Mutation,
 };
 use crate::{
     app::App,
     billing::{Invoice, Subscription},
     crm::{Case, Order},
     identity::Viewer,
+    notify::Notification,
 };
 
 /// The whole graph.
@@ -42,7 +47,7 @@ pub type PortalSchema = Schema<Query, Mutation, EmptySubscription>;
 
 fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
-    Schema::build(Query, Mutation, EmptySubscription)
+    Schema::build(Query, Mutation::default(), EmptySubscription)
         .disable_suggestions()
         // Otherwise 32, below the guard's nesting; this is the most that the guard's can be set to.
         .limit_recursive_depth(200)
@@ -54,6 +59,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
         .override_output_type_description::<Paged<Order>>("A page of orders.")
         .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
+        .override_output_type_description::<Paged<Notification, NotificationList>>("A page of notifications.")
 }
 
 /// The graph over a running application.

@@ -9,6 +9,7 @@
 //! and a pool of readers that never wait for it (write-ahead log).
 
 mod mappings;
+mod notifications;
 mod sessions;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
@@ -26,6 +27,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
+pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 
