@@ -8,9 +8,11 @@ mod case;
 mod connection;
 mod context;
 pub mod cookies;
+mod delivery;
 mod error;
 mod invoice;
 mod line;
+mod live;
 mod loaders;
 mod mutation;
 mod node;
@@ -23,14 +25,17 @@ mod subscription;
 mod summary;
 mod viewer;
 
-use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
+use async_graphql::{Request, Response, Schema, SchemaBuilder};
+use futures::{StreamExt, stream::BoxStream};
 use rust_decimal::Decimal;
 
 use self::{
     case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders, notification::NotificationList,
 };
 pub use self::{
+    delivery::Delivery,
     error::{mask, refuse},
+    live::LiveUpdates,
     mutation::Mutation,
     query::Query,
 };
@@ -43,11 +48,11 @@ use crate::{
 };
 
 /// The whole graph.
-pub type PortalSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type PortalSchema = Schema<Query, Mutation, LiveUpdates>;
 
-fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
     // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
-    Schema::build(Query, Mutation::default(), EmptySubscription)
+    Schema::build(Query, Mutation::default(), LiveUpdates)
         .disable_suggestions()
         // Otherwise 32, below the guard's nesting; this is the most that the guard's can be set to.
         .limit_recursive_depth(200)
@@ -67,6 +72,11 @@ pub fn build(app: App) -> PortalSchema {
     builder().data(app).finish()
 }
 
+/// The same graph for [`subscribe`]: built once more, for what only deliveries need.
+pub fn build_live(app: App) -> PortalSchema {
+    builder().data(app).extension(delivery::Anew).finish()
+}
+
 /// The schema as text, the contract in `schema.graphql`.
 pub fn sdl() -> String {
     builder().finish().sdl()
@@ -81,4 +91,26 @@ pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Vie
     let mut response = schema.execute(request).await;
     mask(&mut response);
     response
+}
+
+/// Begins a subscription of the graph that [`build_live`] gave, and masks what fails in a delivery. A stream that
+/// ends after it delivered something could not keep up.
+pub fn subscribe(
+    schema: &PortalSchema,
+    request: Request,
+    delivery: Option<Delivery>,
+) -> BoxStream<'static, Response> {
+    let viewer = delivery.as_ref().map(Delivery::viewer);
+    let mut request = match schema.data::<App>() {
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        None => request,
+    };
+    if let Some(delivery) = delivery {
+        request = request.data(delivery);
+    }
+    let answers = schema.execute_stream(request).map(|mut response| {
+        mask(&mut response);
+        response
+    });
+    answers.boxed()
 }

@@ -109,6 +109,10 @@ impl SessionMutation {
     ) -> Option<Result<SessionCreatePayload>> {
         let read = async {
             let app = ctx.app()?;
+            if input.delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
+                let reason = "COOKIES needs a POST: this connection carries none";
+                return Err(Error::BadInput { argument: "input.delivery", reason });
+            }
             let password = SecretString::from(input.password);
             let grant = app.identity.sign_in(&input.email, &password, &ctx.origin()).await;
             let grant = match grant {
