@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     billing::Billing,
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
     events::{self, Inbox, Owners, Worker},
     freshness::Cache,
     identity::Identity,
+    notify::{self, Live, Notifications},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, salesforce, whmcs},
@@ -27,6 +28,9 @@ pub enum BuildError {
     /// A client cannot be made.
     #[error(transparent)]
     Upstream(#[from] MisconfiguredClient),
+    /// The way between replicas cannot be made.
+    #[error("live updates: {0}")]
+    Live(String),
     /// Keys cannot be read or kept.
     #[error("keys of the sessions: {0}")]
     Identity(String),
@@ -90,6 +94,10 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Hints to open subscriptions.
+    pub live: Live,
+    /// What the bell shows.
+    pub notifications: Notifications,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -114,6 +122,10 @@ impl App {
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
+        let redis = config.redis.as_ref().map(config::Redis::settings);
+        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
+        let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
+            .map_err(|error| BuildError::Live(error.to_string()))?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -129,6 +141,13 @@ impl App {
                 config.case_origins.clone(),
                 &config.crm_times,
             ),
+            notifications: Notifications::new(
+                store.clone(),
+                live.clone(),
+                clock.clone(),
+                config.notify.lifetime,
+            ),
+            live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
             store,
             identity,

@@ -10,6 +10,7 @@
 mod auth;
 mod cache;
 mod limits;
+mod live;
 mod reader;
 mod server;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
 pub use limits::Limits;
+pub use live::Live;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
 pub use webhooks::Webhooks;
@@ -28,7 +30,7 @@ pub use webhooks::Webhooks;
 use crate::{
     billing,
     config::reader::Reader,
-    crm, events, freshness, identity, sim, store,
+    crm, events, freshness, identity, notify, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -39,6 +41,10 @@ pub struct Config {
     pub server: Server,
     /// What a document may cost.
     pub limits: Limits,
+    /// What open connections may cost.
+    pub live: Live,
+    /// Live hints and notifications; the address of Redis stands above.
+    pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
     /// The shared cache; `None` for one replica.
@@ -110,6 +116,7 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
         let limits = Limits::read(reader, server.introspection);
+        let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
@@ -123,6 +130,8 @@ impl Config {
         Self {
             server,
             limits,
+            live,
+            notify,
             store,
             redis,
             identity,

@@ -10,6 +10,7 @@
 
 pub mod inbox;
 mod mappings;
+mod notifications;
 mod sessions;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
@@ -27,6 +28,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
+pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 
