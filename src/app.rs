@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
-    events::{self, Inbox, Owners, Worker},
+    events::{self, Inbox, Owners, Worker, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
     notify::{self, Live, Notifications},
@@ -98,6 +98,8 @@ pub struct App {
     pub live: Live,
     /// What the bell shows.
     pub notifications: Notifications,
+    /// Reads the CRM's events; `None` when they are not read.
+    pub crm_events: Option<crm_events::Consumer>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -126,6 +128,15 @@ impl App {
         let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
+        let crm_events = config
+            .crm_events
+            .clone()
+            .map(|settings| {
+                let crm = upstreams.salesforce.clone();
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                    .map_err(MisconfiguredClient::new)
+            })
+            .transpose()?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -149,6 +160,7 @@ impl App {
             ),
             live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            crm_events,
             store,
             identity,
             cache,
@@ -159,10 +171,16 @@ impl App {
         })
     }
 
-    /// Applies events until `stopping` is cancelled.
+    /// Receives and applies events until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone());
-        Worker::new(&self.inbox, self.cache.clone(), owners, self.events.clone()).run(stopping).await;
+        let worker = Worker::new(&self.inbox, self.cache.clone(), owners, self.events.clone());
+        let reading = async {
+            if let Some(consumer) = &self.crm_events {
+                consumer.run(stopping.clone()).await;
+            }
+        };
+        tokio::join!(worker.run(stopping.clone()), reading);
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

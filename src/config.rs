@@ -9,6 +9,7 @@
 
 mod auth;
 mod cache;
+mod crm_events;
 mod limits;
 mod live;
 mod reader;
@@ -55,6 +56,8 @@ pub struct Config {
     pub whmcs: whmcs::Settings,
     /// The CRM.
     pub salesforce: salesforce::Settings,
+    /// Events of the CRM; `None` when they are not read.
+    pub crm_events: Option<events::salesforce::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
@@ -123,6 +126,7 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
+        let crm_events = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
@@ -137,6 +141,7 @@ impl Config {
             identity,
             whmcs,
             salesforce,
+            crm_events,
             freebit,
             billing_fields,
             crm_fields,

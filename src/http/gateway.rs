@@ -10,6 +10,7 @@ use super::{Asker, Badge, Origins, Seats, State, Streams, Webhooks, graphiql::Ex
 use crate::{
     app::App,
     config::Config,
+    events,
     identity::{self, Principal, Viewer},
     schema::{self, Delivery, PortalSchema},
 };
@@ -63,6 +64,17 @@ pub fn state(
         },
         limits: config.live.clone(),
     };
+    let events = app.crm_events.clone();
+    let sf_events = move || {
+        let events = events.clone();
+        async move {
+            let health = match events {
+                Some(events) => events.health().await.ok()?,
+                None => events::salesforce::Health::default(),
+            };
+            serde_json::to_value(health).ok()
+        }
+    };
     State {
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
@@ -70,6 +82,7 @@ pub fn state(
         answer_within: config.server.request_timeout,
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
+        sf_events: Arc::new(move || Box::pin(sf_events())),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,

@@ -96,6 +96,9 @@ pub struct Streams<V> {
 /// Says whether requests can be served now; the sentence of a refusal is shown to operators.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
 
+/// Says how the reading of the CRM's events stands, as JSON; `None` when that cannot be found out.
+pub type SfEvents = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>;
+
 /// All that the routes need.
 pub struct State<V> {
     /// The graph.
@@ -116,6 +119,8 @@ pub struct State<V> {
     pub proxies: Vec<Network>,
     /// For `/health/ready`.
     pub ready: Ready,
+    /// For `/health/sf-events`.
+    pub sf_events: SfEvents,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
     /// Connections that stay open; `None` refuses them.
@@ -141,6 +146,7 @@ impl<V> State<V> {
             answer_within: Duration::from_secs(10),
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
+            sf_events: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "enabled": false })) })),
             stopping: CancellationToken::new(),
             streams: None,
             graphiql: None,
@@ -158,6 +164,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/graphql", any(graphql::handle::<V>))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
+        .route("/health/sf-events", get(health::sf_events::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
         .merge(webhooks)

@@ -9,9 +9,11 @@
 //! and a pool of readers that never wait for it (write-ahead log).
 
 pub mod inbox;
+pub mod leases;
 mod mappings;
 mod notifications;
 mod sessions;
+pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
 #[cfg(test)]
