@@ -6,6 +6,7 @@ mod dashboard;
 mod dependencies;
 mod documents;
 mod examples;
+mod fleet;
 mod gateway;
 mod isolation;
 mod layers;
