@@ -68,7 +68,7 @@ pub struct Kind {
 }
 
 /// Settings of the cache.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The most bytes that entries in memory may weigh together.
     pub memory_bytes: u64,

@@ -85,7 +85,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0";
 
 /// Where Redis is.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// `redis://` or `rediss://`. A secret: it may hold a password.
     pub url: SecretString,
