@@ -247,18 +247,18 @@ impl Link {
         if !owed.is_empty() && self.raise(&owed).await.is_err() {
             return Ok(());
         }
-        self.mirror.confirm(version, asked, LEASE);
+        self.mirror.confirm(asked, LEASE);
         tracing::info!("Redis is connected");
         loop {
             tokio::select! {
                 () = gone.notified() => return Ok(()),
                 () = tokio::time::sleep(HEARTBEAT) => {}
             }
-            let (asked, version, now_era) = self.renew(&mut tracking).await?;
+            let (asked, _, now_era) = self.renew(&mut tracking).await?;
             if now_era != era {
                 return Ok(());
             }
-            self.mirror.confirm(version, asked, LEASE);
+            self.mirror.confirm(asked, LEASE);
         }
     }
 
@@ -382,7 +382,7 @@ impl Link {
         })?;
         let raised = Instant::now();
         let version: u64 = reply.first().and_then(|text| text.parse().ok()).ok_or(Unconfirmed)?;
-        self.mirror.apply(tags.iter().cloned(), version);
+        self.mirror.apply_own(tags, version);
         for live in reply[1..].chunks_exact(2) {
             let left = Duration::from_micros(live[1].parse().unwrap_or_default());
             if live[0] != self.replica {
