@@ -5,6 +5,7 @@ mod desk;
 mod faults;
 mod fresh;
 mod history;
+mod inbox;
 mod outage;
 mod proxy;
 mod redis;
@@ -12,7 +13,7 @@ mod registers;
 mod shared;
 mod traffic;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::NaiveTime;
 use portal_gateway::{
@@ -27,7 +28,7 @@ use portal_gateway::{
     store::testing::TestStore,
 };
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -49,13 +50,13 @@ pub struct Wishes {
     replicas: usize,
     /// Variables of the configuration on top of the usual ones.
     env: HashMap<&'static str, String>,
-    /// Whether the emulators take their time.
-    delay: bool,
+    /// Plants the fault of a cache that notes versions after the load.
+    late_capture: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { replicas: 3, env: HashMap::new(), delay: false }
+        Self { replicas: 3, env: HashMap::new(), late_capture: false }
     }
 }
 
@@ -65,11 +66,11 @@ pub struct Fleet {
     sandbox: Sandbox,
     /// Between the replicas and billing.
     billing: Proxy,
-    redis: Redis,
+    redis: Mutex<Redis>,
     clock: Clock,
     stop: CancellationToken,
     _data: tempfile::TempDir,
-    _store: TestStore,
+    store: TestStore,
     _turn: SemaphorePermit<'static>,
 }
 
@@ -92,7 +93,7 @@ impl Fleet {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sandbox = Sandbox::start(Options {
             customers: 50,
-            delay: wishes.delay,
+            delay: false,
             listen: Listen::loopback(0),
             today: Some(today()),
             ..Options::default()
@@ -122,7 +123,8 @@ impl Fleet {
         for _ in 0..wishes.replicas {
             let between = Proxy::to(redis.address()).await;
             env.insert("REDIS_URL", format!("redis://{}", between.address()));
-            let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+            let mut config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+            config.cache.plant_late_capture = wishes.late_capture;
             let app = App::build(&config, clock.clone()).await.unwrap();
             if replicas.is_empty() {
                 demo::register(&app.identity, &sandbox.core().world, ACCOUNTS).await.unwrap();
@@ -131,11 +133,16 @@ impl Fleet {
             let listener = http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
             let address = listener.local_addr().unwrap();
             let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
-            let timeouts = Timeouts { connections_per_address: 5_000, ..Timeouts::default() };
+            // A thousand connections wait for each other to be opened.
+            let timeouts = Timeouts {
+                headers: Duration::from_secs(60),
+                connections_per_address: 5_000,
+                ..Timeouts::default()
+            };
             tokio::spawn(http::serve(listener, http::router(Arc::new(state)), stop.clone(), timeouts));
             replicas.push(Replica { address, redis: between, app });
         }
-        Self { replicas, sandbox, billing, redis, clock, stop, _data: data, _store: store, _turn: turn }
+        Self { replicas, sandbox, billing, redis: Mutex::new(redis), clock, stop, _data: data, store, _turn: turn }
     }
 
     /// A connection to a replica.
@@ -146,6 +153,11 @@ impl Fleet {
     /// Asks one replica once.
     async fn ask(&self, replica: usize, question: &Question) -> Answer {
         self.connect(replica).await.ask(question).await
+    }
+
+    /// Does something to the way of every replica to Redis.
+    fn each_redis(&self, act: impl Fn(&Proxy)) {
+        self.replicas.iter().for_each(|replica| act(&replica.redis));
     }
 
     /// Signs a customer of the sandbox in; the token is good on every replica.
