@@ -346,8 +346,9 @@ impl Cache {
         if now < entry.fresh_until {
             let is_young = now < entry.loaded_at + delta(inner.settings.unconfirmed_within);
             return match standing {
-                _ if is_confirmed || is_young => Use::Fresh,
+                _ if is_confirmed => Use::Fresh,
                 Standing::Unknown if is_live => Use::Verify,
+                _ if is_young => Use::Fresh,
                 _ => last_resort,
             };
         }
