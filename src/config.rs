@@ -11,6 +11,7 @@ mod auth;
 mod cache;
 mod crm_events;
 mod limits;
+mod live;
 mod reader;
 mod server;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
 pub use limits::Limits;
+pub use live::Live;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
 pub use webhooks::Webhooks;
@@ -29,7 +31,7 @@ pub use webhooks::Webhooks;
 use crate::{
     billing,
     config::reader::Reader,
-    crm, events, freshness, identity, sim, store,
+    crm, events, freshness, identity, notify, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -40,6 +42,10 @@ pub struct Config {
     pub server: Server,
     /// What a document may cost.
     pub limits: Limits,
+    /// What open connections may cost.
+    pub live: Live,
+    /// Live hints and notifications; the address of Redis stands above.
+    pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
     /// The shared cache; `None` for one replica.
@@ -113,6 +119,7 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
         let limits = Limits::read(reader, server.introspection);
+        let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
@@ -122,11 +129,13 @@ impl Config {
         let crm_events = crm_events::read(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
-        let cache = cache::memory(reader);
+        let cache = cache::tiers(reader, redis.as_ref());
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,
             limits,
+            live,
+            notify,
             store,
             redis,
             identity,

@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Asker, Origins, State, Webhooks, graphiql::Example, guard::Guard};
+use super::{Asker, Badge, Origins, Seats, State, Streams, Webhooks, graphiql::Example, guard::Guard};
 use crate::{
     app::App,
     config::Config,
     events,
     identity::{self, Principal, Viewer},
-    schema::{self, PortalSchema},
+    schema::{self, Delivery, PortalSchema},
 };
 
 /// How long `/health/ready` waits for the store.
@@ -42,6 +43,27 @@ pub fn state(
             }
         }
     };
+    let streams = Streams {
+        subscribe: {
+            let (schema, within) = (schema::build_live(app.clone()), config.server.request_timeout);
+            Arc::new(move |request, asker| subscribe(&schema, request, asker, within))
+        },
+        badge: |principal: &Principal| Badge {
+            user: principal.user.0,
+            session: principal.session,
+            expires_at: principal.expires_at,
+        },
+        seats: {
+            let sessions = app.identity.clone();
+            let ended = move |asked: Vec<_>| {
+                let sessions = sessions.clone();
+                async move { sessions.ended(&asked).await }
+            };
+            let ended = Arc::new(move |asked| Box::pin(ended(asked)) as _);
+            Seats::new(config.live.connections_per_user, app.clock.clone(), ended)
+        },
+        limits: config.live.clone(),
+    };
     let events = app.crm_events.clone();
     let sf_events = move || {
         let events = events.clone();
@@ -69,6 +91,7 @@ pub fn state(
             config.server.trusted_proxies.clone(),
         )
         .map(Arc::new),
+        streams: Some(streams),
         ..State::new(
             Arc::new(move |request, asker| Box::pin(execute(request, asker))),
             Arc::new(move |token| Box::pin(authenticate(token))),
@@ -87,6 +110,18 @@ async fn answer(
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
     schema::execute(schema, request, viewer).instrument(span).await
+}
+
+fn subscribe(
+    schema: &PortalSchema,
+    request: async_graphql::Request,
+    asker: Asker<Principal>,
+    within: Duration,
+) -> BoxStream<'static, async_graphql::Response> {
+    let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
+    let request = request.data(asker.budget).data(asker.cookies).data(origin);
+    let delivery = asker.viewer.map(|principal| Delivery { principal, within });
+    schema::subscribe(schema, request, delivery)
 }
 
 /// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.

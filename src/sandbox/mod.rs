@@ -194,7 +194,10 @@ impl Sandbox {
         let org = salesforce::organisation(Arc::clone(&core), url(salesforce));
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
-        serve(admin_door, admin::router(Arc::clone(&core)));
+        serve(
+            admin_door,
+            admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
+        );
         servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
         Ok(Self { core, billing, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
     }

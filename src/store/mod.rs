@@ -11,6 +11,7 @@
 pub mod inbox;
 pub mod leases;
 mod mappings;
+mod notifications;
 mod sessions;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
@@ -29,6 +30,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
+pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 

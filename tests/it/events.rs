@@ -514,10 +514,8 @@ async fn a_change_in_the_crm_is_in_the_next_answers() {
     for order in &gateway.sandbox.core().world.customer(1).orders {
         org.edit("Order", &sf_id("801", 1, order.k), &json!({ "BillingCity": "Elsewhere" })).unwrap();
     }
-    eventually("the order", async || {
-        ask().await["orders"]["nodes"][0]["address"]["city"] == "Elsewhere"
-    })
-    .await;
+    eventually("the order", async || ask().await["orders"]["nodes"][0]["address"]["city"] == "Elsewhere")
+        .await;
     for case in &gateway.sandbox.core().world.customer(1).cases {
         let comment = json!({
             "ParentId": sf_id("500", 1, case.k), "CommentBody": "It is mended", "IsPublished": true

@@ -7,6 +7,7 @@ mod dependencies;
 mod documents;
 mod events;
 mod examples;
+mod fleet;
 mod gateway;
 mod isolation;
 mod layers;

@@ -3,6 +3,7 @@
 //! Its records are the seeded world with what was written laid over it, so a million customers cost nothing until
 //! somebody writes. Built from the reference alone; it shares no type with the gateway's client.
 
+pub mod admin;
 pub mod answer;
 pub mod call;
 pub mod door;

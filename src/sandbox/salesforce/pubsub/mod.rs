@@ -11,6 +11,7 @@ pub mod definition;
 pub mod door;
 pub mod errors;
 pub mod generated;
+pub mod knobs;
 pub mod platform;
 pub mod service;
 pub mod subscribe;
