@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -101,8 +100,6 @@ pub struct App {
     pub notifications: Notifications,
     /// Reads the CRM's events; `None` when they are not read.
     pub crm_events: Option<crm_events::Consumer>,
-    /// Notified whenever a comparison with the CRM is asked for: see [`Store::reconciliations`].
-    pub reconcile: Arc<Notify>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -131,13 +128,12 @@ impl App {
         let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
-        let reconcile = Arc::new(Notify::new());
         let crm_events = config
             .crm_events
             .clone()
             .map(|settings| {
-                let (crm, reconcile) = (upstreams.salesforce.clone(), Arc::clone(&reconcile));
-                crm_events::Consumer::new(settings, inbox.clone(), crm, reconcile)
+                let crm = upstreams.salesforce.clone();
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
                     .map_err(MisconfiguredClient::new)
             })
             .transpose()?;
@@ -165,7 +161,6 @@ impl App {
             live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
             crm_events,
-            reconcile,
             store,
             identity,
             cache,
@@ -179,9 +174,9 @@ impl App {
     /// Receives and applies events until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone());
-        let crm = self.upstreams.salesforce.clone();
-        let changes = crm_events::Changes::new(self.inbox.clone(), crm, Arc::clone(&self.reconcile));
-        let worker = Worker::new(&self.inbox, self.cache.clone(), owners, changes, self.events.clone());
+        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
+        let (cache, live) = (self.cache.clone(), self.live.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
         let reading = async {
             if let Some(consumer) = &self.crm_events {
                 consumer.run(stopping.clone()).await;

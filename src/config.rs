@@ -126,7 +126,7 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
-        let crm_events = crm_events::read(reader, server.environment);
+        let crm_events = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());

@@ -29,7 +29,7 @@ const CHANNELS: [(&str, &str); Settings::CHANNELS.len()] = [
 ];
 
 /// How the CRM's events are read; `None` when they are not.
-pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> Option<Settings> {
+pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> Option<Settings> {
     env.section("Events of the CRM");
     let is_enabled = env
         .get(

@@ -19,6 +19,7 @@ use crate::{
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
+    notify::{Hint, Live},
     store::{
         self, Store,
         inbox::{Claimed, Failed, Source},
@@ -48,7 +49,9 @@ pub struct Worker {
     news: Arc<Notify>,
     cache: Cache,
     owners: Owners,
-    changes: Changes,
+    /// Says what the CRM's events mean; `None` when they are not read.
+    crm: Option<Changes>,
+    live: Live,
     settings: Settings,
 }
 
@@ -69,14 +72,22 @@ enum Setback {
 
 impl Worker {
     /// A worker on an inbox.
-    pub fn new(inbox: &Inbox, cache: Cache, owners: Owners, changes: Changes, settings: Settings) -> Self {
+    pub fn new(
+        inbox: &Inbox,
+        cache: Cache,
+        owners: Owners,
+        crm: Option<Changes>,
+        live: Live,
+        settings: Settings,
+    ) -> Self {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
             news: Arc::clone(&inbox.news),
             cache,
             owners,
-            changes,
+            crm,
+            live,
             settings,
         }
     }
@@ -120,18 +131,19 @@ impl Worker {
     pub async fn round(&self) -> Result<usize, store::Error> {
         let claimed = self.store.claim_events(BATCH, self.clock.now(), LEASE).await?;
         let count = claimed.len();
-        let mut understood = Vec::with_capacity(count);
         let (hooks, reports): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|event| event.source == Source::Billing);
-        // The CRM is asked about all of them at once.
-        let meanings = self.changes.of(&reports).await.into_iter().map(of_report);
-        let reports = stream::iter(reports.into_iter().zip(meanings));
         let hooks = stream::iter(hooks).map(|event| async move {
             let meaning = self.understand_hook(&event).await;
             (event, meaning)
         });
-        let mut meanings = std::pin::pin!(reports.chain(hooks.buffer_unordered(QUESTIONS)));
-        while let Some((event, meaning)) = meanings.next().await {
+        let (mut meanings, reports) = tokio::join!(
+            hooks.buffer_unordered(QUESTIONS).collect::<Vec<_>>(),
+            self.understand_reports(reports)
+        );
+        meanings.extend(reports);
+        let mut understood = Vec::with_capacity(count);
+        for (event, meaning) in meanings {
             match meaning {
                 Ok(meaning) => understood.push((event, meaning)),
                 Err(setback) => self.set_back(&event, setback).await?,
@@ -141,6 +153,24 @@ impl Worker {
             self.apply(understood).await?;
         }
         Ok(count)
+    }
+
+    /// What the CRM's events mean in the portal's words.
+    async fn understand_reports(&self, events: Vec<Claimed>) -> Vec<(Claimed, Result<Meaning, Setback>)> {
+        let meanings = match &self.crm {
+            Some(crm) => crm.of(&events).await,
+            // Left over from when they were read: nothing that is served waits for them now.
+            None => events.iter().map(|_| Ok(Vec::new())).collect(),
+        };
+        let meanings = meanings.into_iter().map(|meaning| match meaning {
+            Ok(changes) => Ok(Meaning { changes, is_early: false }),
+            Err(Unmapped::Later(error)) => {
+                tracing::warn!(%error, "the CRM cannot say whose it is; the event waits");
+                Err(Setback::Away)
+            }
+            Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
+        });
+        events.into_iter().zip(meanings).collect()
     }
 
     /// What a hook of billing means in the portal's words.
@@ -170,7 +200,7 @@ impl Worker {
         let tags: HashSet<Tag> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).flat_map(Change::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
-        let confirmed = self.invalidate(&tags).await;
+        let confirmed = self.cache.invalidate(&tags).await;
         let now = self.clock.now();
         if let Err(error) = confirmed {
             tracing::warn!(%error, events = batch.len(), "not every replica confirmed a change; its events wait");
@@ -190,12 +220,12 @@ impl Worker {
                     .record(lag.as_secs_f64());
             }
         }
-        tx.commit().await
-    }
-
-    /// When it returns without an error, no replica answers from before any more.
-    async fn invalidate(&self, tags: &[Tag]) -> Result<(), std::convert::Infallible> {
-        self.cache.invalidate(tags);
+        tx.commit().await?;
+        let hints: HashSet<Hint> =
+            batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
+        for hint in hints {
+            self.live.publish(hint).await;
+        }
         Ok(())
     }
 
@@ -254,18 +284,6 @@ impl Worker {
         if let Err(error) = purged {
             tracing::warn!(error = &error as &dyn std::error::Error, "old events cannot be forgotten now");
         }
-    }
-}
-
-/// What an event of the CRM means in the portal's words.
-fn of_report(changes: Result<Vec<Change>, Unmapped>) -> Result<Meaning, Setback> {
-    match changes {
-        Ok(changes) => Ok(Meaning { changes, is_early: false }),
-        Err(Unmapped::Later(error)) => {
-            tracing::warn!(%error, "the CRM cannot say whose it is; the event waits");
-            Err(Setback::Away)
-        }
-        Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
     }
 }
 

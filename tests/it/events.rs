@@ -8,8 +8,8 @@ use portal_gateway::{
     config::Config,
     demo,
     events::{
-        Change, Inbox,
-        salesforce::{Changes, Consumer, Report, Settings, Start},
+        Change,
+        salesforce::{Consumer, Report, Settings, Start},
     },
     id::{AccountId, CaseId, OrderId},
     sandbox::{
@@ -29,7 +29,7 @@ use portal_gateway::{
     },
 };
 use serde_json::{Value, json};
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,7 +51,6 @@ struct Bench {
     settings: Settings,
     /// Of the readers alone, for their leases.
     clock: Clock,
-    reconcile: Arc<Notify>,
 }
 
 impl Bench {
@@ -85,18 +84,13 @@ impl Bench {
             store: database().await,
             settings,
             clock: Clock::starting_at(clock.now()),
-            reconcile: Arc::default(),
             sandbox,
         }
     }
 
     fn consumer(&self) -> Consumer {
-        let (settings, crm) = (self.settings.clone(), self.crm.clone());
-        Consumer::new(settings, self.inbox(), crm, Arc::clone(&self.reconcile)).unwrap()
-    }
-
-    fn inbox(&self) -> Inbox {
-        Inbox::new(self.store.clone(), self.clock.clone())
+        let (settings, crm, clock) = (self.settings.clone(), self.crm.clone(), self.clock.clone());
+        Consumer::new(settings, self.store.clone(), crm, clock, Arc::default()).unwrap()
     }
 
     /// A reader at work.
@@ -315,7 +309,7 @@ async fn a_refused_position_is_an_alarm_and_loses_nothing_that_the_bus_still_has
     let asked = bench.store.reconciliations().await.unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].scope, ORDERS);
-    tokio::time::timeout(PATIENCE, bench.reconcile.notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, reader.consumer.reconcile().notified()).await.unwrap();
     assert!(bench.store.reconciled(&asked[0]).await.unwrap());
     reader.stop().await;
 }
@@ -449,8 +443,7 @@ async fn events_say_whose_answers_are_old() {
     bench.settings.comments_every = Some(Duration::from_millis(50));
     let reader = bench.read();
     bench.until_subscribed().await;
-    let crm = bench.crm.clone();
-    let changes = Changes::new(bench.inbox(), crm, Arc::clone(&bench.reconcile));
+    let changes = reader.consumer.changes();
     let account = |n| AccountId::parse(&sf_id("001", n, 0)).unwrap();
     let meaning = async |count: usize| {
         let events = bench.events(count).await;

@@ -25,14 +25,15 @@ impl Backoff {
         self.base.saturating_mul(2_u32.saturating_pow(self.tries)).min(self.cap)
     }
 
-    pub(super) async fn wait(&mut self) {
-        tokio::time::sleep(self.draw()).await;
-    }
-
-    fn draw(&mut self) -> Duration {
+    /// How long to wait now.
+    fn next(&mut self) -> Duration {
         let wait = self.bound().mul_f64(rand::random());
         self.tries = self.tries.saturating_add(1);
         wait
+    }
+
+    pub(super) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
     }
 
     /// A wait of up to the cap, however often it went well before.
@@ -51,8 +52,8 @@ mod tests {
         let mut bounds = Vec::new();
         for _ in 0..8 {
             bounds.push(backoff.bound().as_secs());
-            let drawn = backoff.draw();
-            assert!(drawn.as_secs() <= bounds[bounds.len() - 1]);
+            let bound = backoff.bound();
+            assert!(backoff.next() <= bound);
         }
         assert_eq!(bounds, [1, 2, 4, 8, 16, 32, 60, 60]);
         backoff.reset();

@@ -12,10 +12,11 @@ use super::{
     report::{Entity, Report},
 };
 use crate::{
+    clock::Clock,
     error::Error,
-    events::{Change, Inbox},
+    events::Change,
     id::{AccountId, CaseId, OrderId, RecordId},
-    store::{self, inbox::Claimed},
+    store::{self, Store, inbox::Claimed},
     upstream::salesforce,
 };
 
@@ -33,15 +34,16 @@ pub enum Unmapped {
 /// Says what rows of the inbox mean. Clones share what is known of owners.
 #[derive(Clone)]
 pub struct Changes {
-    inbox: Inbox,
+    store: Store,
     owners: Owners,
+    clock: Clock,
     reconcile: Arc<Notify>,
 }
 
 impl Changes {
     /// With a client to ask for owners. `reconcile` is notified when a comparison is asked for.
-    pub fn new(inbox: Inbox, crm: salesforce::Client, reconcile: Arc<Notify>) -> Self {
-        Self { inbox, owners: Owners::new(crm), reconcile }
+    pub fn new(store: Store, crm: salesforce::Client, clock: Clock, reconcile: Arc<Notify>) -> Self {
+        Self { store, owners: Owners::new(crm), clock, reconcile }
     }
 
     /// What each event changed, in the order of the events; nothing for one that concerns nobody. The owners of all
@@ -84,7 +86,7 @@ impl Changes {
             Report::Record { entity, .. } if is_catalogue(*entity) => Ok(vec![Change::Catalogue]),
             Report::Record { entity: Entity::Account, id, .. } => {
                 let account = AccountId(*id);
-                let mapping = self.inbox.store.mapping_of_account(account).await.map_err(later)?;
+                let mapping = self.store.mapping_of_account(account).await.map_err(later)?;
                 let profile = mapping.map(|mapping| Change::Profile { client: mapping.client });
                 let eligibility = Change::Eligibility { account };
                 Ok([Change::Account { account }, eligibility].into_iter().chain(profile).collect())
@@ -114,9 +116,9 @@ impl Changes {
     }
 
     async fn compare(&self, entity: Entity) -> store::Result<()> {
-        let mut tx = self.inbox.store.begin().await?;
+        let mut tx = self.store.begin().await?;
         let reason = "a record was deleted whose owner is not known";
-        tx.request_reconciliation(entity.as_str(), reason, self.inbox.clock.now()).await?;
+        tx.request_reconciliation(entity.as_str(), reason, self.clock.now()).await?;
         tx.commit().await?;
         self.reconcile.notify_one();
         Ok(())

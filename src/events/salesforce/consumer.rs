@@ -9,10 +9,9 @@ use futures::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Settings, comments::Comments, health::Board, stream::Stream};
+use super::{Changes, Health, Settings, comments::Comments, health::Board, stream::Stream};
 use crate::{
     clock::Clock,
-    events::Inbox,
     store::{self, Store, leases::Lease},
     upstream::salesforce::{self, Misconfigured, pubsub},
 };
@@ -31,7 +30,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) board: Board,
-    pub(super) inbox: Inbox,
+    pub(super) arrived: Arc<Notify>,
     pub(super) reconcile: Arc<Notify>,
 }
 
@@ -42,29 +41,40 @@ impl fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A reader into an inbox, with the session of a client of the CRM. Nothing is asked before it runs.
-    ///
-    /// `reconcile` is notified whenever a comparison with the CRM is asked for. What is asked for stands in
-    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
+    /// A reader with the session of a client of the CRM. Nothing is asked before it runs. `arrived` is notified
+    /// whenever events were stored.
     ///
     /// # Errors
     /// When the address of the bus or an authority cannot be used.
     pub fn new(
         settings: Settings,
-        inbox: Inbox,
+        store: Store,
         crm: salesforce::Client,
-        reconcile: Arc<Notify>,
+        clock: Clock,
+        arrived: Arc<Notify>,
     ) -> Result<Self, Misconfigured> {
         Ok(Self(Arc::new(Inner {
             bus: pubsub::Client::new(settings.bus.clone(), &crm)?,
-            store: inbox.store.clone(),
+            store,
             crm,
             settings,
-            clock: inbox.clock.clone(),
+            clock,
             board: Board::default(),
-            inbox,
-            reconcile,
+            arrived,
+            reconcile: Arc::default(),
         })))
+    }
+
+    /// Says what the events that it stores mean.
+    pub fn changes(&self) -> Changes {
+        let Inner { store, crm, clock, reconcile, .. } = &*self.0;
+        Changes::new(store.clone(), crm.clone(), clock.clone(), Arc::clone(reconcile))
+    }
+
+    /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in
+    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
+    pub fn reconcile(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.reconcile)
     }
 
     /// What an operator sees.
