@@ -22,6 +22,7 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
         ("WHMCS_BASE_URL", sandbox.whmcs_url()),
         ("WHMCS_API_IDENTIFIER", credentials::WHMCS_IDENTIFIER.to_owned()),
         ("WHMCS_API_SECRET", credentials::WHMCS_SECRET.to_owned()),
+        ("WHMCS_WEBHOOK_SECRETS", credentials::WHMCS_WEBHOOK_SECRET.to_owned()),
         ("SF_LOGIN_URL", sandbox.salesforce_url()),
         ("SF_CLIENT_ID", credentials::SALESFORCE_CLIENT_ID.to_owned()),
         ("SF_USERNAME", credentials::SALESFORCE_USERNAME.to_owned()),

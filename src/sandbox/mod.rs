@@ -143,6 +143,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Sandbox {
     core: Arc<Core>,
+    billing: whmcs::Installation,
     whmcs: SocketAddr,
     salesforce: SocketAddr,
     freebit: SocketAddr,
@@ -188,7 +189,8 @@ impl Sandbox {
         let stopping = CancellationToken::new();
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
-        serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
+        let billing = whmcs::Installation::new(Arc::clone(&core), url(whmcs), whmcs::Settings::default());
+        serve(whmcs_door, billing.router());
         let org = salesforce::organisation(Arc::clone(&core), url(salesforce));
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
@@ -197,7 +199,7 @@ impl Sandbox {
             admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
         );
         servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
-        Ok(Self { core, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
+        Ok(Self { core, billing, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
     }
 
     /// Base URL of WHMCS, without a slash at the end.
@@ -244,6 +246,16 @@ impl Sandbox {
     /// What the emulators share: a test reads the journal and injects faults here.
     pub fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// The billing system's staff: a test changes an invoice or a service here.
+    pub fn billing(&self) -> &whmcs::Installation {
+        &self.billing
+    }
+
+    /// From now on the billing system's hooks are sent to the gateway at this base URL.
+    pub fn send_hooks_to(&self, gateway: &str) {
+        self.billing.send_hooks_to(format!("{gateway}/webhooks/whmcs"), Duration::ZERO);
     }
 
     /// Closes the doors, lets answers under way finish for a moment, and returns.

@@ -8,6 +8,7 @@ use super::{
     context::Ask,
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
     node::opaque,
+    notification::NotificationList,
     order::OrderFilter,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
@@ -18,6 +19,7 @@ use crate::{
     error::Result,
     identity::Viewer,
     money::Currency,
+    notify::Notification,
     page::Page,
 };
 
@@ -34,7 +36,7 @@ impl ViewerNode {
 
     /// Name, contact data and the current address. Null while billing does not answer.
     async fn profile(&self, ctx: &Context<'_>) -> Option<Result<Profile>> {
-        let read = async { Ok((*ctx.app()?.billing.profile(&self.0).await?).clone()) };
+        let read = async { Ok((*ctx.see(ctx.app()?.billing.profile(&self.0).await?)).clone()) };
         Some(read.await)
     }
 
@@ -54,7 +56,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Subscription>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.billing.subscriptions(&self.0).await?;
+            let all = ctx.see(ctx.app()?.billing.subscriptions(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -74,7 +76,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Invoice, InvoiceList>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.billing.invoices(&self.0).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -99,7 +101,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Order>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.crm.orders(&self.0).await?;
+            let all = ctx.see(ctx.app()?.crm.orders(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let list = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             Ok(paged(&page, list, |item| item.key.to_string(), Counted::new))
@@ -118,7 +120,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Case, CaseList>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.crm.cases(&self.0).await?;
+            let all = ctx.see(ctx.app()?.crm.cases(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -135,9 +137,25 @@ impl ViewerNode {
         Some(read.await)
     }
 
+    /// What the bell shows, newest first: what was neither dismissed nor is too old.
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+    ) -> Option<Result<Paged<Notification, NotificationList>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.notifications.list(&self.0).await?;
+            let list = NotificationList::of(&all);
+            Ok(paged(&page, all, |item| item.key.to_string(), |_| list))
+        };
+        Some(read.await)
+    }
+
     /// The stored cards and bank accounts. Null while billing does not answer.
     async fn payment_methods(&self, ctx: &Context<'_>) -> Option<Result<Vec<PaymentMethod>>> {
-        let read = async { Ok((*ctx.app()?.billing.payment_methods(&self.0).await?).clone()) };
+        let read = async { Ok((*ctx.see(ctx.app()?.billing.payment_methods(&self.0).await?)).clone()) };
         Some(read.await)
     }
 }

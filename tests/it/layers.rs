@@ -18,7 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
     ("http", &["app", "config", "schema", "identity", "events"]),
-    ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity"]),
+    ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
         &[
@@ -37,7 +37,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // It fills the settings that each room declares.
-    ("config", &["billing", "crm", "sim", "identity", "upstream", "freshness", "store"]),
+    (
+        "config",
+        &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"],
+    ),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",

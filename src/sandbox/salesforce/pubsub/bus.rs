@@ -257,6 +257,11 @@ impl Bus {
         let _ = self.streams.subscribe().wait_for(|open| *open >= subscriptions).await;
     }
 
+    /// How many subscriptions are open.
+    pub fn subscriptions(&self) -> usize {
+        *self.streams.borrow()
+    }
+
     /// Tells when streams are to end.
     pub fn cuts(&self) -> broadcast::Receiver<Cut> {
         self.cuts.subscribe()
