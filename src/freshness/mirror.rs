@@ -264,7 +264,10 @@ mod tests {
         mirror.apply([tag("theirs")], 101);
         assert_eq!(mirror.judge(&theirs), Standing::Old);
         // A load that began after the answer sees both.
-        assert_eq!(mirror.judge(&Stamp::new([tag("ours"), tag("theirs")], mirror.epoch())), Standing::Current);
+        assert_eq!(
+            mirror.judge(&Stamp::new([tag("ours"), tag("theirs")], mirror.epoch())),
+            Standing::Current
+        );
     }
 
     #[test]

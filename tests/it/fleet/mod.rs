@@ -142,7 +142,17 @@ impl Fleet {
             tokio::spawn(http::serve(listener, http::router(Arc::new(state)), stop.clone(), timeouts));
             replicas.push(Replica { address, redis: between, app });
         }
-        Self { replicas, sandbox, billing, redis: Mutex::new(redis), clock, stop, _data: data, store, _turn: turn }
+        Self {
+            replicas,
+            sandbox,
+            billing,
+            redis: Mutex::new(redis),
+            clock,
+            stop,
+            _data: data,
+            store,
+            _turn: turn,
+        }
     }
 
     /// A connection to a replica.

@@ -110,7 +110,8 @@ pub async fn registers(fleet: &Fleet, customers: u64) -> Vec<Register> {
             orders(first: 1) { nodes { id address { street } } }
             cases(first: 1) { nodes { id } } } }";
         let answer = fleet.ask(0, &Question::new(&token, lists, json!({}))).await;
-        let first = |list: &str| Some(answer.data()["viewer"][list]["nodes"][0].clone()).filter(Value::is_object);
+        let first =
+            |list: &str| Some(answer.data()["viewer"][list]["nodes"][0].clone()).filter(Value::is_object);
         let view = |id: &Value, selection: &str, pointer, base| View {
             question: Question::new(
                 &token,

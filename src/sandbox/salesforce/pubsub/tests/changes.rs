@@ -130,6 +130,23 @@ async fn the_events_of_one_request_share_its_key_in_their_order() {
 }
 
 #[tokio::test]
+async fn the_parts_of_a_batch_are_transactions_of_their_own() {
+    let bench = Bench::start().await;
+    let mut cases = bench.latest(CASES, 20).await;
+    let part = |n: u64| {
+        let url = format!("v68.0/sobjects/Case/{}", case(n));
+        json!({"method": "PATCH", "url": url, "richInput": {"Subject": "the same"}})
+    };
+    let batch = json!({"batchRequests": [part(1), part(2)]});
+    rest(&bench, "POST", "composite/batch", batch).await;
+    let events = cases.events(2).await;
+    let (one, other) = (bench.decode(&events[0]).await, bench.decode(&events[1]).await);
+    let key = |event: &Value| event["ChangeEventHeader"]["transactionKey"].clone();
+    assert_ne!(key(&one), key(&other));
+    assert_eq!(other["ChangeEventHeader"]["sequenceNumber"], 1);
+}
+
+#[tokio::test]
 async fn an_approved_order_is_set_to_activating_and_its_fulfilment_is_requested() {
     let bench = Bench::start().await;
     let created = json!({"AccountId": account(2), "EffectiveDate": "2026-11-20", "Status": "Pending Review"});
