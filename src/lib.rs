@@ -15,11 +15,13 @@ pub mod deadline;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod error;
+pub mod events;
 pub mod freshness;
 pub mod http;
 pub mod id;
 pub mod identity;
 pub mod money;
+pub mod notify;
 pub mod page;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

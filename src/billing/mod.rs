@@ -8,6 +8,7 @@ mod invoice;
 mod payment_method;
 mod profile;
 mod subscription;
+pub mod tags;
 
 use std::{sync::Arc, time::Duration};
 

@@ -8,6 +8,7 @@ mod case;
 mod conversation;
 mod fields;
 mod order;
+pub mod tags;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -137,6 +137,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/live" => "/health/live",
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
+        "/webhooks/whmcs" => "/webhooks/whmcs",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",
     }

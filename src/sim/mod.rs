@@ -5,6 +5,7 @@
 //! §2.6). Source of the rules: domain reference §19, §21.
 
 mod line;
+pub mod tags;
 mod usage;
 
 use std::{sync::Arc, time::Duration};

@@ -5,6 +5,7 @@ mod commands;
 mod dashboard;
 mod dependencies;
 mod documents;
+mod events;
 mod examples;
 mod fleet;
 mod gateway;
