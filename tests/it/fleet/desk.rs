@@ -43,8 +43,7 @@ impl Desk {
     /// Changes fields of a record in the CRM.
     pub async fn update_record(&self, object: &str, id: &str, fields: Value) {
         let url = format!("{}/services/data/v67.0/sobjects/{object}/{id}", self.salesforce);
-        let response =
-            self.http.patch(url).bearer_auth(&self.token).json(&fields).send().await.unwrap();
+        let response = self.http.patch(url).bearer_auth(&self.token).json(&fields).send().await.unwrap();
         let status = response.status();
         assert!(status.is_success(), "{object} {id}: {status} {}", response.text().await.unwrap());
     }

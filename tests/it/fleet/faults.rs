@@ -74,25 +74,34 @@ async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_killed_and_starts_again_empty() {
-    survives(async |fleet| fleet.redis.lock().await.kill().await, async |fleet| {
-        fleet.redis.lock().await.restart_empty().await;
-    })
+    survives(
+        async |fleet| fleet.redis.lock().await.kill().await,
+        async |fleet| {
+            fleet.redis.lock().await.restart_empty().await;
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_hangs() {
-    survives(async |fleet| fleet.each_redis(|redis| redis.set(Mode::Hang)), async |fleet| {
-        fleet.each_redis(|redis| redis.set(Mode::Open));
-    })
+    survives(
+        async |fleet| fleet.each_redis(|redis| redis.set(Mode::Hang)),
+        async |fleet| {
+            fleet.each_redis(|redis| redis.set(Mode::Open));
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_restarted_empty_and_emptied_at_once() {
-    survives(async |fleet| fleet.redis.lock().await.restart_empty().await, async |fleet| {
-        fleet.redis.lock().await.command(&["FLUSHALL"]).await;
-    })
+    survives(
+        async |fleet| fleet.redis.lock().await.restart_empty().await,
+        async |fleet| {
+            fleet.redis.lock().await.command(&["FLUSHALL"]).await;
+        },
+    )
     .await;
 }
 
@@ -112,8 +121,11 @@ async fn only_the_connections_that_carry_pushes_are_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_connection_of_one_replica_that_carries_pushes_hangs() {
-    survives(async |fleet| fleet.replicas[1].redis.set_push(Mode::Hang), async |fleet| {
-        fleet.replicas[1].redis.set_push(Mode::Open);
-    })
+    survives(
+        async |fleet| fleet.replicas[1].redis.set_push(Mode::Hang),
+        async |fleet| {
+            fleet.replicas[1].redis.set_push(Mode::Open);
+        },
+    )
     .await;
 }

@@ -90,7 +90,12 @@ async fn no_read_that_starts_after_an_acknowledgement_is_older() {
     );
     assert!(history.reads.bad.is_empty(), "{:?}", &history.reads.bad[..history.reads.bad.len().min(3)]);
     let violations = history.violations();
-    assert!(violations.is_empty(), "{} of them: {:?}", violations.len(), &violations[..violations.len().min(5)]);
+    assert!(
+        violations.is_empty(),
+        "{} of them: {:?}",
+        violations.len(),
+        &violations[..violations.len().min(5)]
+    );
     // It has shown something only when most reads were answered from what was kept.
     assert!(history.calls * 2 < history.reads.good.len() as u64, "{} calls", history.calls);
 }

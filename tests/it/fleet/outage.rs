@@ -23,13 +23,15 @@ const QUESTION: &str = "{ viewer { profile { fullName } invoices(first: 3) { tot
 
 /// How long the systems are away.
 fn length() -> Duration {
-    let seconds = std::env::var("FLEET_OUTAGE").map_or(8, |text| text.parse().expect("FLEET_OUTAGE is a number"));
+    let seconds =
+        std::env::var("FLEET_OUTAGE").map_or(8, |text| text.parse().expect("FLEET_OUTAGE is a number"));
     Duration::from_secs(seconds)
 }
 
 async fn answers_while_away(kind: RuleKind) {
     let fresh = || format!("{}ms", FRESH.as_millis());
-    let times = ["CACHE_PROFILE", "CACHE_INVOICES", "CACHE_ORDERS", "CACHE_CASES"].map(|name| (name, fresh()));
+    let times =
+        ["CACHE_PROFILE", "CACHE_INVOICES", "CACHE_ORDERS", "CACHE_CASES"].map(|name| (name, fresh()));
     let fleet = Arc::new(Fleet::with(Wishes { env: times.into(), ..Wishes::default() }).await);
     let mut questions = Vec::new();
     for n in 1..=CUSTOMERS {
@@ -89,7 +91,8 @@ async fn answers_while_away(kind: RuleKind) {
                 for connection in &mut connections {
                     let answer = connection.ask(question).await;
                     assert!(answer.is_good(), "{}", answer.body);
-                    let freshness = answer.body["extensions"]["freshness"].as_array().cloned().unwrap_or_default();
+                    let freshness =
+                        answer.body["extensions"]["freshness"].as_array().cloned().unwrap_or_default();
                     is_fresh &= freshness.iter().all(|entry| entry["stale"] != true);
                 }
             }
