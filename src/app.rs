@@ -133,7 +133,7 @@ impl App {
             .clone()
             .map(|settings| {
                 let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
                     .map_err(MisconfiguredClient::new)
             })
             .transpose()?;
@@ -174,7 +174,9 @@ impl App {
     /// Receives and applies events until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone());
-        let worker = Worker::new(&self.inbox, self.cache.clone(), owners, self.events.clone());
+        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
+        let (cache, live) = (self.cache.clone(), self.live.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
         let reading = async {
             if let Some(consumer) = &self.crm_events {
                 consumer.run(stopping.clone()).await;

@@ -4,6 +4,7 @@ use crate::{
     billing, crm,
     freshness::Tag,
     id::{AccountId, CaseId, ClientId, InvoiceId, OrderId, SubscriptionId},
+    notify::{Hint, Subject, Topic},
     sim,
 };
 
@@ -103,5 +104,26 @@ impl Change {
             Self::Line { number } => sim::tags::everything(number),
             Self::Catalogue => vec![crm::tags::catalogue()],
         }
+    }
+
+    /// What open subscriptions are told.
+    pub fn hint(&self) -> Hint {
+        let (topic, subject) = match self {
+            Self::Profile { client } => (Topic::Client(*client), Subject::Profile),
+            Self::Subscription { client, subscription } => {
+                (Topic::Client(*client), Subject::Subscription(*subscription))
+            }
+            Self::Invoice { client, invoice } => (Topic::Client(*client), Subject::Invoice(*invoice)),
+            Self::PaymentMethods { client } => (Topic::Client(*client), Subject::PaymentMethods),
+            Self::Client { client } => (Topic::Client(*client), Subject::Everything),
+            Self::Order { account, order } => (Topic::Account(*account), Subject::Order(*order)),
+            Self::Case { account, case } => (Topic::Account(*account), Subject::Case(*case)),
+            Self::Conversation { account, case } => (Topic::Account(*account), Subject::Case(Some(*case))),
+            Self::Account { account } => (Topic::Account(*account), Subject::Everything),
+            Self::Eligibility { account } => (Topic::Account(*account), Subject::Eligibility),
+            Self::Line { number } => (Topic::Line(number.as_str().into()), Subject::Line),
+            Self::Catalogue => (Topic::Everyone, Subject::Catalogue),
+        };
+        Hint::new(topic, subject)
     }
 }

@@ -85,6 +85,11 @@ impl Inbox {
         Ok(received)
     }
 
+    /// Notified whenever an event was stored.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
+    }
+
     /// Lets the worker of this replica look at once. To be called after the transaction that stored an event.
     pub fn wake(&self) {
         self.news.notify_one();

@@ -15,9 +15,11 @@ use crate::{
     events::{
         Change, Inbox, Owners, Settings,
         owners::Unknown,
+        salesforce::{Changes, Unmapped},
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
+    notify::{Hint, Live},
     store::{
         self, Store,
         inbox::{Claimed, Failed, Source},
@@ -47,6 +49,9 @@ pub struct Worker {
     news: Arc<Notify>,
     cache: Cache,
     owners: Owners,
+    /// Says what the CRM's events mean; `None` when they are not read.
+    crm: Option<Changes>,
+    live: Live,
     settings: Settings,
 }
 
@@ -67,13 +72,22 @@ enum Setback {
 
 impl Worker {
     /// A worker on an inbox.
-    pub fn new(inbox: &Inbox, cache: Cache, owners: Owners, settings: Settings) -> Self {
+    pub fn new(
+        inbox: &Inbox,
+        cache: Cache,
+        owners: Owners,
+        crm: Option<Changes>,
+        live: Live,
+        settings: Settings,
+    ) -> Self {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
             news: Arc::clone(&inbox.news),
             cache,
             owners,
+            crm,
+            live,
             settings,
         }
     }
@@ -117,13 +131,19 @@ impl Worker {
     pub async fn round(&self) -> Result<usize, store::Error> {
         let claimed = self.store.claim_events(BATCH, self.clock.now(), LEASE).await?;
         let count = claimed.len();
-        let mut understood = Vec::with_capacity(count);
-        let meanings = stream::iter(claimed).map(|event| async move {
-            let meaning = self.understand(&event).await;
+        let (hooks, reports): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|event| event.source == Source::Billing);
+        let hooks = stream::iter(hooks).map(|event| async move {
+            let meaning = self.understand_hook(&event).await;
             (event, meaning)
         });
-        let mut meanings = std::pin::pin!(meanings.buffer_unordered(QUESTIONS));
-        while let Some((event, meaning)) = meanings.next().await {
+        let (mut meanings, reports) = tokio::join!(
+            hooks.buffer_unordered(QUESTIONS).collect::<Vec<_>>(),
+            self.understand_reports(reports)
+        );
+        meanings.extend(reports);
+        let mut understood = Vec::with_capacity(count);
+        for (event, meaning) in meanings {
             match meaning {
                 Ok(meaning) => understood.push((event, meaning)),
                 Err(setback) => self.set_back(&event, setback).await?,
@@ -135,15 +155,25 @@ impl Worker {
         Ok(count)
     }
 
-    /// What an event means in the portal's words.
-    async fn understand(&self, event: &Claimed) -> Result<Meaning, Setback> {
-        match event.source {
-            Source::Billing => self.understand_hook(event).await,
-            // Its reader has not been built in.
-            Source::Crm => Err(Setback::Poison("nobody reads events of this source")),
-        }
+    /// What the CRM's events mean in the portal's words.
+    async fn understand_reports(&self, events: Vec<Claimed>) -> Vec<(Claimed, Result<Meaning, Setback>)> {
+        let meanings = match &self.crm {
+            Some(crm) => crm.of(&events).await,
+            // Left over from when they were read: nothing that is served waits for them now.
+            None => events.iter().map(|_| Ok(Vec::new())).collect(),
+        };
+        let meanings = meanings.into_iter().map(|meaning| match meaning {
+            Ok(changes) => Ok(Meaning { changes, is_early: false }),
+            Err(Unmapped::Later(error)) => {
+                tracing::warn!(%error, "the CRM cannot say whose it is; the event waits");
+                Err(Setback::Away)
+            }
+            Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
+        });
+        events.into_iter().zip(meanings).collect()
     }
 
+    /// What a hook of billing means in the portal's words.
     async fn understand_hook(&self, event: &Claimed) -> Result<Meaning, Setback> {
         let hook = Hook::find(&event.topic).ok_or(Setback::Poison("a hook that is not known any more"))?;
         let ids: Ids = serde_json::from_str(&event.payload)
@@ -170,7 +200,7 @@ impl Worker {
         let tags: HashSet<Tag> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).flat_map(Change::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
-        let confirmed = self.invalidate(&tags).await;
+        let confirmed = self.cache.invalidate(&tags).await;
         let now = self.clock.now();
         if let Err(error) = confirmed {
             tracing::warn!(%error, events = batch.len(), "not every replica confirmed a change; its events wait");
@@ -190,12 +220,12 @@ impl Worker {
                     .record(lag.as_secs_f64());
             }
         }
-        tx.commit().await
-    }
-
-    /// When it returns without an error, no replica answers from before any more.
-    async fn invalidate(&self, tags: &[Tag]) -> Result<(), std::convert::Infallible> {
-        self.cache.invalidate(tags);
+        tx.commit().await?;
+        let hints: HashSet<Hint> =
+            batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
+        for hint in hints {
+            self.live.publish(hint).await;
+        }
         Ok(())
     }
 

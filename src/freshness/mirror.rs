@@ -71,10 +71,10 @@ pub(super) struct Mirror {
 
 #[derive(Default)]
 struct Known {
-    /// Every version up to it has been seen.
+    /// The highest version heard of: what a load that begins now will see.
     epoch: u64,
-    /// The highest version in `tags`.
-    latest: u64,
+    /// Up to here every version has been seen. Below the epoch while pushes are on their way.
+    complete: u64,
     /// Versions at or below it may be missing from `tags`.
     floor: u64,
     /// Versions at or below it are lost even in Redis.
@@ -108,7 +108,7 @@ impl Mirror {
     pub(super) fn judge(&self, stamp: &Stamp) -> Standing {
         let known = self.read();
         let epoch = stamp.epoch();
-        if epoch >= known.latest && epoch >= known.floor {
+        if epoch == known.epoch && epoch >= known.floor {
             return Standing::Current;
         }
         if stamp.tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch)) {
@@ -120,7 +120,7 @@ impl Mirror {
         if epoch < known.floor {
             return Standing::Unknown;
         }
-        stamp.raise(known.epoch);
+        stamp.raise(known.complete);
         Standing::Current
     }
 
@@ -148,8 +148,8 @@ impl Mirror {
         known.raise(tags.iter().cloned(), version);
     }
 
-    /// Takes a version that Redis gave this replica for a change of its own. The epoch waits for the push: a version
-    /// that another replica was given before may still be on its way, and an entry must not be found current beyond it.
+    /// Takes a version that Redis gave this replica for a change of its own. One that another replica was given before
+    /// may still be on its way, and an entry must not be found current beyond it.
     pub(super) fn apply_own(&self, tags: &[Tag], version: u64) {
         self.write().note(tags.iter().cloned(), version);
     }
@@ -164,14 +164,15 @@ impl Mirror {
     pub(super) fn begin(&self, epoch: u64, is_lost: bool) {
         let mut known = self.write();
         known.epoch = known.epoch.max(epoch);
+        known.complete = known.epoch;
         known.floor = known.epoch;
         if is_lost {
             known.lost = known.epoch;
         }
     }
 
-    /// The mirror may be believed for `lease` from `since`. The epoch is moved by pushes alone: Redis sends those of one
-    /// round after the answers of the round, so an answer may know of a version whose push comes behind it.
+    /// The mirror may be believed for `lease` from `since`. It takes no version: Redis sends the pushes of a round behind
+    /// the answers of the round, so an answer may know of one that was not seen yet.
     pub(super) fn confirm(&self, since: Instant, lease: Duration) {
         let until = (since + lease).saturating_duration_since(self.born).as_millis();
         self.live_until.store(u64::try_from(until).unwrap_or(u64::MAX - 1), Ordering::Release);
@@ -194,7 +195,7 @@ impl Mirror {
 
 impl Known {
     fn raise(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
-        self.epoch = self.epoch.max(version);
+        self.complete = self.complete.max(version);
         self.note(tags, version);
     }
 
@@ -203,7 +204,7 @@ impl Known {
             let known = self.tags.entry(tag).or_default();
             *known = version.max(*known);
         }
-        self.latest = self.latest.max(version);
+        self.epoch = self.epoch.max(version);
         if self.tags.len() > MAX_TAGS {
             self.tags.clear();
             self.floor = self.epoch;
@@ -262,8 +263,11 @@ mod tests {
         assert_eq!(mirror.judge(&theirs), Standing::Current);
         mirror.apply([tag("theirs")], 101);
         assert_eq!(mirror.judge(&theirs), Standing::Old);
-        mirror.apply([tag("ours")], 102);
-        assert_eq!(mirror.judge(&Stamp::new([tag("ours")], mirror.epoch())), Standing::Current);
+        // A load that began after the answer sees both.
+        assert_eq!(
+            mirror.judge(&Stamp::new([tag("ours"), tag("theirs")], mirror.epoch())),
+            Standing::Current
+        );
     }
 
     #[test]

@@ -86,8 +86,14 @@ impl Bench {
     }
 
     fn consumer(&self) -> Consumer {
-        Consumer::new(self.settings.clone(), self.store.clone(), self.crm.clone(), self.clock.clone())
-            .unwrap()
+        Consumer::new(
+            self.settings.clone(),
+            self.store.clone(),
+            self.crm.clone(),
+            self.clock.clone(),
+            Arc::default(),
+        )
+        .unwrap()
     }
 
     /// A reader at work.
