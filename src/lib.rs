@@ -28,5 +28,6 @@ pub mod sandbox;
 pub mod schema;
 pub mod secret;
 pub mod sim;
+pub mod spending;
 pub mod store;
 pub mod upstream;

@@ -28,7 +28,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
@@ -44,7 +44,7 @@ use self::{
 pub use self::{
     entry::Value,
     key::{Key, Owner, Tag},
-    reader::{Basis, Origin, Read, Reader, Source, Stale},
+    reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
 };
 use crate::{
@@ -170,7 +170,7 @@ impl Cache {
         if tags.is_empty() {
             return Ok(());
         }
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let done = match &self.0.link {
             Some(link) => link.invalidate(tags).await,
             None => {
@@ -244,6 +244,8 @@ impl Cache {
         if kind.never_stale {
             reader.keep_not();
         }
+        let began = Instant::now();
+        let mut costs: HashMap<Key, Cost> = HashMap::new();
         let mut found = HashMap::with_capacity(wanted.len());
         let mut missing: Vec<Wanted> = Vec::new();
         let mut refreshed = Vec::new();
@@ -299,8 +301,10 @@ impl Cache {
                 }
                 match self.land(kind, reader.budget(), batch).await {
                     Ok(landed) => {
-                        found
-                            .extend(landed.get(&key).map(|entry| (key, (Arc::clone(entry), entry.landed()))));
+                        let Some(entry) = landed.get(&key) else { continue };
+                        let calls = Arc::clone(&entry.spent);
+                        costs.insert(key.clone(), Cost { waited: began.elapsed(), calls });
+                        found.insert(key, (Arc::clone(entry), entry.landed()));
                     }
                     Err(error) => {
                         let (entry, origin) = self.last_resort(kind, &key, error)?;
@@ -318,7 +322,10 @@ impl Cache {
                 }
                 reader.note(&entry.stamp, entry.fresh_until);
                 match Arc::clone(&entry.value).downcast::<T>() {
-                    Ok(value) => Ok((key, Read::new(value, origin))),
+                    Ok(value) => {
+                        let cost = costs.remove(&key);
+                        Ok((key, Read::new(value, origin).costing(cost)))
+                    }
                     Err(_) => Err(Error::internal("two types of value under one kind of key")),
                 }
             })

@@ -11,7 +11,8 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The words that all layers share.
-const WORDS: &[&str] = &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret"];
+const WORDS: &[&str] =
+    &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret", "spending"];
 
 /// Each room, and what it may name besides itself and the shared words. `room::Item` allows that item alone.
 const TABLE: &[(&str, &[&str])] = &[
