@@ -170,7 +170,7 @@ impl Worker {
         let tags: HashSet<Tag> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).flat_map(Change::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
-        let confirmed = self.invalidate(&tags).await;
+        let confirmed = self.cache.invalidate(&tags).await;
         let now = self.clock.now();
         if let Err(error) = confirmed {
             tracing::warn!(%error, events = batch.len(), "not every replica confirmed a change; its events wait");
@@ -191,12 +191,6 @@ impl Worker {
             }
         }
         tx.commit().await
-    }
-
-    /// When it returns without an error, no replica answers from before any more.
-    async fn invalidate(&self, tags: &[Tag]) -> Result<(), std::convert::Infallible> {
-        self.cache.invalidate(tags);
-        Ok(())
     }
 
     /// When an event is applied once more; `None` after the last time.
