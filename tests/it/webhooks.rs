@@ -299,22 +299,25 @@ async fn a_suspended_service_is_seen_and_so_is_a_changed_name() {
     let question = "{ viewer { profile { companyName } subscriptions(first: 50) { nodes { id status } } } }";
     let before = customer.ask(question, json!({})).await.data();
     let nodes = before["viewer"]["subscriptions"]["nodes"].as_array().unwrap().clone();
-    let active = nodes.iter().find(|node| node["status"] == "ACTIVE").expect("an active service");
-    let service = number(&active["id"]).to_string();
-    let client = portal_gateway::sandbox::world::ids::client_id(1).to_string();
     let billing = gateway.sandbox.billing();
-    for (action, parameters) in [
-        ("ModuleSuspend", vec![("serviceid", &*service)]),
-        ("UpdateClient", vec![("clientid", &*client), ("companyname", "Kawaguchi Denki")]),
-    ] {
-        let done = billing.staff(action, &parameters).await;
-        assert_eq!(done["result"], "success", "{action}: {done}");
+    // Not every product has a module that can suspend.
+    let mut suspended = None;
+    for node in nodes.iter().filter(|node| node["status"] == "ACTIVE") {
+        let service = number(&node["id"]).to_string();
+        if billing.staff("ModuleSuspend", &[("serviceid", &service)]).await["result"] == "success" {
+            suspended = Some(node["id"].clone());
+            break;
+        }
     }
+    let suspended = suspended.expect("an active service with a module");
+    let client = portal_gateway::sandbox::world::ids::client_id(1).to_string();
+    let name = [("clientid", &*client), ("companyname", "Kawaguchi Denki")];
+    assert_eq!(billing.staff("UpdateClient", &name).await["result"], "success");
     until_applied(&gateway).await;
     let after = customer.ask(question, json!({})).await.data();
     assert_eq!(after["viewer"]["profile"]["companyName"], "Kawaguchi Denki");
     let nodes = after["viewer"]["subscriptions"]["nodes"].as_array().unwrap();
-    assert_eq!(nodes.iter().find(|node| node["id"] == active["id"]).unwrap()["status"], "SUSPENDED");
+    assert_eq!(nodes.iter().find(|node| node["id"] == suspended).unwrap()["status"], "SUSPENDED");
 }
 
 #[tokio::test]
