@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     billing::Billing,
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
-    events::{self, Inbox, Owners, Worker},
+    events::{self, Inbox, Owners, Readers, Worker, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
+    notify::{self, Live, Notifications},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, salesforce, whmcs},
@@ -27,6 +28,9 @@ pub enum BuildError {
     /// A client cannot be made.
     #[error(transparent)]
     Upstream(#[from] MisconfiguredClient),
+    /// The way between replicas cannot be made.
+    #[error("live updates: {0}")]
+    Live(String),
     /// Keys cannot be read or kept.
     #[error("keys of the sessions: {0}")]
     Identity(String),
@@ -90,6 +94,12 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Hints to open subscriptions.
+    pub live: Live,
+    /// What the bell shows.
+    pub notifications: Notifications,
+    /// Reads the CRM's events; `None` when they are not read.
+    pub crm_events: Option<crm_events::Consumer>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -114,6 +124,19 @@ impl App {
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
+        let redis = config.redis.as_ref().map(config::Redis::settings);
+        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
+        let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
+            .map_err(|error| BuildError::Live(error.to_string()))?;
+        let crm_events = config
+            .crm_events
+            .clone()
+            .map(|settings| {
+                let crm = upstreams.salesforce.clone();
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                    .map_err(MisconfiguredClient::new)
+            })
+            .transpose()?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -129,7 +152,15 @@ impl App {
                 config.case_origins.clone(),
                 &config.crm_times,
             ),
+            notifications: Notifications::new(
+                store.clone(),
+                live.clone(),
+                clock.clone(),
+                config.notify.lifetime,
+            ),
+            live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            crm_events,
             store,
             identity,
             cache,
@@ -140,10 +171,31 @@ impl App {
         })
     }
 
-    /// Applies events until `stopping` is cancelled.
+    /// Receives and applies events until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
-        let owners = Owners::new(self.upstreams.whmcs.clone());
-        Worker::new(&self.inbox, self.cache.clone(), owners, self.events.clone()).run(stopping).await;
+        let reconcile = self.crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default();
+        let (store, crm) = (self.store.clone(), self.upstreams.salesforce.clone());
+        let readers = Readers {
+            billing: Owners::new(self.upstreams.whmcs.clone()),
+            crm: crm_events::Changes::new(store, crm, self.clock.clone(), reconcile),
+        };
+        let worker =
+            Worker::new(&self.inbox, self.cache.clone(), readers, self.live.clone(), self.events.clone());
+        let reading = async {
+            let Some(consumer) = &self.crm_events else { return };
+            let arrived = consumer.arrived();
+            let waking = async {
+                loop {
+                    arrived.notified().await;
+                    self.inbox.wake();
+                }
+            };
+            tokio::select! {
+                () = consumer.run(stopping.clone()) => {}
+                () = waking => {}
+            }
+        };
+        tokio::join!(worker.run(stopping.clone()), reading);
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

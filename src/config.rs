@@ -9,7 +9,9 @@
 
 mod auth;
 mod cache;
+mod crm_events;
 mod limits;
+mod live;
 mod reader;
 mod server;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
 pub use limits::Limits;
+pub use live::Live;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
 pub use webhooks::Webhooks;
@@ -28,7 +31,7 @@ pub use webhooks::Webhooks;
 use crate::{
     billing,
     config::reader::Reader,
-    crm, events, freshness, identity, sim, store,
+    crm, events, freshness, identity, notify, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -39,6 +42,10 @@ pub struct Config {
     pub server: Server,
     /// What a document may cost.
     pub limits: Limits,
+    /// What open connections may cost.
+    pub live: Live,
+    /// Live hints and notifications; the address of Redis stands above.
+    pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
     /// The shared cache; `None` for one replica.
@@ -49,6 +56,8 @@ pub struct Config {
     pub whmcs: whmcs::Settings,
     /// The CRM.
     pub salesforce: salesforce::Settings,
+    /// Events of the CRM; `None` when they are not read.
+    pub crm_events: Option<events::salesforce::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
@@ -110,12 +119,14 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
         let limits = Limits::read(reader, server.introspection);
+        let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
+        let crm_events = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
@@ -123,11 +134,14 @@ impl Config {
         Self {
             server,
             limits,
+            live,
+            notify,
             store,
             redis,
             identity,
             whmcs,
             salesforce,
+            crm_events,
             freebit,
             billing_fields,
             crm_fields,

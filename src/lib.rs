@@ -21,6 +21,7 @@ pub mod http;
 pub mod id;
 pub mod identity;
 pub mod money;
+pub mod notify;
 pub mod page;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

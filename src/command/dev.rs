@@ -106,6 +106,7 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, b
     println!("\nBehind it, emulated: {} customers drawn from seed {}\n", world.customers, world.seed);
     println!("  Billing         {}    WHMCS", sandbox.whmcs_url());
     println!("  CRM             {}    Salesforce", sandbox.salesforce_url());
+    println!("  CRM events      {}    Salesforce Pub/Sub", sandbox.pubsub_url());
     println!("  Mobile lines    {}    Freebit", sandbox.freebit_url());
     println!("  Admin           {}    journal of calls, faults, delays", sandbox.admin_url());
     println!("\nCtrl-C stops everything. The log follows.\n");

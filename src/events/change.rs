@@ -4,6 +4,7 @@ use crate::{
     billing, crm,
     freshness::Tag,
     id::{AccountId, CaseId, ClientId, InvoiceId, OrderId, SubscriptionId},
+    notify::{Hint, Subject, Topic},
     sim,
 };
 
@@ -102,6 +103,28 @@ impl Change {
             Self::Eligibility { account } => vec![crm::tags::eligibility(*account)],
             Self::Line { number } => sim::tags::everything(number),
             Self::Catalogue => vec![crm::tags::catalogue()],
+        }
+    }
+
+    /// What whoever listens is told.
+    pub fn hint(&self) -> Hint {
+        let client = |client: &ClientId, subject| Hint::new(Topic::Client(*client), subject);
+        let account = |account: &AccountId, subject| Hint::new(Topic::Account(*account), subject);
+        match self {
+            Self::Profile { client: of } => client(of, Subject::Profile),
+            Self::Subscription { client: of, subscription } => {
+                client(of, Subject::Subscription(*subscription))
+            }
+            Self::Invoice { client: of, invoice } => client(of, Subject::Invoice(*invoice)),
+            Self::PaymentMethods { client: of } => client(of, Subject::PaymentMethods),
+            Self::Client { client: of } => client(of, Subject::Everything),
+            Self::Order { account: of, order } => account(of, Subject::Order(*order)),
+            Self::Case { account: of, case } => account(of, Subject::Case(*case)),
+            Self::Conversation { account: of, case } => account(of, Subject::Case(Some(*case))),
+            Self::Account { account: of } => account(of, Subject::Everything),
+            Self::Eligibility { account: of } => account(of, Subject::Eligibility),
+            Self::Line { number } => Hint::new(Topic::Line(number.as_str().into()), Subject::Line),
+            Self::Catalogue => Hint::new(Topic::Everyone, Subject::Catalogue),
         }
     }
 }

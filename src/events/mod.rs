@@ -6,6 +6,7 @@
 
 pub mod change;
 mod owners;
+pub mod salesforce;
 pub mod whmcs;
 mod worker;
 
@@ -14,7 +15,11 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use self::{change::Change, owners::Owners, worker::Worker};
+pub use self::{
+    change::Change,
+    owners::Owners,
+    worker::{Readers, Worker},
+};
 pub use crate::store::inbox::Received;
 use crate::{
     clock::Clock,

@@ -15,9 +15,11 @@ use crate::{
     events::{
         Change, Inbox, Owners, Settings,
         owners::Unknown,
+        salesforce::{Changes, Unmapped},
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
+    notify::Live,
     store::{
         self, Store,
         inbox::{Claimed, Failed, Source},
@@ -46,8 +48,18 @@ pub struct Worker {
     clock: Clock,
     news: Arc<Notify>,
     cache: Cache,
-    owners: Owners,
+    readers: Readers,
+    live: Live,
     settings: Settings,
+}
+
+/// Who say what the events of each system mean.
+#[derive(Clone)]
+pub struct Readers {
+    /// Whose the rows of billing are.
+    pub billing: Owners,
+    /// What the CRM's events mean.
+    pub crm: Changes,
 }
 
 /// What an event means.
@@ -67,13 +79,14 @@ enum Setback {
 
 impl Worker {
     /// A worker on an inbox.
-    pub fn new(inbox: &Inbox, cache: Cache, owners: Owners, settings: Settings) -> Self {
+    pub fn new(inbox: &Inbox, cache: Cache, readers: Readers, live: Live, settings: Settings) -> Self {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
             news: Arc::clone(&inbox.news),
             cache,
-            owners,
+            readers,
+            live,
             settings,
         }
     }
@@ -117,13 +130,21 @@ impl Worker {
     pub async fn round(&self) -> Result<usize, store::Error> {
         let claimed = self.store.claim_events(BATCH, self.clock.now(), LEASE).await?;
         let count = claimed.len();
-        let mut understood = Vec::with_capacity(count);
-        let meanings = stream::iter(claimed).map(|event| async move {
-            let meaning = self.understand(&event).await;
+        let (hooks, reports): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|event| event.source == Source::Billing);
+        let meanings = stream::iter(hooks).map(|event| async move {
+            let meaning = self.understand_hook(&event).await;
             (event, meaning)
         });
-        let mut meanings = std::pin::pin!(meanings.buffer_unordered(QUESTIONS));
-        while let Some((event, meaning)) = meanings.next().await {
+        let (mut read, of_crm) = tokio::join!(
+            meanings.buffer_unordered(QUESTIONS).collect::<Vec<_>>(),
+            self.understand_reports(&reports)
+        );
+        read.extend(reports.into_iter().zip(of_crm));
+        // Hints are told in the order of the events.
+        read.sort_by_key(|(event, _)| event.sequence);
+        let mut understood = Vec::with_capacity(count);
+        for (event, meaning) in read {
             match meaning {
                 Ok(meaning) => understood.push((event, meaning)),
                 Err(setback) => self.set_back(&event, setback).await?,
@@ -135,23 +156,32 @@ impl Worker {
         Ok(count)
     }
 
-    /// What an event means in the portal's words.
-    async fn understand(&self, event: &Claimed) -> Result<Meaning, Setback> {
-        match event.source {
-            Source::Billing => self.understand_hook(event).await,
-            // Its reader has not been built in.
-            Source::Crm => Err(Setback::Poison("nobody reads events of this source")),
+    /// What reports of the CRM mean, in their order.
+    async fn understand_reports(&self, reports: &[Claimed]) -> Vec<Result<Meaning, Setback>> {
+        if reports.is_empty() {
+            return Vec::new();
         }
+        let meanings = self.readers.crm.of(reports).await.into_iter();
+        let meanings = meanings.map(|changes| match changes {
+            Ok(changes) => Ok(Meaning { changes, is_early: false }),
+            Err(Unmapped::Later(error)) => {
+                tracing::warn!(%error, "what an event of the CRM means cannot be asked for now; it waits");
+                Err(Setback::Away)
+            }
+            Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
+        });
+        meanings.collect()
     }
 
+    /// What a hook of billing means.
     async fn understand_hook(&self, event: &Claimed) -> Result<Meaning, Setback> {
         let hook = Hook::find(&event.topic).ok_or(Setback::Poison("a hook that is not known any more"))?;
         let ids: Ids = serde_json::from_str(&event.payload)
             .map_err(|_| Setback::Poison("a payload that cannot be read"))?;
         if ids.other_client.is_some() {
-            self.owners.forget();
+            self.readers.billing.forget();
         }
-        let client = if hook.needs_client() { self.owners.find(&ids).await } else { Ok(None) };
+        let client = if hook.needs_client() { self.readers.billing.find(&ids).await } else { Ok(None) };
         let client = client.map_err(|unknown| match unknown {
             Unknown::Away(error) => {
                 tracing::warn!(hook = hook.name, %error, "billing cannot say whose it is; the event waits");
@@ -190,7 +220,14 @@ impl Worker {
                     .record(lag.as_secs_f64());
             }
         }
-        tx.commit().await
+        tx.commit().await?;
+        let mut told = HashSet::new();
+        for change in batch.iter().flat_map(|(_, meaning)| &meaning.changes) {
+            if told.insert(change) {
+                self.live.publish(change.hint()).await;
+            }
+        }
+        Ok(())
     }
 
     /// When an event is applied once more; `None` after the last time.

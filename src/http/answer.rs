@@ -33,6 +33,21 @@ impl Fault {
         Self { status: Some(status), code, message: Cow::Borrowed(message), header: None }
     }
 
+    /// A request that is well-formed and not executed, as a document that is at fault.
+    pub(super) const fn refusal(code: &'static str, message: &'static str) -> Self {
+        Self { status: None, code, message: Cow::Borrowed(message), header: None }
+    }
+
+    /// Whether the request is well-formed, so that its connection may stay open.
+    pub(super) const fn is_of_the_document(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// The list of errors as JSON, for a connection that stays open.
+    pub(super) fn errors(&self) -> String {
+        errors(self.code, &self.message)
+    }
+
     /// A client finds there what to do.
     pub(super) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
@@ -82,23 +97,53 @@ pub(super) fn refused(
     bytes(status, media, &Refused { errors: &[error], extensions: Extensions { request_id: id.as_str() } })
 }
 
-/// The answer of the engine. Without data and without a place in the data, its errors say that the
-/// document was refused before anything ran.
-pub(super) fn executed(mut executed: Executed, media: Media, id: &RequestId) -> Response<Body> {
+/// One error as a list of JSON.
+pub(super) fn errors(code: &'static str, message: &str) -> String {
+    let mut error = ServerError::new(message, None);
+    set_code(&mut error, code);
+    serde_json::to_string(&[error]).unwrap_or_default()
+}
+
+/// What a connection that stays open hears when an operation took too long.
+pub(super) fn too_late() -> Executed {
+    let mut error = ServerError::new("the request took too long", None);
+    set_code(&mut error, "DEADLINE_EXCEEDED");
+    Executed::from_errors(vec![error])
+}
+
+/// An answer of the engine as JSON; or, when nothing was executed, the list of its errors.
+pub(super) fn message(mut executed: Executed, id: &RequestId) -> Result<String, String> {
+    if was_refused(&mut executed) {
+        return Err(serde_json::to_string(&executed.errors).unwrap_or_default());
+    }
+    executed.extensions.insert("requestId".to_owned(), Value::from(id.as_str()));
+    Ok(serde_json::to_string(&executed).unwrap_or_default())
+}
+
+/// Whether the document was refused before anything ran: then there are no data, and no error has a place in
+/// them. The errors are cut to a bounded size then.
+fn was_refused(executed: &mut Executed) -> bool {
     let was_refused = executed.data == Value::Null
         && !executed.errors.is_empty()
         && executed.errors.iter().all(|error| error.path.is_empty());
-    if !was_refused {
+    if was_refused {
+        executed.errors.truncate(ERRORS);
+        for error in &mut executed.errors {
+            shorten(&mut error.message);
+            error.locations.truncate(PLACES);
+            set_code(error, "GRAPHQL_VALIDATION_FAILED");
+        }
+    }
+    was_refused
+}
+
+/// The answer of the engine.
+pub(super) fn executed(mut executed: Executed, media: Media, id: &RequestId) -> Response<Body> {
+    if !was_refused(&mut executed) {
         executed.extensions.insert("requestId".to_owned(), Value::from(id.as_str()));
         let mut answer = bytes(StatusCode::OK, media, &executed);
         answer.headers_mut().extend(executed.http_headers);
         return answer;
-    }
-    executed.errors.truncate(ERRORS);
-    for error in &mut executed.errors {
-        shorten(&mut error.message);
-        error.locations.truncate(PLACES);
-        set_code(error, "GRAPHQL_VALIDATION_FAILED");
     }
     let status = match media {
         Media::Json => StatusCode::OK,

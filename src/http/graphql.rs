@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{Request, parser::types::OperationType};
+use async_graphql::parser::types::OperationType;
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::State as Extract,
@@ -25,21 +25,26 @@ use crate::{
         answer::{self, Fault},
         cookies::Credentials,
         entry::{self, Record},
+        operation::Operation,
         params::{self, Params},
+        sse, ws,
     },
     schema::cookies::{ACCESS, Cookies},
 };
 
 /// How long after its deadline a request is given up, so that fields that met the deadline themselves
 /// can still be answered.
-const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
+pub(super) const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
 
-pub(super) async fn handle<V: Send + 'static>(
+pub(super) async fn handle<V: Clone + Send + Sync + 'static>(
     Extract(state): Extract<Arc<State<V>>>,
     request: axum::extract::Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let id = entry::request_id(&parts);
+    if ws::is_handshake(&parts.method, &parts.headers) {
+        return ws::open(&state, parts, &id).await.unwrap_or_else(|fault| fault.answer(Media::Json, &id));
+    }
     let media = Media::negotiate(&parts.headers);
     let cookies = Cookies::default();
     let mut record = Record::default();
@@ -75,8 +80,8 @@ pub(super) async fn handle<V: Send + 'static>(
     answer
 }
 
-async fn ask<V: Send + 'static>(
-    state: &State<V>,
+async fn ask<V: Send + Sync + 'static>(
+    state: &Arc<State<V>>,
     parts: &Parts,
     body: Body,
     media: Option<Media>,
@@ -90,8 +95,9 @@ async fn ask<V: Send + 'static>(
         Method::OPTIONS => return Ok(options()),
         _ => return Err(wrong_method("send GET or POST", "GET, POST, OPTIONS")),
     };
-    let media = media.ok_or_else(|| {
-        let message = "we answer application/json or application/graphql-response+json";
+    let wants_events = sse::is_wanted(&parts.headers);
+    let media = media.or(wants_events.then_some(Media::Json)).ok_or_else(|| {
+        let message = "we answer application/json, application/graphql-response+json or text/event-stream";
         Fault::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     })?;
     if !is_get {
@@ -132,17 +138,18 @@ async fn ask<V: Send + 'static>(
         bytes = read(state, body).await?;
         Params::from_body(&bytes, &state.guard)?
     };
-    let operation_name = params.operation_name.as_deref();
-    let admitted = state.guard.admit(&params.query, &params.variables, operation_name).await?;
+    let operation = Operation::admit(state, params).await?;
+    let admitted = &operation.admitted;
     record.operation.clone_from(&admitted.operation_name);
     record.document = Some(admitted.document.hash);
-    if is_get && admitted.kind != OperationType::Query {
+    let is_allowed_by_get = match admitted.kind {
+        OperationType::Query => true,
+        OperationType::Subscription => wants_events,
+        OperationType::Mutation => false,
+    };
+    if is_get && !is_allowed_by_get {
         return Err(wrong_method("a GET only queries", "POST"));
     }
-
-    let mut request = Request::new(params.query).variables(params.variables);
-    request.operation_name = admitted.operation_name;
-    request.set_parsed_query(admitted.document.parsed.clone());
     let asker = Asker {
         viewer,
         request_id: id.clone(),
@@ -152,7 +159,10 @@ async fn ask<V: Send + 'static>(
         address: entry::address(parts, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
-    let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
+    if wants_events {
+        return sse::answer(state, operation, asker);
+    }
+    let answered = timeout(state.answer_within + SLACK, (state.execute)(operation.request, asker)).await;
     let executed = answered.map_err(|_| {
         let status = StatusCode::GATEWAY_TIMEOUT;
         Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")

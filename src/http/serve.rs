@@ -10,14 +10,17 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::header::UPGRADE};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::ServiceExt;
 
 use crate::http::pace::{Pace, Paced};
@@ -34,6 +37,8 @@ pub struct Timeouts {
     pub linger: Duration,
     /// How long accepted requests may then take.
     pub grace: Duration,
+    /// How long a client may take nothing of an answer that is there for it.
+    pub stalled: Duration,
     /// Connections of one address.
     pub connections_per_address: usize,
 }
@@ -45,6 +50,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             linger: Duration::ZERO,
             grace: Duration::from_secs(20),
+            stalled: Duration::from_secs(20),
             connections_per_address: 1_000,
         }
     }
@@ -91,10 +97,8 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
         };
         let Some(place) = counts.take(peer.ip(), timeouts.connections_per_address) else { continue };
         let (router, draining, cut) = (router.clone(), draining.clone(), cut.clone());
-        connections.spawn(async move {
-            let _place = place;
-            connection(stream, peer, router, timeouts, draining, cut).await;
-        });
+        let hold = Hold(Arc::new((place, connections.token())));
+        tokio::spawn(connection(stream, peer, router, timeouts, draining, cut, hold));
     }
     drop(listener);
     draining.cancel();
@@ -106,6 +110,11 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
     }
 }
 
+/// Keeps a connection counted, for its address and for the stop, for as long as a clone of it lives: a socket
+/// outlives the request that it began as.
+#[derive(Clone)]
+pub(super) struct Hold(#[expect(dead_code, reason = "held, not read")] Arc<(Place, TaskTrackerToken)>);
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -113,6 +122,7 @@ async fn connection(
     timeouts: Timeouts,
     draining: CancellationToken,
     cut: CancellationToken,
+    hold: Hold,
 ) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
@@ -122,6 +132,9 @@ async fn connection(
         pace.asked();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(hold.clone());
+        }
         let (answer, pace) = (router.clone().oneshot(request), Arc::clone(&pace));
         async move {
             let answer = answer.await;
@@ -133,7 +146,8 @@ async fn connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.idle)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(connection);
     let mut looks = interval((timeouts.headers / 4).max(Duration::from_millis(1)));
     loop {
@@ -141,7 +155,9 @@ async fn connection(
         tokio::select! {
             _ = connection.as_mut() => return,
             () = draining.cancelled() => break connection.as_mut().graceful_shutdown(),
-            _ = looks.tick() => if pace.is_longer_than(timeouts.headers) { return },
+            _ = looks.tick() => if pace.is_longer_than(timeouts.headers) || pace.is_stalled_for(timeouts.stalled) {
+                return;
+            },
         }
     }
     tokio::select! {

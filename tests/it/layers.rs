@@ -37,7 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // It fills the settings that each room declares.
-    ("config", &["billing", "crm", "sim", "identity", "upstream", "freshness", "store", "events"]),
+    ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",
