@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
-    events::{self, Inbox, Owners, Readers, Worker, salesforce as crm_events},
+    events::{self, Inbox, Owners, Worker, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
     notify::{self, Live, Notifications},
@@ -133,7 +133,7 @@ impl App {
             .clone()
             .map(|settings| {
                 let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone())
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
                     .map_err(MisconfiguredClient::new)
             })
             .transpose()?;
@@ -173,26 +173,13 @@ impl App {
 
     /// Receives and applies events until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
-        let reconcile = self.crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default();
-        let (store, crm) = (self.store.clone(), self.upstreams.salesforce.clone());
-        let readers = Readers {
-            billing: Owners::new(self.upstreams.whmcs.clone()),
-            crm: crm_events::Changes::new(store, crm, self.clock.clone(), reconcile),
-        };
-        let worker =
-            Worker::new(&self.inbox, self.cache.clone(), readers, self.live.clone(), self.events.clone());
+        let owners = Owners::new(self.upstreams.whmcs.clone());
+        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
+        let (cache, live) = (self.cache.clone(), self.live.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
         let reading = async {
-            let Some(consumer) = &self.crm_events else { return };
-            let arrived = consumer.arrived();
-            let waking = async {
-                loop {
-                    arrived.notified().await;
-                    self.inbox.wake();
-                }
-            };
-            tokio::select! {
-                () = consumer.run(stopping.clone()) => {}
-                () = waking => {}
+            if let Some(consumer) = &self.crm_events {
+                consumer.run(stopping.clone()).await;
             }
         };
         tokio::join!(worker.run(stopping.clone()), reading);

@@ -106,25 +106,24 @@ impl Change {
         }
     }
 
-    /// What whoever listens is told.
+    /// What open subscriptions are told.
     pub fn hint(&self) -> Hint {
-        let client = |client: &ClientId, subject| Hint::new(Topic::Client(*client), subject);
-        let account = |account: &AccountId, subject| Hint::new(Topic::Account(*account), subject);
-        match self {
-            Self::Profile { client: of } => client(of, Subject::Profile),
-            Self::Subscription { client: of, subscription } => {
-                client(of, Subject::Subscription(*subscription))
+        let (topic, subject) = match self {
+            Self::Profile { client } => (Topic::Client(*client), Subject::Profile),
+            Self::Subscription { client, subscription } => {
+                (Topic::Client(*client), Subject::Subscription(*subscription))
             }
-            Self::Invoice { client: of, invoice } => client(of, Subject::Invoice(*invoice)),
-            Self::PaymentMethods { client: of } => client(of, Subject::PaymentMethods),
-            Self::Client { client: of } => client(of, Subject::Everything),
-            Self::Order { account: of, order } => account(of, Subject::Order(*order)),
-            Self::Case { account: of, case } => account(of, Subject::Case(*case)),
-            Self::Conversation { account: of, case } => account(of, Subject::Case(Some(*case))),
-            Self::Account { account: of } => account(of, Subject::Everything),
-            Self::Eligibility { account: of } => account(of, Subject::Eligibility),
-            Self::Line { number } => Hint::new(Topic::Line(number.as_str().into()), Subject::Line),
-            Self::Catalogue => Hint::new(Topic::Everyone, Subject::Catalogue),
-        }
+            Self::Invoice { client, invoice } => (Topic::Client(*client), Subject::Invoice(*invoice)),
+            Self::PaymentMethods { client } => (Topic::Client(*client), Subject::PaymentMethods),
+            Self::Client { client } => (Topic::Client(*client), Subject::Everything),
+            Self::Order { account, order } => (Topic::Account(*account), Subject::Order(*order)),
+            Self::Case { account, case } => (Topic::Account(*account), Subject::Case(*case)),
+            Self::Conversation { account, case } => (Topic::Account(*account), Subject::Case(Some(*case))),
+            Self::Account { account } => (Topic::Account(*account), Subject::Everything),
+            Self::Eligibility { account } => (Topic::Account(*account), Subject::Eligibility),
+            Self::Line { number } => (Topic::Line(number.as_str().into()), Subject::Line),
+            Self::Catalogue => (Topic::Everyone, Subject::Catalogue),
+        };
+        Hint::new(topic, subject)
     }
 }

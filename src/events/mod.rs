@@ -15,11 +15,7 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use self::{
-    change::Change,
-    owners::Owners,
-    worker::{Readers, Worker},
-};
+pub use self::{change::Change, owners::Owners, worker::Worker};
 pub use crate::store::inbox::Received;
 use crate::{
     clock::Clock,
@@ -87,6 +83,11 @@ impl Inbox {
             self.wake();
         }
         Ok(received)
+    }
+
+    /// Notified whenever an event was stored.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
     }
 
     /// Lets the worker of this replica look at once. To be called after the transaction that stored an event.

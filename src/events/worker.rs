@@ -19,7 +19,7 @@ use crate::{
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
-    notify::Live,
+    notify::{Hint, Live},
     store::{
         self, Store,
         inbox::{Claimed, Failed, Source},
@@ -48,18 +48,11 @@ pub struct Worker {
     clock: Clock,
     news: Arc<Notify>,
     cache: Cache,
-    readers: Readers,
+    owners: Owners,
+    /// Says what the CRM's events mean; `None` when they are not read.
+    crm: Option<Changes>,
     live: Live,
     settings: Settings,
-}
-
-/// Who say what the events of each system mean.
-#[derive(Clone)]
-pub struct Readers {
-    /// Whose the rows of billing are.
-    pub billing: Owners,
-    /// What the CRM's events mean.
-    pub crm: Changes,
 }
 
 /// What an event means.
@@ -79,13 +72,21 @@ enum Setback {
 
 impl Worker {
     /// A worker on an inbox.
-    pub fn new(inbox: &Inbox, cache: Cache, readers: Readers, live: Live, settings: Settings) -> Self {
+    pub fn new(
+        inbox: &Inbox,
+        cache: Cache,
+        owners: Owners,
+        crm: Option<Changes>,
+        live: Live,
+        settings: Settings,
+    ) -> Self {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
             news: Arc::clone(&inbox.news),
             cache,
-            readers,
+            owners,
+            crm,
             live,
             settings,
         }
@@ -132,19 +133,17 @@ impl Worker {
         let count = claimed.len();
         let (hooks, reports): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|event| event.source == Source::Billing);
-        let meanings = stream::iter(hooks).map(|event| async move {
+        let hooks = stream::iter(hooks).map(|event| async move {
             let meaning = self.understand_hook(&event).await;
             (event, meaning)
         });
-        let (mut read, of_crm) = tokio::join!(
-            meanings.buffer_unordered(QUESTIONS).collect::<Vec<_>>(),
-            self.understand_reports(&reports)
+        let (mut meanings, reports) = tokio::join!(
+            hooks.buffer_unordered(QUESTIONS).collect::<Vec<_>>(),
+            self.understand_reports(reports)
         );
-        read.extend(reports.into_iter().zip(of_crm));
-        // Hints are told in the order of the events.
-        read.sort_by_key(|(event, _)| event.sequence);
+        meanings.extend(reports);
         let mut understood = Vec::with_capacity(count);
-        for (event, meaning) in read {
+        for (event, meaning) in meanings {
             match meaning {
                 Ok(meaning) => understood.push((event, meaning)),
                 Err(setback) => self.set_back(&event, setback).await?,
@@ -156,32 +155,33 @@ impl Worker {
         Ok(count)
     }
 
-    /// What reports of the CRM mean, in their order.
-    async fn understand_reports(&self, reports: &[Claimed]) -> Vec<Result<Meaning, Setback>> {
-        if reports.is_empty() {
-            return Vec::new();
-        }
-        let meanings = self.readers.crm.of(reports).await.into_iter();
-        let meanings = meanings.map(|changes| match changes {
+    /// What the CRM's events mean in the portal's words.
+    async fn understand_reports(&self, events: Vec<Claimed>) -> Vec<(Claimed, Result<Meaning, Setback>)> {
+        let meanings = match &self.crm {
+            Some(crm) => crm.of(&events).await,
+            // Left over from when they were read: nothing that is served waits for them now.
+            None => events.iter().map(|_| Ok(Vec::new())).collect(),
+        };
+        let meanings = meanings.into_iter().map(|meaning| match meaning {
             Ok(changes) => Ok(Meaning { changes, is_early: false }),
             Err(Unmapped::Later(error)) => {
-                tracing::warn!(%error, "what an event of the CRM means cannot be asked for now; it waits");
+                tracing::warn!(%error, "the CRM cannot say whose it is; the event waits");
                 Err(Setback::Away)
             }
             Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
         });
-        meanings.collect()
+        events.into_iter().zip(meanings).collect()
     }
 
-    /// What a hook of billing means.
+    /// What a hook of billing means in the portal's words.
     async fn understand_hook(&self, event: &Claimed) -> Result<Meaning, Setback> {
         let hook = Hook::find(&event.topic).ok_or(Setback::Poison("a hook that is not known any more"))?;
         let ids: Ids = serde_json::from_str(&event.payload)
             .map_err(|_| Setback::Poison("a payload that cannot be read"))?;
         if ids.other_client.is_some() {
-            self.readers.billing.forget();
+            self.owners.forget();
         }
-        let client = if hook.needs_client() { self.readers.billing.find(&ids).await } else { Ok(None) };
+        let client = if hook.needs_client() { self.owners.find(&ids).await } else { Ok(None) };
         let client = client.map_err(|unknown| match unknown {
             Unknown::Away(error) => {
                 tracing::warn!(hook = hook.name, %error, "billing cannot say whose it is; the event waits");
@@ -221,11 +221,10 @@ impl Worker {
             }
         }
         tx.commit().await?;
-        let mut told = HashSet::new();
-        for change in batch.iter().flat_map(|(_, meaning)| &meaning.changes) {
-            if told.insert(change) {
-                self.live.publish(change.hint()).await;
-            }
+        let hints: HashSet<Hint> =
+            batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
+        for hint in hints {
+            self.live.publish(hint).await;
         }
         Ok(())
     }
@@ -280,7 +279,9 @@ impl Worker {
 
     async fn purge(&self) {
         let keep = TimeDelta::from_std(self.settings.keep).unwrap_or(TimeDelta::MAX);
-        if let Err(error) = self.store.purge_events(self.clock.now() - keep).await {
+        let before = self.clock.now() - keep;
+        let purged = tokio::try_join!(self.store.purge_events(before), self.store.purge_undecoded(before));
+        if let Err(error) = purged {
             tracing::warn!(error = &error as &dyn std::error::Error, "old events cannot be forgotten now");
         }
     }

@@ -23,7 +23,7 @@ pub enum Topic {
 }
 
 /// What changed. An id that is missing means one or more, not known which.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// Name, address or contact data.
@@ -55,7 +55,7 @@ pub enum Subject {
 }
 
 /// Something changed. Ids and kinds only, never a person's data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hint {
     /// Whom it concerns.
     pub topic: Topic,

@@ -9,7 +9,7 @@ use portal_gateway::{
     demo,
     events::{
         Change,
-        salesforce::{Changes, Consumer, Report, Settings, Start},
+        salesforce::{Consumer, Report, Settings, Start},
     },
     id::{AccountId, CaseId, OrderId},
     sandbox::{
@@ -32,7 +32,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{database, today};
+use crate::{
+    gateway::{Gateway, Wishes, database, today},
+    wire,
+};
 
 const ORDERS: &str = "/data/OrderChangeEvent";
 const CASES: &str = "/data/CaseChangeEvent";
@@ -86,8 +89,8 @@ impl Bench {
     }
 
     fn consumer(&self) -> Consumer {
-        Consumer::new(self.settings.clone(), self.store.clone(), self.crm.clone(), self.clock.clone())
-            .unwrap()
+        let (settings, crm, clock) = (self.settings.clone(), self.crm.clone(), self.clock.clone());
+        Consumer::new(settings, self.store.clone(), crm, clock, Arc::default()).unwrap()
     }
 
     /// A reader at work.
@@ -249,7 +252,7 @@ async fn an_approved_order_and_a_decided_eligibility_are_known_by_what_they_name
     let reader = bench.read();
     bench.until_subscribed().await;
     let account = sf_id("001", 2, 0);
-    bench.edit("Account", &account, json!({ "Internet_Eligibility_Status__c": "Eligible" }));
+    bench.edit("Account", &account, json!({ "Internet_Eligibility__c": "Home 10G" }));
     let event = bench.events(1).await.remove(0);
     assert_eq!(report(&event), Report::Eligibility { account: AccountId::parse(&account).unwrap() });
     reader.stop().await;
@@ -440,8 +443,7 @@ async fn events_say_whose_answers_are_old() {
     bench.settings.comments_every = Some(Duration::from_millis(50));
     let reader = bench.read();
     bench.until_subscribed().await;
-    let crm = bench.crm.clone();
-    let changes = Changes::new(bench.store.clone(), crm, bench.clock.clone(), reader.consumer.reconcile());
+    let changes = reader.consumer.changes();
     let account = |n| AccountId::parse(&sf_id("001", n, 0)).unwrap();
     let meaning = async |count: usize| {
         let events = bench.events(count).await;
@@ -483,6 +485,45 @@ async fn events_say_whose_answers_are_old() {
     reader.stop().await;
 }
 
+#[tokio::test]
+async fn a_change_in_the_crm_is_in_the_next_answers() {
+    const QUESTION: &str = "{ viewer { orders(first: 1) { nodes { address { city } } }
+        cases(first: 1) { nodes { conversation { body } } } } }";
+    let env = HashMap::from([
+        ("SF_EVENTS_ENABLED", "true".to_owned()),
+        ("SF_CASE_COMMENT_POLL", "1s".to_owned()),
+        // Nothing here is seen because its time has run out.
+        ("CACHE_ORDERS", "1h".to_owned()),
+        ("CACHE_CASES", "1h".to_owned()),
+        ("CACHE_CONVERSATION", "1h".to_owned()),
+    ]);
+    let gateway = Gateway::with(Wishes { env, ..Wishes::default() }).await;
+    let org = gateway.sandbox.salesforce();
+    let subscribed = org.bus.until_subscribed(Settings::CHANNELS.len());
+    tokio::time::timeout(PATIENCE, subscribed).await.unwrap();
+    let customer = gateway.sign_in(1).await;
+    let ask = async || customer.ask(QUESTION, Value::Null).await.data()["viewer"].clone();
+    ask().await;
+    for order in &gateway.sandbox.core().world.customer(1).orders {
+        org.edit("Order", &sf_id("801", 1, order.k), &json!({ "BillingCity": "Elsewhere" })).unwrap();
+    }
+    eventually("the order", async || ask().await["orders"]["nodes"][0]["address"]["city"] == "Elsewhere")
+        .await;
+    for case in &gateway.sandbox.core().world.customer(1).cases {
+        let comment = json!({
+            "ParentId": sf_id("500", 1, case.k), "CommentBody": "It is mended", "IsPublished": true
+        });
+        org.create("CaseComment", &comment).unwrap();
+    }
+    eventually("the comment", async || ask().await.to_string().contains("It is mended")).await;
+
+    let reply = wire::Reply::to(gateway.request("GET", "/health/sf-events")).await;
+    assert_eq!((reply.status, &reply.json()["enabled"]), (200, &json!(true)));
+    let quiet = Gateway::start().await;
+    let reply = wire::Reply::to(quiet.request("GET", "/health/sf-events")).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({ "enabled": false, "channels": [] })));
+}
+
 /// Polls a future so many times and then drops it: a crash at whatever it was waiting for.
 async fn crash_after(polls: usize, future: impl Future<Output = ()>) {
     let mut future = Box::pin(future);
@@ -513,11 +554,11 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
             bench.move_order(&orders[n * 7 % orders.len()], n);
         }
         // Anywhere: before the lease, in a statement, in the commit, behind it.
-        let polls = rand::random_range(1..400);
+        let polls = rand::random_range(1..160);
         let reader = bench.consumer();
         let crash = crash_after(polls, reader.run(CancellationToken::new()));
         // A reader that has read everything is crashed where it waits for more.
-        let _ = tokio::time::timeout(Duration::from_millis(500), crash).await;
+        let _ = tokio::time::timeout(Duration::from_millis(250), crash).await;
         crashes += 1;
         // Its lease was not given back.
         bench.clock.advance(TimeDelta::from_std(bench.settings.lease).unwrap() + TimeDelta::seconds(1));

@@ -75,6 +75,8 @@ impl Gateway {
         env.insert("DATA_DIR", data.path().display().to_string());
         let store = database().await;
         env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+        // Only who wishes for them: their reader asks the CRM by itself.
+        env.insert("SF_EVENTS_ENABLED", "false".to_owned());
         env.extend(wishes.env);
         let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
 

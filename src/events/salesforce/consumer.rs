@@ -9,7 +9,7 @@ use futures::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Settings, comments::Comments, health::Board, stream::Stream};
+use super::{Changes, Health, Settings, comments::Comments, health::Board, stream::Stream};
 use crate::{
     clock::Clock,
     store::{self, Store, leases::Lease},
@@ -41,7 +41,8 @@ impl fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A reader with the session of a client of the CRM. Nothing is asked before it runs.
+    /// A reader with the session of a client of the CRM. Nothing is asked before it runs. `arrived` is notified
+    /// whenever events were stored.
     ///
     /// # Errors
     /// When the address of the bus or an authority cannot be used.
@@ -50,6 +51,7 @@ impl Consumer {
         store: Store,
         crm: salesforce::Client,
         clock: Clock,
+        arrived: Arc<Notify>,
     ) -> Result<Self, Misconfigured> {
         Ok(Self(Arc::new(Inner {
             bus: pubsub::Client::new(settings.bus.clone(), &crm)?,
@@ -58,14 +60,15 @@ impl Consumer {
             settings,
             clock,
             board: Board::default(),
-            arrived: Arc::default(),
+            arrived,
             reconcile: Arc::default(),
         })))
     }
 
-    /// Notified whenever events were stored: for a worker that would otherwise look again only after a while.
-    pub fn arrived(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.arrived)
+    /// Says what the events that it stores mean.
+    pub fn changes(&self) -> Changes {
+        let Inner { store, crm, clock, reconcile, .. } = &*self.0;
+        Changes::new(store.clone(), crm.clone(), clock.clone(), Arc::clone(reconcile))
     }
 
     /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in

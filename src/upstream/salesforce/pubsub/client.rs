@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -59,8 +56,8 @@ struct Inner {
     session: Arc<Session>,
     channel: Channel,
     schemas: Cache<String, Arc<Schema>>,
-    /// Whether the last that we heard is that the session is refused.
-    is_refused: AtomicBool,
+    /// The last token that was refused, until one is accepted.
+    refused: Mutex<Option<Arc<Token>>>,
 }
 
 impl fmt::Debug for Client {
@@ -98,7 +95,7 @@ impl Client {
             channel: endpoint.connect_lazy(),
             session: Arc::clone(crm.session()),
             schemas: Cache::new(SCHEMAS),
-            is_refused: AtomicBool::new(false),
+            refused: Mutex::default(),
             settings,
         })))
     }
@@ -173,8 +170,9 @@ impl Client {
     ) -> Error {
         let error = Error::refused(operation, status);
         if error.remedy == Remedy::Renew {
-            // Twice in a row, and another session would not help: logins are rationed.
-            if self.0.is_refused.swap(true, Ordering::Relaxed) {
+            let before = self.refused_token().replace(Arc::clone(token));
+            // Its replacement is refused as well, so another would not help: logins are rationed.
+            if before.is_some_and(|before| !Arc::ptr_eq(&before, token)) {
                 self.0.session.bar();
             }
             let budget = Budget::new(LOGIN, Lane::Background);
@@ -187,7 +185,11 @@ impl Client {
 
     /// The session is good.
     pub(super) fn accepted(&self) {
-        self.0.is_refused.store(false, Ordering::Relaxed);
+        self.refused_token().take();
+    }
+
+    fn refused_token(&self) -> MutexGuard<'_, Option<Arc<Token>>> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One question, asked again with another session when the first is refused.
