@@ -114,10 +114,10 @@ impl App {
         let identity =
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
-        let cache = Cache::new(&config.cache);
-        let redis = config.redis.as_ref().map(|redis| notify::RedisSettings {
-            url: redis.url().clone(),
-            prefix: redis.prefix().to_owned(),
+        let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
+        let redis = config.redis.as_ref().map(|redis| {
+            let settings = redis.settings();
+            notify::RedisSettings { url: settings.url, prefix: settings.prefix }
         });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
