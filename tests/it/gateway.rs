@@ -128,6 +128,11 @@ impl Gateway {
         Customer { gateway: self, token: None }
     }
 
+    /// Begins to stop, as a signal does.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// A request to a path of the gateway.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method.parse().unwrap(), format!("{}{path}", self.url))

@@ -124,7 +124,6 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
         let mut is_alive = true;
         loop {
             tokio::select! {
-                biased;
                 () = stopping.cancelled() => return Err(Close::Stopping.into()),
                 end = admitted.seat.ended() => return Err(Close::from(end).into()),
                 message = self.socket.recv() => {
