@@ -148,12 +148,9 @@ impl Fleet {
             });
             replicas.push(Replica { address, redis: between, app });
         }
-<<<<<<< HEAD
         // Whichever replica receives an event, all must know.
         let last: &Replica = &replicas[wishes.replicas - 1];
         sandbox.send_hooks_to(&format!("http://{}", last.address));
-=======
->>>>>>> integration
         Self {
             replicas,
             sandbox,
