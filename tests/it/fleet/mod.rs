@@ -79,7 +79,6 @@ pub struct Replica {
     address: SocketAddr,
     /// Between it and Redis.
     redis: Proxy,
-    app: App,
 }
 
 impl Fleet {
@@ -96,6 +95,7 @@ impl Fleet {
             delay: false,
             listen: Listen::loopback(0),
             today: Some(today()),
+            pubsub_tls: false,
             ..Options::default()
         })
         .await
@@ -146,7 +146,7 @@ impl Fleet {
                 let (app, stop) = (app.clone(), stop.clone());
                 async move { app.work(stop).await }
             });
-            replicas.push(Replica { address, redis: between, app });
+            replicas.push(Replica { address, redis: between });
         }
         // Whichever replica receives an event, all must know.
         let last: &Replica = &replicas[wishes.replicas - 1];
