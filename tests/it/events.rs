@@ -9,7 +9,7 @@ use portal_gateway::{
     demo,
     events::{
         Change,
-        salesforce::{Consumer, Report, Settings, Start},
+        salesforce::{Consumer, Entity, Report, Settings, Start},
     },
     id::{AccountId, CaseId, OrderId},
     sandbox::{
@@ -276,6 +276,55 @@ async fn a_reader_goes_on_where_the_last_one_stopped() {
         bench.published(ORDERS)[1..]
     );
     second.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_twice_is_stored_once_and_a_new_schema_is_fetched() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&order, 1);
+    bench.events(1).await;
+    let now = bench.sandbox.core().clock.now();
+    assert!(bench.bus().repeat(ORDERS, now), "in another place, under the same id");
+    bench.bus().change_schema(ORDERS).unwrap();
+    bench.move_order(&order, 2);
+    assert_eq!(bench.events(1).await[0].event_id, bench.published(ORDERS)[2]);
+    assert_eq!(bench.store.event_backlog(Source::Crm).await.unwrap().dead, 0);
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let org = bench.sandbox.salesforce();
+    org.publish_gap("Order", "GAP_UPDATE", &[&order]).unwrap();
+    let event = bench.events(1).await;
+    let changes = reader.consumer.changes().of(&event).await.remove(0).unwrap();
+    let account = AccountId::parse(&sf_id("001", 1, 0)).unwrap();
+    assert_eq!(changes, [Change::Order { account, order: OrderId::parse(&order) }]);
+    assert!(bench.store.reconciliations().await.unwrap().is_empty());
+
+    org.publish_gap("Order", "GAP_OVERFLOW", &[]).unwrap();
+    let event = bench.events(1).await;
+    assert_eq!(report(&event[0]), Report::Whole { entity: Entity::Order });
+    assert_eq!(bench.store.reconciliations().await.unwrap()[0].scope, "Order");
+
+    // A record that is gone, of whom nobody has heard before: nobody can say whose it was.
+    let body = json!({ "Subject": "Hello", "AccountId": account.as_str(), "Origin": "Portal Support" });
+    let case = org.create("Case", &body).unwrap();
+    bench.events(1).await;
+    org.delete("Case", case.as_str()).unwrap();
+    let event = bench.events(1).await;
+    assert_eq!(reader.consumer.changes().of(&event).await.remove(0).unwrap(), []);
+    let scopes: Vec<_> =
+        bench.store.reconciliations().await.unwrap().into_iter().map(|asked| asked.scope).collect();
+    assert_eq!(scopes, ["Order", "Case"]);
+    reader.stop().await;
 }
 
 #[tokio::test]
