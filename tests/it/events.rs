@@ -593,6 +593,8 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
     const EACH: usize = 50;
     let mut bench = Bench::with(false).await;
     bench.settings.channels = vec![ORDERS.to_owned()];
+    // Many small commits, so that many crashes meet one.
+    bench.settings.bus.num_requested = 20;
     let orders: Vec<_> = (1..=20).flat_map(|n| bench.orders(n)).collect();
     assert!(orders.len() >= 20);
     let (mut crashes, mut halfway) = (0, 0);
@@ -607,7 +609,7 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
         let reader = bench.consumer();
         let crash = crash_after(polls, reader.run(CancellationToken::new()));
         // A reader that has read everything is crashed where it waits for more.
-        let _ = tokio::time::timeout(Duration::from_millis(250), crash).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), crash).await;
         crashes += 1;
         // Its lease was not given back.
         bench.clock.advance(TimeDelta::from_std(bench.settings.lease).unwrap() + TimeDelta::seconds(1));
