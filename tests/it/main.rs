@@ -11,6 +11,7 @@ mod fleet;
 mod gateway;
 mod isolation;
 mod layers;
+mod mirrors;
 mod outages;
 mod process;
 mod protocol;
