@@ -177,29 +177,32 @@ impl Reconciler {
     /// Goes round again and again.
     async fn rounds(&self) {
         let Inner { store, asked, settings, .. } = &*self.0;
-        let mut next = Instant::now() + settings.every;
+        // What is asked for is done at once, unless the last round was not whole.
+        let (mut next, mut next_asked) = (Instant::now() + settings.every, Instant::now());
         loop {
             let requests = self.requests().await;
-            if requests.is_empty() && Instant::now() < next {
+            let due = if requests.is_empty() { next } else { next_asked };
+            if Instant::now() < due {
                 tokio::select! {
                     () = asked.notified() => {}
-                    () = sleep_until(next.min(Instant::now() + LOOK)) => {}
+                    () = sleep_until(due.min(Instant::now() + LOOK)) => {}
                 }
                 continue;
             }
             let round = self.round().await;
-            next = Instant::now() + settings.every;
             tracing::info!(
                 checked = round.checked,
                 drifted = round.drifted,
                 failed = round.failed,
                 "what is served was compared with the systems"
             );
+            next = Instant::now() + settings.every;
             if round.failed > 0 {
                 // What was asked for stays asked for.
-                sleep(LOOK).await;
+                next_asked = next;
                 continue;
             }
+            next_asked = Instant::now();
             for request in &requests {
                 if let Err(error) = store.reconciled(request).await {
                     let error = &error as &dyn std::error::Error;
@@ -222,7 +225,7 @@ impl Reconciler {
         let Inner { store, settings, .. } = &*self.0;
         let mut pace = interval(Duration::from_secs(60) / settings.per_minute.max(1));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut round, mut last) = (Round::default(), None);
+        let (mut round, mut last, mut is_away) = (Round::default(), None, false);
         loop {
             let page = match store.mappings_after(last, PAGE).await {
                 Ok(page) => page,
@@ -237,10 +240,12 @@ impl Reconciler {
             last = Some(end.user);
             for mapping in &page {
                 pace.tick().await;
-                match self.check_patiently(mapping).await {
-                    Ok(drifted) => {
+                let (drifted, outcome) = self.check_patiently(mapping, is_away).await;
+                round.drifted += drifted;
+                is_away = matches!(outcome, Err(Error::Unavailable { .. }));
+                match outcome {
+                    Ok(()) => {
                         round.checked += 1;
-                        round.drifted += drifted;
                         metrics::counter!("reconcile_checked_total").increment(1);
                     }
                     Err(error) => {
@@ -252,18 +257,19 @@ impl Reconciler {
         }
     }
 
-    /// Compares one customer; waits and tries again while a system is away or refuses background work.
-    async fn check_patiently(&self, mapping: &Mapping) -> Result<u64, Error> {
-        let mut tries = 1;
+    /// Compares one customer; waits and tries again while a system refuses background work, or is away: what one
+    /// customer lacks may be the customer's own fault, what two after each other lack is the system's.
+    async fn check_patiently(&self, mapping: &Mapping, is_away: bool) -> (u64, Result<(), Error>) {
+        let (mut tries, mut drifted) = (1, 0);
         loop {
-            let (drifted, error) = self.check(mapping).await;
-            let pause = match error {
-                None => return Ok(drifted),
-                Some(Error::RateLimited { retry_after, .. }) if tries < TRIES => {
+            let (count, outcome) = self.check(mapping).await;
+            drifted += count;
+            let pause = match outcome {
+                Err(Error::RateLimited { retry_after, .. }) if tries < TRIES => {
                     retry_after.clamp(Duration::from_secs(1), LOOK)
                 }
-                Some(Error::Unavailable { .. }) if tries < TRIES => AWAY,
-                Some(error) => return Err(error),
+                Err(Error::Unavailable { .. }) if is_away && tries < TRIES => AWAY,
+                outcome => return (drifted, outcome),
             };
             tries += 1;
             sleep(pause).await;
@@ -271,7 +277,7 @@ impl Reconciler {
     }
 
     /// Compares one customer and heals what differs. Gives how many lists did, and why not all could be compared.
-    async fn check(&self, mapping: &Mapping) -> (u64, Option<Error>) {
+    async fn check(&self, mapping: &Mapping) -> (u64, Result<(), Error>) {
         let Inner { billing, crm, settings, .. } = &*self.0;
         let Mapping { user, client, account } = *mapping;
         let (owner, budget) = (Owner::User(user), Budget::new(WITHIN, Lane::Background));
@@ -297,11 +303,9 @@ impl Reconciler {
         self.heal(mapping, &drifted).await;
         let mut tally = self.0.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.drifted += count;
-        let error = billing.err().or(crm.err());
-        if error.is_none() {
-            tally.checked += 1;
-        }
-        (count, error)
+        let outcome = billing.and(crm).map(|_| ());
+        tally.checked += u64::from(outcome.is_ok());
+        (count, outcome)
     }
 
     /// Makes what differs old everywhere, and tells the listeners.
