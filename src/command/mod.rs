@@ -5,6 +5,7 @@ pub mod check;
 pub mod dev;
 pub mod health;
 pub mod migrate;
+pub mod mirror;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;

@@ -126,6 +126,16 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
     }
 }
 
+/// How old a mirrored list may be.
+pub(super) fn mirror_within(env: &mut Reader<'_>) -> Duration {
+    env.get(
+        "CACHE_MIRROR_WITHIN",
+        "duration",
+        "How old the database's copy of invoices and subscriptions may be, marked as stale, while billing does not answer and no cache knows them; 0s to show none.",
+    )
+    .duration("7d", "0s", "90d")
+}
+
 /// Fresh times by kind of data (domain reference §27).
 pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
     let mut time = |name: &str, about: &str, default: &str| {

@@ -154,7 +154,7 @@ impl Cache {
     }
 
     /// Whether an entry counts as fresh; where the mirror does not reach back far enough, Redis tells.
-    async fn is_usable(&self, link: &Link, kind: &Kind, entry: &Entry) -> bool {
+    pub(super) async fn is_usable(&self, link: &Link, kind: &Kind, entry: &Entry) -> bool {
         match self.judge(kind, entry) {
             Use::Fresh => true,
             Use::Verify => {

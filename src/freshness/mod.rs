@@ -192,6 +192,16 @@ impl Cache {
         self.0.mirror.is_live()
     }
 
+    /// Whether Redis is connected; `None` without Redis.
+    pub fn is_connected(&self) -> Option<bool> {
+        self.0.link.as_ref().map(|link| link.is_connected())
+    }
+
+    /// Whether the last load from a system failed, so that what is remembered of it is served although it is old.
+    pub fn ails(&self, service: Service) -> bool {
+        self.0.ailing[service as usize].load(Ordering::Relaxed)
+    }
+
     /// Entries in memory, and what they weigh in bytes.
     pub fn size(&self) -> (u64, u64) {
         (self.0.entries.entry_count(), self.0.entries.weighted_size())
@@ -332,6 +342,34 @@ impl Cache {
             .collect()
     }
 
+    /// What would be served under a key without asking its system, from memory or else from Redis. It counts as no
+    /// read, and starts none.
+    pub async fn peek<T: Value>(&self, kind: &Kind, key: &Key) -> Option<Read<T>> {
+        if let Some(entry) = self.get(key) {
+            let stale = match self.judge(kind, &entry) {
+                Use::Fresh => None,
+                Use::Refresh(why) => Some(why),
+                Use::Verify | Use::LastResort | Use::Never => return None,
+            };
+            let origin = entry.remembered(stale);
+            return Some(Read::new(Arc::clone(&entry.value).downcast().ok()?, origin));
+        }
+        let link = self.0.link.as_ref().filter(|_| self.is_live())?;
+        let stored = link.get(std::slice::from_ref(key)).await?.pop()??;
+        let entry = Entry::unpack::<T>(&stored)?;
+        if !self.is_usable(link, kind, &entry).await {
+            return None;
+        }
+        Some(Read::new(Arc::clone(&entry.value).downcast().ok()?, entry.landed()))
+    }
+
+    /// Whether what was peeked at before is served still, and is not what its system says now.
+    pub async fn still_differs<T: Value>(&self, kind: &Kind, key: &Key, before: &Read<T>, now: &T) -> bool {
+        self.peek::<T>(kind, key).await.is_some_and(|served| {
+            served.origin().loaded_at == before.origin().loaded_at && !is_same(&*served, now)
+        })
+    }
+
     /// What memory holds under a key.
     fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         // A look-up only waits for its own future to be polled once.
@@ -377,9 +415,13 @@ impl Cache {
         let origin = entry.remembered(Some(Stale::Unavailable));
         Ok((entry, origin))
     }
+}
 
-    fn ails(&self, service: Service) -> bool {
-        self.0.ailing[service as usize].load(Ordering::Relaxed)
+/// Whether two values read alike: what is served and what its system says now.
+pub fn is_same<T: Value>(one: &T, other: &T) -> bool {
+    match (serde_json::to_vec(one), serde_json::to_vec(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Asker, Badge, Origins, Seats, State, Streams, Webhooks, graphiql::Ex
 use crate::{
     app::App,
     config::Config,
+    error::Service,
     events,
     identity::{self, Principal, Viewer},
     schema::{self, Delivery, PortalSchema},
@@ -75,6 +76,7 @@ pub fn state(
             serde_json::to_value(health).ok()
         }
     };
+    let cached = app.clone();
     State {
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
@@ -83,6 +85,7 @@ pub fn state(
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
+        cache_health: Some(Arc::new(move || cache_health(&cached))),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,
@@ -97,6 +100,24 @@ pub fn state(
             Arc::new(move |token| Box::pin(authenticate(token))),
         )
     }
+}
+
+/// What an operator wants to know of the cache of this replica.
+fn cache_health(app: &App) -> serde_json::Value {
+    let (entries, bytes) = app.cache.size();
+    let ailing: Vec<_> = [Service::Billing, Service::Crm, Service::Sim]
+        .into_iter()
+        .filter(|service| app.cache.ails(*service))
+        .map(Service::as_str)
+        .collect();
+    serde_json::json!({
+        "entries": entries,
+        "bytes": bytes,
+        "versionsLive": app.cache.is_live(),
+        "redis": app.cache.is_connected().map(|is_connected| serde_json::json!({ "connected": is_connected })),
+        "ailing": ailing,
+        "reconciliation": app.reconciler.tally(),
+    })
 }
 
 async fn answer(

@@ -99,6 +99,9 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + 
 /// Says how the reading of the CRM's events stands, as JSON; `None` when that cannot be found out.
 pub type SfEvents = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>;
 
+/// Says how the cache stands, as JSON.
+pub type CacheHealth = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// All that the routes need.
 pub struct State<V> {
     /// The graph.
@@ -121,6 +124,8 @@ pub struct State<V> {
     pub ready: Ready,
     /// For `/health/sf-events`.
     pub sf_events: SfEvents,
+    /// For `/health/cache`; without it the route is missing.
+    pub cache_health: Option<CacheHealth>,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
     /// Connections that stay open; `None` refuses them.
@@ -147,6 +152,7 @@ impl<V> State<V> {
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             sf_events: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "enabled": false })) })),
+            cache_health: None,
             stopping: CancellationToken::new(),
             streams: None,
             graphiql: None,
@@ -165,6 +171,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
         .route("/health/sf-events", get(health::sf_events::<V>))
+        .route("/health/cache", get(health::cache::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
         .merge(webhooks)

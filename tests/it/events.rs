@@ -9,7 +9,7 @@ use portal_gateway::{
     demo,
     events::{
         Change,
-        salesforce::{Consumer, Report, Settings, Start},
+        salesforce::{Consumer, Entity, Report, Settings, Start},
     },
     id::{AccountId, CaseId, OrderId},
     sandbox::{
@@ -279,6 +279,55 @@ async fn a_reader_goes_on_where_the_last_one_stopped() {
 }
 
 #[tokio::test]
+async fn what_comes_twice_is_stored_once_and_a_new_schema_is_fetched() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&order, 1);
+    bench.events(1).await;
+    let now = bench.sandbox.core().clock.now();
+    assert!(bench.bus().repeat(ORDERS, now), "in another place, under the same id");
+    bench.bus().change_schema(ORDERS).unwrap();
+    bench.move_order(&order, 2);
+    assert_eq!(bench.events(1).await[0].event_id, bench.published(ORDERS)[2]);
+    assert_eq!(bench.store.event_backlog(Source::Crm).await.unwrap().dead, 0);
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let org = bench.sandbox.salesforce();
+    org.publish_gap("Order", "GAP_UPDATE", &[&order]).unwrap();
+    let event = bench.events(1).await;
+    let changes = reader.consumer.changes().of(&event).await.remove(0).unwrap();
+    let account = AccountId::parse(&sf_id("001", 1, 0)).unwrap();
+    assert_eq!(changes, [Change::Order { account, order: OrderId::parse(&order) }]);
+    assert!(bench.store.reconciliations().await.unwrap().is_empty());
+
+    org.publish_gap("Order", "GAP_OVERFLOW", &[]).unwrap();
+    let event = bench.events(1).await;
+    assert_eq!(report(&event[0]), Report::Whole { entity: Entity::Order });
+    assert_eq!(bench.store.reconciliations().await.unwrap()[0].scope, "Order");
+
+    // A record that is gone, of whom nobody has heard before: nobody can say whose it was.
+    let body = json!({ "Subject": "Hello", "AccountId": account.as_str(), "Origin": "Portal Support" });
+    let case = org.create("Case", &body).unwrap();
+    bench.events(1).await;
+    org.delete("Case", case.as_str()).unwrap();
+    let event = bench.events(1).await;
+    assert_eq!(reader.consumer.changes().of(&event).await.remove(0).unwrap(), []);
+    let scopes: Vec<_> =
+        bench.store.reconciliations().await.unwrap().into_iter().map(|asked| asked.scope).collect();
+    assert_eq!(scopes, ["Order", "Case"]);
+    reader.stop().await;
+}
+
+#[tokio::test]
 async fn a_quiet_channel_keeps_its_place() {
     let bench = Bench::start().await;
     let org = bench.sandbox.salesforce();
@@ -544,6 +593,8 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
     const EACH: usize = 50;
     let mut bench = Bench::with(false).await;
     bench.settings.channels = vec![ORDERS.to_owned()];
+    // Many small commits, so that many crashes meet one.
+    bench.settings.bus.num_requested = 20;
     let orders: Vec<_> = (1..=20).flat_map(|n| bench.orders(n)).collect();
     assert!(orders.len() >= 20);
     let (mut crashes, mut halfway) = (0, 0);
@@ -558,7 +609,7 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
         let reader = bench.consumer();
         let crash = crash_after(polls, reader.run(CancellationToken::new()));
         // A reader that has read everything is crashed where it waits for more.
-        let _ = tokio::time::timeout(Duration::from_millis(250), crash).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), crash).await;
         crashes += 1;
         // Its lease was not given back.
         bench.clock.advance(TimeDelta::from_std(bench.settings.lease).unwrap() + TimeDelta::seconds(1));

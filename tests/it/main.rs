@@ -13,6 +13,7 @@ mod hook_file;
 mod isolation;
 mod layers;
 mod live;
+mod mirrors;
 mod outages;
 mod process;
 mod protocol;

@@ -31,6 +31,7 @@ pub use crate::upstream::transport::settings::{
 use crate::{
     deadline::Budget,
     error::Service,
+    spending::{self, Spending},
     upstream::{
         error::{Error, Kind},
         transport::{

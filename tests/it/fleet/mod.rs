@@ -1,7 +1,7 @@
 //! Several replicas of the gateway in this process, on one store, one Redis and one sandbox; and the faults between them.
 
 mod client;
-mod desk;
+pub mod desk;
 mod faults;
 mod fresh;
 mod history;
