@@ -118,7 +118,7 @@ async fn serve_gateway(sandbox: &Sandbox, data: &std::path::Path) -> Result<(Soc
     let address = listener.local_addr()?;
     let stopping = CancellationToken::new();
     let state = gateway::state(&config, &app, schema::build(app.clone()), stopping.clone());
-    tokio::spawn(http::serve(listener, http::router(Arc::new(state)), stopping, http::Timeouts::default()));
+    tokio::spawn(http::serve(listener, http::Door::new(Arc::new(state)), stopping, http::Timeouts::default()));
     let body = serde_json::json!({ "query": DASHBOARD }).to_string();
     let question = format!(
         "POST /graphql HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\

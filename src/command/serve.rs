@@ -49,7 +49,7 @@ pub async fn serve(
         let app = app.clone();
         async move { app.warm_up().await }
     });
-    http::serve(listener, http::router(Arc::new(state)), stopping, timeouts).await;
+    http::serve(listener, http::Door::new(Arc::new(state)), stopping, timeouts).await;
     warming.abort();
     app.store.close().await;
     Ok(())

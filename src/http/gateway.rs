@@ -32,6 +32,7 @@ pub fn state(
         let sessions = sessions.clone();
         async move { sessions.authenticate(&token).await }
     };
+    let known = app.identity.clone();
     let ready = move || {
         let store = store.clone();
         async move {
@@ -42,6 +43,7 @@ pub fn state(
         }
     };
     State {
+        recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,

@@ -1,11 +1,11 @@
 //! `/graphql`: one request of GraphQL over HTTP.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{Request, parser::types::OperationType};
+use async_graphql::parser::types::OperationType;
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::State as Extract,
+    extract::{Request, State as Extract},
     http::{
         HeaderName, HeaderValue, Method, Response, StatusCode,
         header::{ALLOW, RETRY_AFTER, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE},
@@ -24,8 +24,10 @@ use crate::{
         accept::Media,
         answer::{self, Fault},
         cookies::Credentials,
-        entry::{self, Record},
+        entry::{self, Entry, Record},
+        guard::Admitted,
         params::{self, Params},
+        questions::{Form, Question},
     },
     schema::cookies::{ACCESS, Cookies},
 };
@@ -34,29 +36,57 @@ use crate::{
 /// can still be answered.
 const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
 
-pub(super) async fn handle<V: Send + 'static>(
+/// Through the router: a method that we do not know, a connection that is to be another.
+pub(super) async fn handle<V: Send + Sync + 'static>(
     Extract(state): Extract<Arc<State<V>>>,
-    request: axum::extract::Request,
+    request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let id = entry::request_id(&parts);
+    let (id, peer) = (entry::request_id(&parts), entry::peer(&parts));
+    let mut record = Record::default();
+    let mut answer = converse(&state, &parts, body, peer, &id, &mut record).await;
+    answer.extensions_mut().insert(record);
+    answer
+}
+
+/// Past the router, straight from the connection.
+pub(super) async fn answer<V: Send + Sync + 'static>(
+    state: Arc<State<V>>,
+    request: Request,
+    peer: SocketAddr,
+) -> Response<Body> {
+    let entry = Entry::begin(&request);
+    let (parts, body) = request.into_parts();
+    let mut record = Record::default();
+    let mut answer = converse(&state, &parts, body, Some(peer), &entry.id, &mut record).await;
+    entry.leave(&mut answer, &record);
+    answer
+}
+
+async fn converse<V: Send + Sync + 'static>(
+    state: &State<V>,
+    parts: &Parts,
+    body: Body,
+    peer: Option<SocketAddr>,
+    id: &RequestId,
+    record: &mut Record,
+) -> Response<Body> {
     let media = Media::negotiate(&parts.headers);
     let cookies = Cookies::default();
-    let mut record = Record::default();
-    let asked = ask(&state, &parts, body, media, &id, &cookies, &mut record);
+    let asked = ask(state, parts, body, media, peer, id, &cookies, record);
     // A panic of a resolver costs its own request only.
     let mut answer = match AssertUnwindSafe(asked).catch_unwind().await {
         Ok(Ok(answer)) => answer,
         Ok(Err(fault)) => {
             record.code = Some(fault.code);
-            fault.answer(media.unwrap_or(Media::Json), &id)
+            fault.answer(media.unwrap_or(Media::Json), id)
         }
         Err(_) => {
             record.code = Some("INTERNAL");
             tracing::error!(request_id = id.as_str(), "a request panicked");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             let message = "something went wrong on our side";
-            answer::refused(status, media.unwrap_or(Media::Json), "INTERNAL", message, &id)
+            answer::refused(status, media.unwrap_or(Media::Json), "INTERNAL", message, id)
         }
     };
     for cookie in cookies.headers() {
@@ -71,22 +101,23 @@ pub(super) async fn handle<V: Send + 'static>(
     } else {
         state.origins.grant(&parts.headers, answer.headers_mut());
     }
-    answer.extensions_mut().insert(record);
     answer
 }
 
-async fn ask<V: Send + 'static>(
+#[expect(clippy::too_many_arguments, reason = "what is known of one request")]
+async fn ask<V: Send + Sync + 'static>(
     state: &State<V>,
     parts: &Parts,
     body: Body,
     media: Option<Media>,
+    peer: Option<SocketAddr>,
     id: &RequestId,
     cookies: &Cookies,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
-    let is_get = match parts.method {
-        Method::GET => true,
-        Method::POST => false,
+    let form = match parts.method {
+        Method::GET => Form::Address,
+        Method::POST => Form::Body,
         Method::OPTIONS => return Ok(options()),
         _ => return Err(wrong_method("send GET or POST", "GET, POST, OPTIONS")),
     };
@@ -94,7 +125,7 @@ async fn ask<V: Send + 'static>(
         let message = "we answer application/json or application/graphql-response+json";
         Fault::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     })?;
-    if !is_get {
+    if form == Form::Body {
         params::check_media(&parts.headers)?;
     }
     let credentials = Credentials::read(&parts.headers);
@@ -103,7 +134,7 @@ async fn ask<V: Send + 'static>(
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
     let cookies = cookies.receive(credentials.refresh);
-    record.caller = match (&credentials.access, credentials.are_ambient) {
+    record.caller = match (credentials.access, credentials.are_ambient) {
         (None, _) => "anonymous",
         (Some(_), true) => "cookie",
         (Some(_), false) => "bearer",
@@ -116,48 +147,83 @@ async fn ask<V: Send + 'static>(
     }
     let viewer = match credentials.access {
         None => None,
-        Some(token) => Some((state.authenticate)(token).await.map_err(|error| {
-            // Else the browser would send it again, and could not even sign in.
-            if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
-                cookies.forget(ACCESS);
-            }
-            unauthenticated(&error)
-        })?),
+        Some(token) => Some(match (state.recall)(token) {
+            Some(viewer) => viewer,
+            None => (state.authenticate)(token.to_owned()).await.map_err(|error| {
+                // Else the browser would send it again, and could not even sign in.
+                if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
+                    cookies.forget(ACCESS);
+                }
+                unauthenticated(&error)
+            })?,
+        }),
     };
 
     let bytes;
-    let params = if is_get {
-        Params::from_address(parts.uri.query().unwrap_or_default(), &state.guard)?
-    } else {
-        bytes = read(state, body).await?;
-        Params::from_body(&bytes, &state.guard)?
+    let words = match form {
+        Form::Address => parts.uri.query().unwrap_or_default().as_bytes(),
+        Form::Body => {
+            bytes = read(state, body).await?;
+            &bytes
+        }
+    };
+    let known = state.questions.get(form, words);
+    record.question = known.clone();
+    // Boxed: the future of a hit stays small.
+    Box::pin(async move {
+        let (question, admitted) = match known.and_then(|known| Some((known.admitted()?, known))) {
+            Some((admitted, known)) => (known, admitted),
+            None => {
+                let (question, admitted) = admit(state, form, words).await?;
+                record.question = Some(Arc::clone(&question));
+                (question, admitted)
+            }
+        };
+        if form == Form::Address && question.kind != OperationType::Query {
+            return Err(wrong_method("a GET only queries", "POST"));
+        }
+        // The parsed document stands for its text.
+        let mut request = async_graphql::Request::new("").variables(question.variables.clone());
+        request.operation_name = admitted.operation_name;
+        request.set_parsed_query(admitted.document.parsed.clone());
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let asker = Asker {
+            viewer,
+            request_id: *id,
+            budget: Budget::new(state.answer_within, Lane::Interactive),
+            cookies,
+            cost: admitted.cost,
+            address: entry::address(parts, peer, &state.proxies),
+            user_agent: user_agent.map(str::to_owned),
+        };
+        let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
+        let executed = answered.map_err(|_| {
+            let status = StatusCode::GATEWAY_TIMEOUT;
+            Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
+        })?;
+        Ok(answer::executed(executed, media, id))
+    })
+    .await
+}
+
+/// Reads and judges what was not asked before.
+async fn admit<V>(
+    state: &State<V>,
+    form: Form,
+    words: &[u8],
+) -> Result<(Arc<Question>, Admitted), Fault> {
+    let params = match form {
+        // The address came in as text.
+        Form::Address => {
+            Params::from_address(std::str::from_utf8(words).unwrap_or_default(), &state.guard)?
+        }
+        Form::Body => Params::from_body(words, &state.guard)?,
     };
     let operation_name = params.operation_name.as_deref();
     let admitted = state.guard.admit(&params.query, &params.variables, operation_name).await?;
-    record.operation.clone_from(&admitted.operation_name);
-    record.document = Some(admitted.document.hash);
-    if is_get && admitted.kind != OperationType::Query {
-        return Err(wrong_method("a GET only queries", "POST"));
-    }
-
-    let mut request = Request::new(params.query).variables(params.variables);
-    request.operation_name = admitted.operation_name;
-    request.set_parsed_query(admitted.document.parsed.clone());
-    let asker = Asker {
-        viewer,
-        request_id: id.clone(),
-        budget: Budget::new(state.answer_within, Lane::Interactive),
-        cookies: cookies.clone(),
-        cost: admitted.cost,
-        address: entry::address(parts, &state.proxies),
-        user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
-    };
-    let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
-    let executed = answered.map_err(|_| {
-        let status = StatusCode::GATEWAY_TIMEOUT;
-        Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
-    })?;
-    Ok(answer::executed(executed, media, id))
+    let question = Arc::new(Question::new(&admitted, params.variables));
+    state.questions.insert(form, words, &question);
+    Ok((question, admitted))
 }
 
 async fn read<V>(state: &State<V>, body: Body) -> Result<Bytes, Fault> {
