@@ -20,7 +20,10 @@ use axum::{
 };
 use metrics::{Counter, Histogram};
 
-use crate::{config::Network, http::questions::Question};
+use crate::{
+    config::Network,
+    http::{questions::Question, responses::Outcome},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that we take from a caller.
@@ -74,6 +77,16 @@ pub(super) struct Record {
     pub caller: &'static str,
     /// Why it was refused.
     pub code: Option<&'static str>,
+    /// How it met the answers that are kept.
+    cache: Option<Outcome>,
+}
+
+impl Record {
+    /// Counts how the request met the answers that are kept.
+    pub(super) fn note(&mut self, outcome: Outcome) {
+        outcome.count();
+        self.cache = Some(outcome);
+    }
 }
 
 /// The id that [`enter`] gave.
@@ -160,6 +173,7 @@ impl Entry {
             document = question.map(Question::document),
             caller = record.caller,
             code = record.code,
+            cache = record.cache.map(|outcome| outcome.as_str().0),
             "answered"
         );
     }

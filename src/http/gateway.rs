@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Asker, Origins, State, graphiql::Example, guard::Guard};
+use super::{Answers, Asker, Executed, Origins, State, graphiql::Example, guard::Guard};
 use crate::{
     app::App,
     config::Config,
@@ -43,6 +43,8 @@ pub fn state(
         }
     };
     State {
+        answers: Some(Answers::new(app.cache.clone(), config.cache.response_bytes, Principal::owner)),
+        clock: app.clock.clone(),
         recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
@@ -62,13 +64,15 @@ async fn answer(
     schema: &PortalSchema,
     request: async_graphql::Request,
     asker: Asker<Principal>,
-) -> async_graphql::Response {
+) -> Executed {
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
+    let reader = viewer.as_ref().map(|viewer| viewer.reader().clone());
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
-    schema::execute(schema, request, viewer).instrument(span).await
+    let response = schema::execute(schema, request, viewer).instrument(span).await;
+    Executed { response, reader }
 }
 
 /// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.

@@ -19,15 +19,18 @@ use tokio::time::timeout;
 use crate::{
     deadline::{Budget, Lane},
     error::Error,
+    freshness::{Found, Reader},
     http::{
-        Asker, RequestId, State,
+        Asker, Executed, RequestId, State,
         accept::Media,
-        answer::{self, Fault},
+        answer::{self, Fault, Written},
         cookies::Credentials,
         entry::{self, Entry, Record},
+        finished,
         guard::Admitted,
         params::{self, Params},
         questions::{Form, Question},
+        responses::Outcome,
     },
     schema::cookies::{ACCESS, Cookies},
 };
@@ -167,41 +170,80 @@ async fn ask<V: Send + Sync + 'static>(
             &bytes
         }
     };
-    let known = state.questions.get(form, words);
-    record.question = known.clone();
-    // Boxed: the future of a hit stays small.
-    Box::pin(async move {
-        let (question, admitted) = match known.and_then(|known| Some((known.admitted()?, known))) {
-            Some((admitted, known)) => (known, admitted),
-            None => {
-                let (question, admitted) = admit(state, form, words).await?;
-                record.question = Some(Arc::clone(&question));
-                (question, admitted)
+    let question = match state.questions.get(form, words) {
+        Some(known) => known,
+        None => Box::pin(admit(state, form, words)).await?.0,
+    };
+    record.question = Some(Arc::clone(&question));
+    if form == Form::Address && question.kind != OperationType::Query {
+        return Err(wrong_method("a GET only queries", "POST"));
+    }
+    let mut is_old = false;
+    if let (Some(answers), Some(viewer)) = (&state.answers, &viewer) {
+        match answers.get(viewer, &question) {
+            Found::Standing(kept) => {
+                record.note(Outcome::Hit);
+                let body = kept.answer.body(&kept.basis.seen, state.clock.now(), id);
+                let answer = answer::whole(body, media);
+                return Ok(match kept.answer.tag() {
+                    Some(tag) if form == Form::Address => {
+                        answer::validated(answer, tag.clone(), &parts.headers, true)
+                    }
+                    _ => answer,
+                });
             }
-        };
-        if form == Form::Address && question.kind != OperationType::Query {
-            return Err(wrong_method("a GET only queries", "POST"));
+            Found::Old => is_old = true,
+            Found::Nothing => {}
         }
+    }
+    let asker = |cost| Asker {
+        viewer,
+        request_id: *id,
+        budget: Budget::new(state.answer_within, Lane::Interactive),
+        cookies,
+        cost,
+        address: entry::address(parts, peer, &state.proxies),
+        user_agent: parts
+            .headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
+    };
+    // Boxed, so that the future of a hit stays small.
+    Box::pin(async move {
+        let admitted = match question.admitted() {
+            Some(admitted) => admitted,
+            None => admit(state, form, words).await?.1,
+        };
+        let asker = asker(admitted.cost);
+        let is_personal = asker.viewer.is_some();
+        let owner = state.answers.as_ref().zip(asker.viewer.as_ref());
+        let owner = owner.map(|(answers, viewer)| answers.owner(viewer));
         // The parsed document stands for its text.
         let mut request = async_graphql::Request::new("").variables(question.variables.clone());
         request.operation_name = admitted.operation_name;
         request.set_parsed_query(admitted.document.parsed.clone());
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        let asker = Asker {
-            viewer,
-            request_id: *id,
-            budget: Budget::new(state.answer_within, Lane::Interactive),
-            cookies,
-            cost: admitted.cost,
-            address: entry::address(parts, peer, &state.proxies),
-            user_agent: user_agent.map(str::to_owned),
-        };
         let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
-        let executed = answered.map_err(|_| {
+        let Executed { response, reader } = answered.map_err(|_| {
             let status = StatusCode::GATEWAY_TIMEOUT;
             Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
         })?;
-        Ok(answer::executed(executed, media, id))
+        let seen = reader.as_ref().map(Reader::seen).unwrap_or_default();
+        let Written { answer, data } = answer::executed(response, &seen, state.clock.now(), media, id);
+        let tag = match form {
+            Form::Address => data.as_deref().and_then(finished::entity_tag),
+            Form::Body => None,
+        };
+        if let Some(answers) = &state.answers {
+            record.note(match answers.keep(owner, &question, data, reader.as_ref()) {
+                Outcome::Miss if is_old => Outcome::Old,
+                outcome => outcome,
+            });
+        }
+        Ok(match tag {
+            Some(tag) => answer::validated(answer, tag, &parts.headers, is_personal),
+            None => answer,
+        })
     })
     .await
 }
@@ -213,7 +255,7 @@ async fn admit<V>(
     words: &[u8],
 ) -> Result<(Arc<Question>, Admitted), Fault> {
     let params = match form {
-        // The address came in as text.
+        // An address is text.
         Form::Address => {
             Params::from_address(std::str::from_utf8(words).unwrap_or_default(), &state.guard)?
         }

@@ -14,6 +14,7 @@ mod answer;
 mod cookies;
 mod door;
 mod entry;
+mod finished;
 pub mod gateway;
 pub mod graphiql;
 mod graphql;
@@ -23,6 +24,7 @@ mod origin;
 mod pace;
 mod params;
 mod questions;
+mod responses;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -39,11 +41,14 @@ use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Network, deadline::Budget, error::Result, schema::cookies::Cookies};
+use crate::{
+    clock::Clock, config::Network, deadline::Budget, error::Result, freshness::Reader, schema::cookies::Cookies,
+};
 
 pub use door::Door;
 pub use entry::RequestId;
 pub use origin::Origins;
+pub use responses::Answers;
 pub use serve::{Timeouts, bind, serve};
 
 /// Who asks, and what the request may use; handed to [`State::execute`] beside the request.
@@ -72,7 +77,22 @@ pub type Authenticate<V> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<V>> +
 pub type Recall<V> = Arc<dyn Fn(&str) -> Option<V> + Send + Sync>;
 
 /// Executes a request whose document is parsed and admitted.
-pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Response> + Send + Sync>;
+pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Executed> + Send + Sync>;
+
+/// What came of it.
+pub struct Executed {
+    /// The engine's answer.
+    pub response: Response,
+    /// What it was read with; `None` when nobody is signed in.
+    pub reader: Option<Reader>,
+}
+
+impl From<Response> for Executed {
+    /// An answer that nothing is known of but itself.
+    fn from(response: Response) -> Self {
+        Self { response, reader: None }
+    }
+}
 
 /// Says whether requests can be served now; the sentence of a refusal is shown to operators.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
@@ -105,6 +125,10 @@ pub struct State<V> {
     pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
+    /// Answers that are sent again; `None` leaves every request to be executed.
+    pub answers: Option<Answers<V>>,
+    /// By which ages are told.
+    pub clock: Clock,
     /// Requests that were admitted before.
     questions: questions::Questions,
 }
@@ -126,6 +150,8 @@ impl<V> State<V> {
             stopping: CancellationToken::new(),
             graphiql: None,
             metrics: None,
+            answers: None,
+            clock: Clock::system(),
             questions: questions::Questions::new(),
         }
     }

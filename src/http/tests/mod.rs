@@ -97,7 +97,7 @@ pub(super) fn state() -> (State<String>, Arc<Effects>) {
         if let Some(viewer) = asker.viewer {
             request = request.data(viewer);
         }
-        Box::pin(async move { schema.execute(request).await }) as _
+        Box::pin(async move { schema.execute(request).await.into() }) as _
     };
     let authenticate = |token: String| {
         Box::pin(async move {
