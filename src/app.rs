@@ -106,7 +106,7 @@ impl App {
         let identity =
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
-        let cache = Cache::new(&config.cache);
+        let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),

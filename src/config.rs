@@ -111,7 +111,7 @@ impl Config {
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
         let freebit = upstreams::freebit(reader, server.environment);
-        let cache = cache::memory(reader);
+        let cache = cache::tiers(reader, redis.as_ref());
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,

@@ -3,7 +3,7 @@
 use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::TOKYO,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An invoice.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct Invoice {
     /// Its number in billing.
@@ -40,7 +40,7 @@ pub struct Invoice {
 }
 
 /// The status of an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum InvoiceStatus {
     /// Not yet issued.
     Draft,
@@ -86,7 +86,7 @@ impl InvoiceStatus {
 }
 
 /// The lines and the balance of an invoice.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct InvoiceDetails {
     /// What is still to be paid; negative after an overpayment.
     pub balance: Money,
@@ -95,7 +95,7 @@ pub struct InvoiceDetails {
 }
 
 /// A line of an invoice.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct InvoiceLine {
     /// What is charged, as printed.
@@ -112,7 +112,7 @@ pub struct InvoiceLine {
 }
 
 /// What a line of an invoice is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum InvoiceLineKind {
     /// A billing cycle of a subscription.
     Subscription,

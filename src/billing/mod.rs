@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Tag},
+    freshness::{Cache, Kind, Read, Tag},
     id::{ClientId, InvoiceId},
     identity::Viewer,
     money::Currency,
@@ -101,12 +101,13 @@ impl Billing {
         fields: CustomFields,
         times: &Times,
     ) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Billing, fresh };
+        let kind = |name, fresh| Kind { name, service: Service::Billing, fresh, never_stale: false };
         let kinds = Kinds {
             profile: kind("profile", times.profile),
             subscriptions: kind("subscriptions", times.subscriptions),
             invoices: kind("invoices", times.invoices),
-            invoice: kind("invoice", times.invoice),
+            // It shows the balance, before somebody pays it.
+            invoice: Kind { never_stale: true, ..kind("invoice", times.invoice) },
             payment_methods: kind("payment_methods", times.payment_methods),
         };
         Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds) }
@@ -116,12 +117,12 @@ impl Billing {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
-    pub async fn profile(&self, viewer: &Viewer) -> Result<Arc<Profile>> {
+    pub async fn profile(&self, viewer: &Viewer) -> Result<Read<Profile>> {
         let (client, budget) = (viewer.client(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.profile,
-                budget,
                 viewer.owner().key(&self.kinds.profile, ""),
                 vec![tag(client, "profile")],
                 || {
@@ -141,16 +142,16 @@ impl Billing {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
-    pub async fn subscriptions(&self, viewer: &Viewer) -> Result<Arc<Vec<Subscription>>> {
+    pub async fn subscriptions(&self, viewer: &Viewer) -> Result<Read<Vec<Subscription>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.subscriptions,
-                budget,
                 viewer.owner().key(&self.kinds.subscriptions, ""),
                 vec![tag(client, "subscriptions"), tag(client, "profile")],
                 || {
-                    let (billing, viewer) = (self.clone(), *viewer);
+                    let (billing, viewer) = (self.clone(), viewer.clone());
                     async move {
                         let rows = every_page(|offset| {
                             let whmcs = billing.whmcs.clone();
@@ -177,12 +178,12 @@ impl Billing {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
-    pub async fn invoices(&self, viewer: &Viewer) -> Result<Arc<Vec<Invoice>>> {
+    pub async fn invoices(&self, viewer: &Viewer) -> Result<Read<Vec<Invoice>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.invoices,
-                budget,
                 viewer.owner().key(&self.kinds.invoices, ""),
                 vec![tag(client, "invoices")],
                 || {
@@ -215,7 +216,7 @@ impl Billing {
         &self,
         viewer: &Viewer,
         invoice: InvoiceId,
-    ) -> Result<Option<Arc<InvoiceDetails>>> {
+    ) -> Result<Option<Read<InvoiceDetails>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
         let owned = self.invoices(viewer).await?;
         let Some(row) = owned.iter().find(|row| row.key == invoice) else { return Ok(None) };
@@ -223,8 +224,8 @@ impl Billing {
         let details = self
             .cache
             .read(
+                viewer.reader(),
                 &self.kinds.invoice,
-                budget,
                 viewer.owner().key(&self.kinds.invoice, invoice),
                 vec![tag(client, "invoices"), tag(client, &format!("invoice:{invoice}"))],
                 || {
@@ -254,12 +255,12 @@ impl Billing {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
-    pub async fn payment_methods(&self, viewer: &Viewer) -> Result<Arc<Vec<PaymentMethod>>> {
+    pub async fn payment_methods(&self, viewer: &Viewer) -> Result<Read<Vec<PaymentMethod>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.payment_methods,
-                budget,
                 viewer.owner().key(&self.kinds.payment_methods, ""),
                 vec![tag(client, "payment_methods")],
                 || {

@@ -1,12 +1,12 @@
 //! Stored cards and bank accounts.
 
 use async_graphql::{Enum, SimpleObject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{id::PaymentMethodId, upstream::whmcs};
 
 /// A stored card or bank account.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct PaymentMethod {
     /// Its number in billing.
@@ -27,7 +27,7 @@ pub struct PaymentMethod {
 }
 
 /// The kind of a payment method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum PaymentMethodKind {
     /// A credit or debit card.
     Card,

@@ -1,13 +1,13 @@
 //! Who the customer is to billing, and the authoritative address.
 
 use async_graphql::SimpleObject;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::CustomFields;
 use crate::{money::Currency, upstream::whmcs};
 
 /// The customer as billing knows them.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 pub struct Profile {
     /// Given name. Empty for a company without a contact person.
     pub first_name: String,
@@ -32,7 +32,7 @@ pub struct Profile {
 }
 
 /// A postal address, romanised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, SimpleObject)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, SimpleObject)]
 pub struct Address {
     /// Building and room, or block numbers.
     pub line1: String,

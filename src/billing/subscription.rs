@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, SimpleObject};
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     id::SubscriptionId,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A service that the customer has, had, or has ordered: an Internet line, a SIM, a VPN router, a fee.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct Subscription {
     /// Its number in billing.
@@ -41,7 +41,7 @@ pub struct Subscription {
 }
 
 /// The kind of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum SubscriptionKind {
     /// A fibre line.
     Internet,
@@ -54,7 +54,7 @@ pub enum SubscriptionKind {
 }
 
 /// The status of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum SubscriptionStatus {
     /// Ordered, not yet running.
     Pending,
@@ -75,7 +75,7 @@ pub enum SubscriptionStatus {
 }
 
 /// How often something is billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum BillingCycle {
     /// Never.
     Free,

@@ -42,31 +42,37 @@ pub(super) fn store(env: &mut Reader<'_>) -> (store::Settings, PathBuf) {
     (settings, data_dir)
 }
 
-/// The cache that replicas share. Reserved: nothing is kept there yet.
+/// What the replicas share: versions, entries and messages.
 #[derive(Clone)]
-pub struct Redis {
-    url: SecretString,
-}
+pub struct Redis(freshness::redis::Settings);
 
 impl Redis {
     pub(super) fn read(env: &mut Reader<'_>) -> Option<Self> {
-        env.get(
-            "REDIS_URL",
-            "address",
-            "Reserved for the cache that replicas will share: today only `check` asks it.",
-        )
-        .example("redis://127.0.0.1:6379")
-        .secret()
-        .parse(|text| {
-            redis::Client::open(text)
-                .map(|_| Self { url: text.into() })
-                .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
-        })
+        let url = env
+            .get("REDIS_URL", "address", "Shared by all replicas: entries of the cache, and who must know what changed. Needed for more than one.")
+            .example("redis://127.0.0.1:6379")
+            .secret()
+            .parse(|text| {
+                redis::Client::open(text)
+                    .map(|_| SecretString::from(text))
+                    .map_err(|_| "must be an address that begins with redis:// or rediss://".to_owned())
+            });
+        let prefix = env
+            .get("REDIS_PREFIX", "text", "Every key in Redis begins with it; gateways that share a Redis but no data need different ones.")
+            .parse_or("portal", |text| {
+                let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+                if is_plain && (1..=64).contains(&text.len()) {
+                    Ok(text.to_owned())
+                } else {
+                    Err("must be 1 to 64 letters, digits, `-`, `_` or `.`".to_owned())
+                }
+            });
+        url.map(|url| Self(freshness::redis::Settings { url, prefix }))
     }
 
-    /// The address; it may hold a password.
-    pub fn url(&self) -> &SecretString {
-        &self.url
+    /// Address and prefix.
+    pub fn settings(&self) -> freshness::redis::Settings {
+        self.0.clone()
     }
 
     /// Whether Redis answers within 2 seconds.
@@ -75,7 +81,7 @@ impl Redis {
     /// Why it does not, in one line.
     pub async fn ping(&self) -> Result<(), String> {
         let asked = async {
-            let client = redis::Client::open(self.url.expose_secret())?;
+            let client = redis::Client::open(self.0.url.expose_secret())?;
             let mut connection = client.get_multiplexed_async_connection().await?;
             redis::cmd("PING").query_async::<String>(&mut connection).await
         };
@@ -87,13 +93,37 @@ impl Redis {
     }
 }
 
-/// The memory tier.
-pub(super) fn memory(env: &mut Reader<'_>) -> freshness::Settings {
+/// The cache of answers, in memory and in Redis.
+pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::Settings {
     env.section("Cache");
     let megabytes: u64 = env
         .get("CACHE_MEMORY_MB", "MB", "Memory for answers of the three systems.")
         .number(256, 1..=1_048_576);
-    freshness::Settings { memory_bytes: megabytes << 20 }
+    let refresh_within = env
+        .get("CACHE_REFRESH_WITHIN", "duration", "How long after its fresh time an answer is shown at once, marked as stale, while it is read anew.")
+        .duration("1m", "0s", "1h");
+    let stale_within = env
+        .get(
+            "CACHE_STALE_WITHIN",
+            "duration",
+            "How old an answer may be, marked as stale, while its system does not answer.",
+        )
+        .duration("1d", "0s", "7d");
+    let unconfirmed_within = env
+        .get(
+            "CACHE_UNCONFIRMED_WITHIN",
+            "duration",
+            "How old an answer may be while Redis is away and this replica cannot know what changed.",
+        )
+        .duration("5s", "0s", "1m");
+    freshness::Settings {
+        memory_bytes: megabytes << 20,
+        refresh_within,
+        stale_within,
+        unconfirmed_within,
+        redis: redis.map(Redis::settings),
+        ..freshness::Settings::default()
+    }
 }
 
 /// Fresh times by kind of data (domain reference §27).

@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FieldMap, subscription_of};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A support case.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct Case {
     /// Its record.
@@ -48,7 +48,7 @@ pub struct Case {
 }
 
 /// The status of a case, as the customer sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum CaseStatus {
     /// Not yet looked at.
     New,
@@ -61,7 +61,7 @@ pub enum CaseStatus {
 }
 
 /// How urgent a case is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum CasePriority {
     /// It can wait.
     Low,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::FieldMap;
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A message in a case.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct CaseMessage {
     /// Its record.
@@ -37,7 +37,7 @@ pub struct CaseMessage {
 }
 
 /// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum MessageAuthor {
     /// The customer.
     Customer,
@@ -46,7 +46,7 @@ pub enum MessageAuthor {
 }
 
 /// How a message was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum MessageChannel {
     /// Written in the portal or in the support desk.
     Comment,

@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     deadline::Budget,
     error::{Result, Service},
-    freshness::{Cache, Key, Kind, Tag},
+    freshness::{Cache, Key, Kind, Read, Tag},
     id::{CaseId, SubscriptionId},
     identity::Viewer,
     upstream::salesforce::{self, Record},
@@ -75,7 +75,7 @@ impl Crm {
         origins: Vec<String>,
         times: &Times,
     ) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Crm, fresh };
+        let kind = |name, fresh| Kind { name, service: Service::Crm, fresh, never_stale: false };
         let kinds = Kinds {
             orders: kind("orders", times.orders),
             cases: kind("cases", times.cases),
@@ -88,12 +88,12 @@ impl Crm {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when the CRM does not answer.
-    pub async fn orders(&self, viewer: &Viewer) -> Result<Arc<Vec<Order>>> {
+    pub async fn orders(&self, viewer: &Viewer) -> Result<Read<Vec<Order>>> {
         let (account, budget) = (viewer.account(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.orders,
-                budget,
                 viewer.owner().key(&self.kinds.orders, ""),
                 vec![Tag::new(format!("account:{account}:orders"))],
                 || {
@@ -117,12 +117,12 @@ impl Crm {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when the CRM does not answer.
-    pub async fn cases(&self, viewer: &Viewer) -> Result<Arc<Vec<Case>>> {
+    pub async fn cases(&self, viewer: &Viewer) -> Result<Read<Vec<Case>>> {
         let (account, budget) = (viewer.account(), viewer.budget());
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.cases,
-                budget,
                 viewer.owner().key(&self.kinds.cases, ""),
                 vec![Tag::new(format!("account:{account}:cases"))],
                 || {
@@ -151,7 +151,7 @@ impl Crm {
         &self,
         viewer: &Viewer,
         cases: &[CaseId],
-    ) -> Result<HashMap<CaseId, Arc<Vec<CaseMessage>>>> {
+    ) -> Result<HashMap<CaseId, Read<Vec<CaseMessage>>>> {
         let budget = viewer.budget();
         let owned = self.cases(viewer).await?;
         let keys: HashMap<Key, CaseId> = cases
@@ -165,7 +165,7 @@ impl Crm {
             .collect();
         let found = self
             .cache
-            .read_many(&self.kinds.conversation, budget, &wanted, |missing| {
+            .read_many(viewer.reader(), &self.kinds.conversation, &wanted, |missing| {
                 let crm = self.clone();
                 let missing: HashMap<CaseId, Key> =
                     missing.into_iter().filter_map(|key| Some((*keys.get(&key)?, key))).collect();

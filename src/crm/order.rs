@@ -3,7 +3,7 @@
 use async_graphql::{Enum, SimpleObject};
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FieldMap, subscription_of};
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// An order.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct Order {
     /// Its record.
@@ -56,7 +56,7 @@ pub struct Order {
 }
 
 /// What an order is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum OrderKind {
     /// A fibre line.
     Internet,
@@ -69,7 +69,7 @@ pub enum OrderKind {
 }
 
 /// The status of an order, as the customer sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum OrderStatus {
     /// Staff are checking it.
     UnderReview,
@@ -86,7 +86,7 @@ pub enum OrderStatus {
 }
 
 /// What keeps an order from going on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum OrderProblem {
     /// The customer has no payment method; adding one lets the order go on.
     PaymentMethodMissing,
@@ -95,7 +95,7 @@ pub enum OrderProblem {
 }
 
 /// When a service begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum ActivationKind {
     /// As soon as the order is approved.
     Immediate,
@@ -104,7 +104,7 @@ pub enum ActivationKind {
 }
 
 /// How often a line of an order is billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum OrderLineCycle {
     /// Each month.
     Monthly,
@@ -115,7 +115,7 @@ pub enum OrderLineCycle {
 }
 
 /// A line of an order.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 #[graphql(complex)]
 pub struct OrderLine {
     /// Name of the product.
@@ -136,7 +136,7 @@ pub struct OrderLine {
 }
 
 /// The address of an order, written the Japanese way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, SimpleObject)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, SimpleObject)]
 pub struct OrderAddress {
     /// Town, block numbers, building and room.
     pub street: String,

@@ -7,10 +7,7 @@ use std::{
 
 use futures::future::{BoxFuture, Shared};
 
-use super::{
-    Entry, Key,
-    version::{Stamps, Versions},
-};
+use super::{Entry, Key, Tag, mirror::Mirror};
 use crate::error::Result;
 
 /// The one load that the keys of a batch wait for.
@@ -28,8 +25,19 @@ struct Table {
 
 struct Flight {
     number: u64,
-    stamps: Stamps,
+    tags: Arc<[Tag]>,
+    epoch: u64,
     batch: Batch,
+}
+
+/// A key to load, with the tags that its value depends on.
+pub(super) type Wanted = (Key, Arc<[Tag]>);
+
+/// A load that begins: its number, and the epoch that its values are stamped with.
+#[derive(Clone, Copy)]
+pub(super) struct Departure {
+    pub(super) number: u64,
+    pub(super) epoch: u64,
 }
 
 /// Where the value of a missing key comes from.
@@ -45,37 +53,38 @@ pub(super) enum Wait {
 impl Flights {
     /// For each missing key what to wait for.
     ///
-    /// A load is joined only while the versions it captured still stand: one that began before a bump
-    /// may bring the older value. `begin` starts one load, with its number, for all the keys that
-    /// nobody loads; `fresh` looks once more for an entry, since a load may have landed meanwhile.
+    /// A load is joined only while no tag of its was raised since it began: it may bring the older value
+    /// otherwise. `begin` starts one load for all the keys that nobody loads; `fresh` looks once more for
+    /// an entry, since a load may have landed meanwhile.
     pub(super) fn join_or_begin(
         &self,
-        missing: Vec<(Key, Stamps)>,
-        versions: &Versions,
+        missing: Vec<Wanted>,
+        mirror: &Mirror,
         fresh: impl Fn(&Key) -> Option<Arc<Entry>>,
-        begin: impl FnOnce(u64, Vec<(Key, Stamps)>) -> Batch,
+        begin: impl FnOnce(Departure, Vec<Wanted>) -> Batch,
     ) -> Vec<(Key, Wait)> {
         let mut table = self.lock();
         let mut waits = Vec::with_capacity(missing.len());
         let mut leading = Vec::new();
-        for (key, stamps) in missing {
+        for (key, tags) in missing {
             match table.flights.get(&key) {
-                Some(flight) if versions.are_current(&flight.stamps) => {
+                Some(flight) if !mirror.is_raised(&flight.tags, flight.epoch) => {
                     waits.push((key, Wait::Joined(flight.batch.clone())));
                 }
                 _ => match fresh(&key) {
                     Some(entry) => waits.push((key, Wait::Landed(entry))),
-                    None => leading.push((key, stamps)),
+                    None => leading.push((key, tags)),
                 },
             }
         }
         if !leading.is_empty() {
-            let number = table.next;
+            let departure = Departure { number: table.next, epoch: mirror.epoch() };
             table.next += 1;
-            let batch = begin(number, leading.clone());
-            for (key, stamps) in leading {
+            let batch = begin(departure, leading.clone());
+            for (key, tags) in leading {
                 waits.push((key.clone(), Wait::Led(batch.clone())));
-                table.flights.insert(key, Flight { number, stamps, batch: batch.clone() });
+                let Departure { number, epoch } = departure;
+                table.flights.insert(key, Flight { number, tags, epoch, batch: batch.clone() });
             }
         }
         waits

@@ -2,6 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
 use crate::id::UserId;
 
 /// Whose data a key holds.
@@ -28,13 +31,40 @@ pub struct Key {
     id: Arc<str>,
 }
 
+impl Key {
+    /// Its name in Redis: a hash, since the id of a record may be a telephone number.
+    pub(super) fn digest(&self) -> String {
+        let owner = match self.owner {
+            Owner::Public => String::new(),
+            Owner::User(user) => user.to_string(),
+        };
+        let mut hash = Sha256::new();
+        for part in [owner.as_str(), self.kind, &self.id] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hex::encode(&hash.finalize()[..16])
+    }
+}
+
 /// Names something that can change, such as `client:42:invoices`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tag(Arc<str>);
 
 impl Tag {
     /// A tag by its name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Tag {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }

@@ -1,37 +1,54 @@
 //! The cache: an entry is stamped with the versions of its tags; raising a tag's version makes the
 //! entry old.
 //!
-//! A domain declares for each read its [`Kind`] (name, system, fresh time), a [`Key`] and the
-//! [`Tag`]s of what it depends on. A key contains its owner by construction, so one person's answer
-//! can never be another's. A load captures the versions before it asks upstream: what arrives after a
-//! bump is stored already old, so an invalidation in flight is never lost.
+//! A domain declares for each read its [`Kind`] (name, system, times), a [`Key`] and the [`Tag`]s of
+//! what it depends on. A key contains its owner by construction, so one person's answer can never be
+//! another's. A load notes the versions before it asks upstream: what arrives after a tag was raised is
+//! stored already old, so an invalidation in flight is never lost.
 //!
-//! This is the memory tier: entries are weighed in bytes, and reads of one key that meet share one
-//! load, over requests too. The load runs in a task of its own, so that a reader who goes away
-//! fails nobody.
+//! Two tiers: memory, weighed in bytes, and Redis, compressed, which also shares the versions between
+//! replicas (see [`redis`]). Reads of one key that meet share one load, over requests and over replicas.
+//! The load runs in a task of its own, so that a reader who goes away fails nobody.
+//!
+//! An entry that has grown old by time alone is served at once, and says so, while it is read anew; one
+//! that was made old by a change is served only when its system does not answer.
 
+mod entry;
 mod flight;
 mod key;
-mod version;
+mod load;
+mod mirror;
+mod reader;
+pub mod redis;
 
 use std::{
-    any::Any,
     collections::HashMap,
     future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use chrono::TimeDelta;
 use futures::future::FutureExt;
-use serde::Serialize;
-use tracing::Instrument;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::key::{Key, Owner, Tag};
 use self::{
-    flight::{Batch, Flights, Wait},
-    version::{Stamps, Versions},
+    entry::Entry,
+    flight::{Flights, Wait, Wanted},
+    mirror::{Mirror, Standing},
+    redis::Link,
+};
+pub use self::{
+    entry::Value,
+    key::{Key, Owner, Tag},
+    reader::{Basis, Origin, Read, Reader, Source, Stale},
+    redis::Unconfirmed,
 };
 use crate::{
+    clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service, SourceError},
 };
@@ -45,74 +62,160 @@ pub struct Kind {
     pub service: Service,
     /// How long an answer counts as fresh when nothing invalidates it. Jittered by ±10 %.
     pub fresh: Duration,
+    /// Whether it must never be shown older than fresh, such as a balance before a charge. Answers that
+    /// contain it are not kept whole.
+    pub never_stale: bool,
 }
 
-/// Settings of the memory tier.
-#[derive(Clone, Debug)]
+/// Settings of the cache.
+#[derive(Clone)]
 pub struct Settings {
-    /// The most bytes that entries may weigh together.
+    /// The most bytes that entries in memory may weigh together.
     pub memory_bytes: u64,
+    /// How long an entry is served after its fresh time, while it is read anew.
+    pub refresh_within: Duration,
+    /// How old an entry may be when its system does not answer.
+    pub stale_within: Duration,
+    /// How old an entry may be while this replica cannot know what was raised, since Redis is away.
+    pub unconfirmed_within: Duration,
+    /// Redis; without it this process is the only replica.
+    pub redis: Option<redis::Settings>,
+    /// Plants the fault that the cache exists to prevent: versions are noted after the load, not before.
+    /// A test must notice it.
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_late_capture: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20 }
+        Self {
+            memory_bytes: 256 << 20,
+            refresh_within: Duration::from_secs(60),
+            stale_within: Duration::from_secs(24 * 3600),
+            unconfirmed_within: Duration::from_secs(5),
+            redis: None,
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_late_capture: false,
+        }
     }
 }
 
 /// The cache. Clones share it.
 #[derive(Clone)]
-pub struct Cache {
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
     entries: moka::future::Cache<Key, Arc<Entry>>,
-    versions: Arc<Versions>,
+    mirror: Arc<Mirror>,
     flights: Arc<Flights>,
+    link: Option<Arc<Link>>,
+    clock: Clock,
+    settings: Settings,
+    /// Systems whose last load failed.
+    ailing: [AtomicBool; 3],
+    _link_ends: DropGuard,
 }
 
-/// A cached value. The type behind `value` is fixed by the kind of its key.
-pub(crate) struct Entry {
-    value: Arc<dyn Any + Send + Sync>,
-    stamps: Stamps,
-    fresh_until: Instant,
-    weight: u32,
+/// How a remembered entry may be used.
+enum Use {
+    /// It counts as fresh.
+    Fresh,
+    /// It is served at once and read anew.
+    Refresh(Stale),
+    /// Redis can tell whether it still stands.
+    Verify,
+    /// Only when its system does not answer.
+    LastResort,
+    /// Not at all.
+    Never,
 }
 
 impl Cache {
-    /// An empty cache.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
+    /// An empty cache. With Redis it connects in the background, and works meanwhile as if Redis were away.
+    ///
+    /// # Errors
+    /// When the address of Redis cannot be read.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self> {
+        let stop = CancellationToken::new();
+        let mirror = Arc::new(if settings.redis.is_some() { Mirror::following() } else { Mirror::alone() });
+        let link = match &settings.redis {
+            Some(redis) => {
+                let opened = Link::open(redis, Arc::clone(&mirror), stop.clone());
+                Some(opened.map_err(|_| Error::internal("the address of Redis cannot be read"))?)
+            }
+            None => None,
+        };
+        Ok(Self(Arc::new(Inner {
             entries: moka::future::Cache::builder()
                 .max_capacity(settings.memory_bytes)
                 .weigher(|_, entry: &Arc<Entry>| entry.weight)
                 .build(),
-            versions: Arc::default(),
+            mirror,
             flights: Arc::default(),
-        }
+            link,
+            clock,
+            settings,
+            ailing: Default::default(),
+            _link_ends: stop.drop_guard(),
+        })))
     }
 
-    /// Makes every entry that carries one of the tags old, at once.
-    pub fn invalidate(&self, tags: &[Tag]) {
-        self.versions.bump(tags);
-    }
-
-    /// Reads one value: from memory, from a load that is under way, or by `load`.
+    /// Makes every entry that carries one of the tags old, on every replica: when this returns, no read
+    /// that starts later, anywhere, is answered from before the change.
     ///
     /// # Errors
-    /// What `load` says; [`Error::Unavailable`] when the budget ends first.
+    /// [`Unconfirmed`] when Redis cannot be reached: this replica knows, the others will when it is back,
+    /// and meanwhile show nothing older than [`Settings::unconfirmed_within`].
+    pub async fn invalidate(&self, tags: &[Tag]) -> Result<(), Unconfirmed> {
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let began = std::time::Instant::now();
+        let done = match &self.0.link {
+            Some(link) => link.invalidate(tags).await,
+            None => {
+                self.0.mirror.raise_alone(tags);
+                Ok(())
+            }
+        };
+        metrics::histogram!("cache_invalidation_seconds").record(began.elapsed().as_secs_f64());
+        done
+    }
+
+    /// Whether an answer that was built from some reads still stands. Costs no allocation and no waiting.
+    pub fn holds(&self, basis: &Basis) -> bool {
+        basis.holds(&self.0.mirror, self.0.clock.now())
+    }
+
+    /// Whether every acknowledged change is known here. Always, without Redis.
+    pub fn is_live(&self) -> bool {
+        self.0.mirror.is_live()
+    }
+
+    /// Entries in memory, and what they weigh in bytes.
+    pub fn size(&self) -> (u64, u64) {
+        (self.0.entries.entry_count(), self.0.entries.weighted_size())
+    }
+
+    /// Reads one value: from memory, from Redis, from a load that is under way, or by `load`.
+    ///
+    /// # Errors
+    /// What `load` says, when nothing older may be shown; [`Error::Unavailable`] when the budget ends first.
     pub async fn read<T, F>(
         &self,
+        reader: &Reader,
         kind: &Kind,
-        budget: Budget,
         key: Key,
         tags: Vec<Tag>,
         load: impl FnOnce() -> F,
-    ) -> Result<Arc<T>>
+    ) -> Result<Read<T>>
     where
-        T: Serialize + Send + Sync + 'static,
+        T: Value,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let wanted = [(key.clone(), tags)];
         let mut found = self
-            .read_many(kind, budget, &wanted, |_| {
+            .read_many(reader, kind, &wanted, |_| {
                 let load = load();
                 let key = key.clone();
                 async move { Ok(HashMap::from([(key, load.await?)])) }
@@ -121,144 +224,169 @@ impl Cache {
         found.remove(&key).ok_or_else(|| Error::internal("a load left its only key out"))
     }
 
-    /// Reads several values of one kind; those that are neither in memory nor under way are loaded
-    /// together, by one call of `load` with their keys. A key that `load` leaves out is absent in the
-    /// result and is not remembered.
+    /// Reads several values of one kind; those that are neither cached nor under way are loaded together,
+    /// by one call of `load` with their keys. A key that `load` leaves out is absent in the result and is
+    /// not remembered.
     ///
     /// # Errors
-    /// What `load` says; [`Error::Unavailable`] when the budget ends first.
+    /// What `load` says, when nothing older may be shown; [`Error::Unavailable`] when the budget ends first.
     pub async fn read_many<T, F>(
         &self,
+        reader: &Reader,
         kind: &Kind,
-        budget: Budget,
         wanted: &[(Key, Vec<Tag>)],
         load: impl FnOnce(Vec<Key>) -> F,
-    ) -> Result<HashMap<Key, Arc<T>>>
+    ) -> Result<HashMap<Key, Read<T>>>
     where
-        T: Serialize + Send + Sync + 'static,
+        T: Value,
         F: Future<Output = Result<HashMap<Key, T>>> + Send + 'static,
     {
+        if kind.never_stale {
+            reader.keep_not();
+        }
         let mut found = HashMap::with_capacity(wanted.len());
-        let mut missing = Vec::new();
+        let mut missing: Vec<Wanted> = Vec::new();
+        let mut refreshed = Vec::new();
         for (key, tags) in wanted {
-            match self.fresh(key) {
-                Some(entry) => {
-                    count(kind, "hit");
-                    found.insert(key.clone(), entry);
+            let entry = self.get(key);
+            match entry.as_ref().map_or(Use::Never, |entry| self.judge(kind, entry)) {
+                Use::Fresh => {
+                    count(kind, "memory");
+                    found.extend(
+                        entry.map(|entry| (key.clone(), (Arc::clone(&entry), entry.remembered(None)))),
+                    );
                 }
-                None => missing.push((key.clone(), self.versions.capture(tags))),
+                Use::Refresh(why) => {
+                    count(kind, "stale");
+                    refreshed.push(key.clone());
+                    missing.push((key.clone(), tags.as_slice().into()));
+                    found.extend(
+                        entry.map(|entry| (key.clone(), (Arc::clone(&entry), entry.remembered(Some(why))))),
+                    );
+                }
+                Use::Verify | Use::LastResort | Use::Never => {
+                    missing.push((key.clone(), tags.as_slice().into()));
+                }
             }
         }
         if !missing.is_empty() {
-            let waits = self.flights.join_or_begin(
+            let waits = self.0.flights.join_or_begin(
                 missing,
-                &self.versions,
-                |key| self.fresh(key),
-                |number, leading| {
+                &self.0.mirror,
+                |key| self.get(key).filter(|entry| matches!(self.judge(kind, entry), Use::Fresh)),
+                |departure, leading| {
                     let keys = leading.iter().map(|(key, _)| key.clone()).collect();
-                    self.begin(number, kind, leading, load(keys))
+                    self.depart(departure, kind, reader.budget(), leading, load(keys))
                 },
             );
             for (key, wait) in waits {
-                let (outcome, batch) = match wait {
+                let batch = match wait {
                     Wait::Landed(entry) => {
-                        count(kind, "hit");
-                        found.insert(key, entry);
+                        count(kind, "memory");
+                        let origin = entry.remembered(None);
+                        found.insert(key, (entry, origin));
                         continue;
                     }
-                    Wait::Joined(batch) => ("joined", batch),
-                    Wait::Led(batch) => ("load", batch),
+                    Wait::Joined(batch) => {
+                        count(kind, "joined");
+                        batch
+                    }
+                    Wait::Led(batch) => batch,
                 };
-                count(kind, outcome);
-                let landed = tokio::time::timeout_at(budget.deadline.into(), batch)
-                    .await
-                    .map_err(|_| late(kind.service))??;
-                if let Some(entry) = landed.get(&key) {
-                    found.insert(key, Arc::clone(entry));
+                if refreshed.contains(&key) {
+                    // The load goes on by itself.
+                    continue;
+                }
+                match self.land(kind, reader.budget(), batch).await {
+                    Ok(landed) => {
+                        found
+                            .extend(landed.get(&key).map(|entry| (key, (Arc::clone(entry), entry.landed()))));
+                    }
+                    Err(error) => {
+                        let (entry, origin) = self.last_resort(kind, &key, error)?;
+                        count(kind, "stale");
+                        found.insert(key, (entry, origin));
+                    }
                 }
             }
         }
         found
             .into_iter()
-            .map(|(key, entry)| match Arc::clone(&entry.value).downcast::<T>() {
-                Ok(value) => Ok((key, value)),
-                Err(_) => Err(Error::internal("two types of value under one kind of key")),
+            .map(|(key, (entry, origin))| {
+                if origin.stale.is_some() {
+                    reader.keep_not();
+                }
+                reader.note(&entry.stamp, entry.fresh_until);
+                match Arc::clone(&entry.value).downcast::<T>() {
+                    Ok(value) => Ok((key, Read::new(value, origin))),
+                    Err(_) => Err(Error::internal("two types of value under one kind of key")),
+                }
             })
             .collect()
     }
 
-    /// An entry that is neither old nor outdated.
-    fn fresh(&self, key: &Key) -> Option<Arc<Entry>> {
+    /// What memory holds under a key.
+    fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         // A look-up only waits for its own future to be polled once.
-        let entry = self.entries.get(key).now_or_never()??;
-        (entry.fresh_until > Instant::now() && self.versions.are_current(&entry.stamps)).then_some(entry)
+        self.0.entries.get(key).now_or_never()?
     }
 
-    /// Starts the load of some keys in a task of its own.
-    fn begin<T>(
-        &self,
-        number: u64,
-        kind: &Kind,
-        leading: Vec<(Key, Stamps)>,
-        load: impl Future<Output = Result<HashMap<Key, T>>> + Send + 'static,
-    ) -> Batch
-    where
-        T: Serialize + Send + Sync + 'static,
-    {
-        let cache = self.clone();
-        let fresh = kind.fresh;
-        let flight = async move {
-            let _landed = cache.flights.landing(number, leading.iter().map(|(key, _)| key.clone()).collect());
-            let mut values = load.await?;
-            let mut entries = HashMap::with_capacity(values.len());
-            for (key, stamps) in leading {
-                let Some(value) = values.remove(&key) else { continue };
-                let entry = Arc::new(Entry {
-                    weight: weigh(&value),
-                    value: Arc::new(value),
-                    stamps,
-                    fresh_until: Instant::now() + jitter(fresh),
-                });
-                cache.entries.insert(key.clone(), Arc::clone(&entry)).await;
-                entries.insert(key, entry);
-            }
-            Ok(Arc::new(entries))
-        };
-        let task = tokio::spawn(flight.in_current_span());
-        async move { task.await.unwrap_or_else(|panic| Err(Error::internal(panic))) }.boxed().shared()
+    /// How an entry may be used now.
+    fn judge(&self, kind: &Kind, entry: &Entry) -> Use {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let may_be_stale = !kind.never_stale && now < entry.loaded_at + delta(inner.settings.stale_within);
+        let last_resort = if may_be_stale { Use::LastResort } else { Use::Never };
+        let standing = inner.mirror.judge(&entry.stamp);
+        let is_live = inner.mirror.is_live();
+        if standing == Standing::Old {
+            return last_resort;
+        }
+        let is_confirmed = is_live && standing == Standing::Current;
+        if now < entry.fresh_until {
+            let is_young = now < entry.loaded_at + delta(inner.settings.unconfirmed_within);
+            return match standing {
+                _ if is_confirmed || is_young => Use::Fresh,
+                Standing::Unknown if is_live => Use::Verify,
+                _ => last_resort,
+            };
+        }
+        let is_refreshable = now < entry.fresh_until + delta(inner.settings.refresh_within);
+        match last_resort {
+            Use::LastResort if is_confirmed && self.ails(kind.service) => Use::Refresh(Stale::Unavailable),
+            Use::LastResort if is_confirmed && is_refreshable => Use::Refresh(Stale::Refreshing),
+            other => other,
+        }
     }
-}
 
-/// A read whose budget ended while the load was still under way.
-fn late(service: Service) -> Error {
-    Error::Unavailable { service, source: SourceError::new("the budget ended while a load was under way") }
+    /// What may be shown when a load failed.
+    fn last_resort(&self, kind: &Kind, key: &Key, error: Error) -> Result<(Arc<Entry>, Origin)> {
+        if !matches!(error, Error::Unavailable { .. } | Error::RateLimited { .. }) {
+            return Err(error);
+        }
+        let entry = self.get(key).filter(|entry| !matches!(self.judge(kind, entry), Use::Never));
+        let entry = entry.ok_or(error)?;
+        let origin = entry.remembered(Some(Stale::Unavailable));
+        Ok((entry, origin))
+    }
+
+    fn ails(&self, service: Service) -> bool {
+        self.0.ailing[service as usize].load(Ordering::Relaxed)
+    }
 }
 
 fn count(kind: &Kind, outcome: &'static str) {
     metrics::counter!("cache_reads_total", "kind" => kind.name, "outcome" => outcome).increment(1);
 }
 
-/// Spreads expiry by ±10 %, so that entries loaded together do not grow old together.
-fn jitter(fresh: Duration) -> Duration {
-    fresh.mul_f64(rand::random_range(0.9..=1.1))
+/// Settings are far below the most that a difference of instants can hold.
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-/// The weight of an entry in bytes: its JSON length stands for its strings, doubled for the structs
-/// around them, and a constant for the key, the stamps and the table.
-fn weigh(value: &impl Serialize) -> u32 {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    let _ = serde_json::to_writer(&mut count, value);
-    u32::try_from(512 + 2 * count.0).unwrap_or(u32::MAX)
+/// A read whose budget ended while the load was still under way.
+fn late(service: Service) -> Error {
+    Error::Unavailable { service, source: SourceError::new("the budget ended while a load was under way") }
 }
 
 #[cfg(test)]

@@ -8,56 +8,94 @@ use uuid::Uuid;
 use super::*;
 use crate::{deadline::Lane, id::UserId};
 
-const KIND: Kind = Kind { name: "things", service: Service::Billing, fresh: Duration::from_secs(60) };
+const KIND: Kind =
+    Kind { name: "things", service: Service::Billing, fresh: Duration::from_secs(60), never_stale: false };
 
 fn owner(n: u128) -> Owner {
     Owner::User(UserId(Uuid::from_u128(n)))
 }
 
-fn budget() -> Budget {
-    Budget::new(Duration::from_secs(5), Lane::Interactive)
+fn reader() -> Reader {
+    Reader::new(Budget::new(Duration::from_secs(5), Lane::Interactive))
 }
 
 fn tags() -> Vec<Tag> {
     vec![Tag::new("client:1:things")]
 }
 
-async fn read(cache: &Cache, loads: &Arc<AtomicUsize>, key: Key) -> Result<Arc<usize>> {
+fn cache() -> (Cache, Clock) {
+    let clock = Clock::system();
+    (Cache::new(Settings::default(), clock.clone()).unwrap(), clock)
+}
+
+/// A replica on the Redis of the test run, with keys of its own test.
+fn replica(prefix: &str, settings: Settings) -> Cache {
+    let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL: scripts/services sets it");
+    let redis = Some(redis::Settings { url: url.into(), prefix: prefix.to_owned() });
+    Cache::new(Settings { redis, ..settings }, Clock::system()).unwrap()
+}
+
+async fn fleet(count: usize) -> Vec<Cache> {
+    let prefix = format!("test-{}", Uuid::new_v4());
+    let fleet: Vec<_> = (0..count).map(|_| replica(&prefix, Settings::default())).collect();
+    for cache in &fleet {
+        live(cache).await;
+    }
+    fleet
+}
+
+async fn live(cache: &Cache) {
+    let waited = async {
+        while !cache.is_live() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waited).await.unwrap();
+}
+
+async fn read(cache: &Cache, loads: &Arc<AtomicUsize>, key: Key) -> Result<Read<usize>> {
     cache
-        .read(&KIND, budget(), key, tags(), || {
+        .read(&reader(), &KIND, key, tags(), || {
             let loads = Arc::clone(loads);
             async move { Ok(loads.fetch_add(1, Ordering::SeqCst)) }
         })
         .await
 }
 
+async fn fail(cache: &Cache, kind: &Kind, key: Key) -> Result<Read<usize>> {
+    cache.read(&reader(), kind, key, tags(), || async { Err(late(Service::Billing)) }).await
+}
+
 #[tokio::test]
-async fn a_second_read_costs_nothing_until_a_tag_is_bumped() {
-    let (cache, loads) = (Cache::new(&Settings::default()), Arc::default());
+async fn a_second_read_costs_nothing_until_a_tag_is_raised() {
+    let ((cache, _), loads) = (cache(), Arc::default());
     assert_eq!(*read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap(), 0);
-    assert_eq!(*read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap(), 0);
-    cache.invalidate(&tags());
+    let again = read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap();
+    assert_eq!((*again, again.origin().source), (0, Source::Memory));
+    cache.invalidate(&tags()).await.unwrap();
     assert_eq!(*read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap(), 1);
     assert_eq!(*read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn two_owners_never_share_a_value() {
-    let (cache, loads) = (Cache::new(&Settings::default()), Arc::default());
+    let ((cache, _), loads) = (cache(), Arc::default());
     let first = *read(&cache, &loads, owner(1).key(&KIND, "")).await.unwrap();
     let second = *read(&cache, &loads, owner(2).key(&KIND, "")).await.unwrap();
     assert_ne!(first, second);
+    assert_ne!(owner(1).key(&KIND, "").digest(), owner(2).key(&KIND, "").digest());
+    assert_ne!(owner(1).key(&KIND, "1").digest(), owner(1).key(&KIND, "2").digest());
 }
 
 #[tokio::test]
 async fn a_thousand_readers_share_one_load_and_a_lost_leader_fails_nobody() {
-    let cache = Cache::new(&Settings::default());
+    let (cache, _) = cache();
     let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let reader = || {
         let (cache, loads, gate) = (cache.clone(), Arc::clone(&loads), Arc::clone(&gate));
         async move {
             cache
-                .read(&KIND, budget(), owner(1).key(&KIND, ""), tags(), || async move {
+                .read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async move {
                     loads.fetch_add(1, Ordering::SeqCst);
                     gate.notified().await;
                     Ok(7_usize)
@@ -79,55 +117,90 @@ async fn a_thousand_readers_share_one_load_and_a_lost_leader_fails_nobody() {
     assert_eq!(loads.load(Ordering::SeqCst), 1);
 }
 
-#[tokio::test]
-async fn a_load_that_began_before_a_bump_is_not_believed_after_it() {
-    let cache = Cache::new(&Settings::default());
+/// Reads the older value while a change happens, and then again.
+async fn read_across_a_change(cache: &Cache) -> String {
     let (started, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let old = tokio::spawn({
         let (cache, started, gate) = (cache.clone(), Arc::clone(&started), Arc::clone(&gate));
         async move {
             cache
-                .read(&KIND, budget(), owner(1).key(&KIND, ""), tags(), || async move {
+                .read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async move {
                     started.notify_one();
                     gate.notified().await;
-                    Ok("old")
+                    Ok("old".to_owned())
                 })
                 .await
         }
     });
     started.notified().await;
-    cache.invalidate(&tags());
-    let read = |value: &'static str| {
-        cache.read(&KIND, budget(), owner(1).key(&KIND, ""), tags(), move || async move { Ok(value) })
-    };
-    assert_eq!(*read("new").await.unwrap(), "new");
+    cache.invalidate(&tags()).await.unwrap();
     gate.notify_one();
     assert_eq!(*old.await.unwrap().unwrap(), "old");
-    assert_ne!(*read("newer").await.unwrap(), "old");
+    let again =
+        cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok("new".to_owned()) });
+    again.await.unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_a_change_is_not_believed_after_it() {
+    let (cache, _) = cache();
+    assert_eq!(read_across_a_change(&cache).await, "new");
+}
+
+#[tokio::test]
+async fn with_the_versions_noted_late_it_would_be_believed() {
+    let settings = Settings { plant_late_capture: true, ..Settings::default() };
+    let cache = Cache::new(settings, Clock::system()).unwrap();
+    assert_eq!(read_across_a_change(&cache).await, "old");
+}
+
+#[tokio::test]
+async fn a_reader_after_a_change_does_not_wait_for_a_load_from_before() {
+    let (cache, _) = cache();
+    let (started, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = tokio::spawn({
+        let (cache, started, gate) = (cache.clone(), Arc::clone(&started), Arc::clone(&gate));
+        async move {
+            let load = || async move {
+                started.notify_one();
+                gate.notified().await;
+                Ok(1_u8)
+            };
+            cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), load).await
+        }
+    });
+    started.notified().await;
+    cache.invalidate(&tags()).await.unwrap();
+    let read = cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok(2_u8) });
+    assert_eq!(*read.await.unwrap(), 2);
+    gate.notify_one();
+    assert_eq!(*slow.await.unwrap().unwrap(), 1);
+    let read = cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok(3_u8) });
+    assert_ne!(*read.await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn failures_and_panics_reach_every_reader_and_are_not_remembered() {
-    let cache = Cache::new(&Settings::default());
+    let (cache, _) = cache();
     let key = || owner(1).key(&KIND, "");
-    let failed: Result<Arc<u8>> =
-        cache.read(&KIND, budget(), key(), tags(), || async { Err(Error::Forbidden) }).await;
+    let failed: Result<Read<u8>> =
+        cache.read(&reader(), &KIND, key(), tags(), || async { Err(Error::Forbidden) }).await;
     assert!(matches!(failed, Err(Error::Forbidden)));
-    let panicked: Result<Arc<u8>> = cache
-        .read(&KIND, budget(), key(), tags(), || async { if true { panic!("boom") } else { Ok(1) } })
+    let panicked: Result<Read<u8>> = cache
+        .read(&reader(), &KIND, key(), tags(), || async { if true { panic!("boom") } else { Ok(1) } })
         .await;
     assert!(matches!(panicked, Err(Error::Internal(_))));
-    assert_eq!(*cache.read(&KIND, budget(), key(), tags(), || async { Ok(3_u8) }).await.unwrap(), 3);
+    assert_eq!(*cache.read(&reader(), &KIND, key(), tags(), || async { Ok(3_u8) }).await.unwrap(), 3);
 }
 
 #[tokio::test]
 async fn a_batch_loads_only_what_is_missing() {
-    let cache = Cache::new(&Settings::default());
+    let (cache, _) = cache();
     let wanted = |ids: &[u32]| ids.iter().map(|id| (owner(1).key(&KIND, id), tags())).collect::<Vec<_>>();
     let asked = Arc::new(AtomicUsize::new(0));
     for ids in [&[1, 2][..], &[1, 2, 3], &[3]] {
         let found = cache
-            .read_many(&KIND, budget(), &wanted(ids), |keys| {
+            .read_many(&reader(), &KIND, &wanted(ids), |keys| {
                 asked.fetch_add(keys.len(), Ordering::SeqCst);
                 async move { Ok(keys.into_iter().map(|key| (key, 1_u8)).collect()) }
             })
@@ -136,4 +209,156 @@ async fn a_batch_loads_only_what_is_missing() {
         assert_eq!(found.len(), ids.len());
     }
     assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn what_grew_old_by_time_is_shown_at_once_and_read_anew() {
+    let ((cache, clock), loads) = (cache(), Arc::default());
+    let key = || owner(1).key(&KIND, "");
+    read(&cache, &loads, key()).await.unwrap();
+    clock.advance(TimeDelta::seconds(80));
+    let shown = read(&cache, &loads, key()).await.unwrap();
+    assert_eq!((*shown, shown.origin().stale), (0, Some(Stale::Refreshing)));
+    assert!(shown.origin().age(clock.now()) >= TimeDelta::seconds(80));
+    while loads.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let shown = read(&cache, &loads, key()).await.unwrap();
+    assert_eq!((*shown, shown.origin().stale), (1, None));
+    // Beyond the time for that, the reader waits.
+    clock.advance(TimeDelta::seconds(600));
+    assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn when_the_system_fails_the_last_value_is_shown_and_says_so() {
+    let ((cache, clock), loads) = (cache(), Arc::default());
+    let key = || owner(1).key(&KIND, "");
+    assert!(fail(&cache, &KIND, key()).await.is_err());
+    read(&cache, &loads, key()).await.unwrap();
+    cache.invalidate(&tags()).await.unwrap();
+    let shown = fail(&cache, &KIND, key()).await.unwrap();
+    assert_eq!((*shown, shown.origin().stale), (0, Some(Stale::Unavailable)));
+    // Not for ever.
+    clock.advance(TimeDelta::seconds(25 * 3600));
+    assert!(fail(&cache, &KIND, key()).await.is_err());
+    // And not what our own fault spoiled.
+    let fault: Result<Read<usize>> =
+        cache.read(&reader(), &KIND, key(), tags(), || async { Err(Error::internal("ours")) }).await;
+    assert!(fault.is_err());
+}
+
+#[tokio::test]
+async fn what_is_never_stale_is_not_shown_old_and_keeps_the_answer_from_being_kept() {
+    const BALANCE: Kind = Kind { never_stale: true, ..KIND };
+    let (cache, clock) = cache();
+    let key = || owner(1).key(&BALANCE, "");
+    let asker = reader();
+    cache.read(&asker, &BALANCE, key(), tags(), || async { Ok(1_usize) }).await.unwrap();
+    assert!(asker.basis().is_none());
+    clock.advance(TimeDelta::seconds(80));
+    let next = cache.read(&reader(), &BALANCE, key(), tags(), || async { Ok(2_usize) }).await.unwrap();
+    assert_eq!((*next, next.origin().stale), (2, None));
+    cache.invalidate(&tags()).await.unwrap();
+    assert!(fail(&cache, &BALANCE, key()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_stands_as_long_as_everything_it_was_built_from() {
+    let ((cache, clock), loads) = (cache(), Arc::default());
+    let asker = reader();
+    let load = |n: usize| move || async move { Ok(n) };
+    cache.read(&asker, &KIND, owner(1).key(&KIND, "a"), vec![Tag::new("a")], load(1)).await.unwrap();
+    cache.read(&asker, &KIND, owner(1).key(&KIND, "b"), vec![Tag::new("b")], load(2)).await.unwrap();
+    let basis = asker.basis().unwrap();
+    assert!(cache.holds(&basis));
+    cache.invalidate(&[Tag::new("c")]).await.unwrap();
+    assert!(cache.holds(&basis));
+    cache.invalidate(&[Tag::new("b")]).await.unwrap();
+    assert!(!cache.holds(&basis));
+
+    let asker = reader();
+    cache.read(&asker, &KIND, owner(1).key(&KIND, "a"), vec![Tag::new("a")], load(3)).await.unwrap();
+    let basis = asker.basis().unwrap();
+    clock.advance(TimeDelta::seconds(70));
+    assert!(!cache.holds(&basis));
+    // Nothing that is old is part of an answer that is kept.
+    let asker = reader();
+    read(&cache, &loads, owner(1).key(&KIND, "a")).await.unwrap();
+    cache.read(&asker, &KIND, owner(1).key(&KIND, "a"), vec![Tag::new("a")], load(4)).await.unwrap();
+    assert!(reader().basis().is_none());
+}
+
+#[tokio::test]
+async fn three_replicas_load_once_and_learn_of_every_change_before_it_is_confirmed() {
+    let (fleet, loads) = (fleet(3).await, Arc::default());
+    let key = || owner(1).key(&KIND, "");
+    for round in 0..50 {
+        for cache in &fleet {
+            assert_eq!(*read(cache, &loads, key()).await.unwrap(), round);
+        }
+        fleet[round % 3].invalidate(&tags()).await.unwrap();
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), 50);
+    let source = {
+        read(&fleet[0], &loads, key()).await.unwrap();
+        read(&fleet[1], &loads, key()).await.unwrap().origin().source
+    };
+    assert_eq!(source, Source::Redis);
+}
+
+#[tokio::test]
+async fn readers_of_three_replicas_share_one_load() {
+    let fleet = fleet(3).await;
+    let loads = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..300)
+        .map(|n| {
+            let (cache, loads) = (fleet[n % 3].clone(), Arc::clone(&loads));
+            tokio::spawn(async move {
+                let load = || async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Ok(loads.fetch_add(1, Ordering::SeqCst))
+                };
+                *cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), load).await.unwrap()
+            })
+        })
+        .collect();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), 0);
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_later_asks_redis_what_was_raised_before() {
+    let prefix = format!("test-{}", Uuid::new_v4());
+    let (first, loads) = (replica(&prefix, Settings::default()), Arc::default());
+    live(&first).await;
+    let (kept, raised) = (owner(1).key(&KIND, "kept"), owner(1).key(&KIND, "raised"));
+    let other = || vec![Tag::new("other")];
+    read(&first, &loads, kept.clone()).await.unwrap();
+    first.read(&reader(), &KIND, raised.clone(), other(), || async { Ok(100_usize) }).await.unwrap();
+    first.invalidate(&other()).await.unwrap();
+    let second = replica(&prefix, Settings::default());
+    live(&second).await;
+    let found = read(&second, &loads, kept).await.unwrap();
+    assert_eq!((*found, found.origin().source), (0, Source::Redis));
+    let found = second.read(&reader(), &KIND, raised, other(), || async { Ok(200_usize) }).await.unwrap();
+    assert_eq!((*found, found.origin().source), (200, Source::Live));
+}
+
+#[tokio::test]
+async fn without_redis_reads_go_on_and_changes_stay_owed() {
+    let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
+    let clock = Clock::system();
+    let cache = Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap();
+    let loads = Arc::default();
+    let key = || owner(1).key(&KIND, "");
+    assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
+    assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
+    // Its own change it knows at once, and says that others may not.
+    assert!(cache.invalidate(&tags()).await.is_err());
+    assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 1);
+    clock.advance(TimeDelta::seconds(6));
+    assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 2);
 }

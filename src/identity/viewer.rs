@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     deadline::Budget,
-    freshness::Owner,
+    freshness::{Owner, Reader},
     id::{AccountId, ClientId, UserId},
 };
 
@@ -24,18 +24,18 @@ pub struct Principal {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A principal with what its request may spend. Every read and write of a domain takes one, so nothing
+/// A principal with what its request reads with. Every read and write of a domain takes one, so nothing
 /// is asked without saying for whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Viewer {
     principal: Principal,
-    budget: Budget,
+    reader: Reader,
 }
 
 impl Viewer {
     /// The viewer of one request.
     pub fn new(principal: Principal, budget: Budget) -> Self {
-        Self { principal, budget }
+        Self { principal, reader: Reader::new(budget) }
     }
 
     /// The user here.
@@ -63,8 +63,13 @@ impl Viewer {
         self.principal.session
     }
 
+    /// What it reads with, and what it read.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Time and place in the queue.
     pub fn budget(&self) -> Budget {
-        self.budget
+        self.reader.budget()
     }
 }

@@ -1,9 +1,11 @@
 //! Support cases and their edges.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, SimpleObject};
 
 use super::{
-    context::Ask,
+    context::load,
     node::{NodeId, opaque},
 };
 use crate::{
@@ -83,7 +85,7 @@ impl Case {
     /// What was said, oldest first: public comments and e-mails. Null while support is not answering.
     async fn conversation(&self, ctx: &Context<'_>) -> Option<Result<Vec<CaseMessage>>> {
         let read = async {
-            let messages = ctx.loaders()?.one(self.key).await?;
+            let messages = load(ctx, self.key).await?;
             Ok(messages.map(|messages| (*messages).clone()).unwrap_or_default())
         };
         Some(read.await)
@@ -93,7 +95,7 @@ impl Case {
     #[graphql(name = "subscription")]
     async fn about(&self, ctx: &Context<'_>) -> Option<Result<Subscription>> {
         let key = self.subscription?;
-        let read = async { ctx.loaders()?.one(key).await };
+        let read = async { Ok(load(ctx, key).await?.map(Arc::unwrap_or_clone)) };
         read.await.transpose()
     }
 }

@@ -1,12 +1,18 @@
 //! What a resolver finds in its request.
 
-use async_graphql::Context;
+use std::sync::Arc;
 
-use super::{cookies::Cookies, loaders::Loaders};
+use async_graphql::{Context, dataloader::Loader};
+
+use super::{
+    cookies::Cookies,
+    loaders::{self, Loaders},
+};
 use crate::{
     app::App,
     deadline::Budget,
     error::{Error, Result},
+    freshness::Read,
     identity::{self, Viewer},
 };
 
@@ -16,6 +22,8 @@ pub(super) trait Ask {
     fn app(&self) -> Result<&App>;
     /// Who is asking.
     fn viewer(&self) -> Result<&Viewer>;
+    /// Notes where the value behind this field came from.
+    fn see<T>(&self, read: Read<T>) -> Arc<T>;
     /// The loaders of this request.
     fn loaders(&self) -> Result<&Loaders>;
     /// The cookies of the request and its answer.
@@ -35,6 +43,15 @@ impl Ask for Context<'_> {
         self.data_opt::<Option<Viewer>>().and_then(Option::as_ref).ok_or(Error::Unauthenticated)
     }
 
+    fn see<T>(&self, read: Read<T>) -> Arc<T> {
+        if let Ok(viewer) = self.viewer()
+            && let Some(path) = self.path_node
+        {
+            viewer.reader().see(path.to_string(), read.origin());
+        }
+        read.into_value()
+    }
+
     fn loaders(&self) -> Result<&Loaders> {
         self.data_opt().ok_or_else(|| Error::internal("the request was made without loaders"))
     }
@@ -50,4 +67,14 @@ impl Ask for Context<'_> {
     fn origin(&self) -> identity::Context {
         self.data_opt::<identity::Context>().cloned().unwrap_or_default()
     }
+}
+
+/// Loads one value through the loaders of the request, and notes where it came from.
+pub(super) async fn load<K, V>(ctx: &Context<'_>, key: K) -> Result<Option<Arc<V>>>
+where
+    K: Send + Sync + std::hash::Hash + Eq + Clone + 'static,
+    V: Send + Sync + 'static,
+    loaders::Reader: Loader<K, Value = Result<Read<V>>, Error = Error>,
+{
+    Ok(ctx.loaders()?.one(key).await?.map(|read| ctx.see(read)))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, SimpleObject};
 
-use super::{context::Ask, node::NodeId};
+use super::{context::load, node::NodeId};
 use crate::{
     billing::{Invoice, InvoiceDetails, InvoiceLine, InvoiceStatus, InvoiceTotals, Subscription},
     error::Result,
@@ -65,7 +65,7 @@ pub struct InvoiceList {
 }
 
 async fn details(ctx: &Context<'_>, invoice: &Invoice) -> Result<Option<Arc<InvoiceDetails>>> {
-    Ok(ctx.loaders()?.one(invoice.key).await?.flatten())
+    load(ctx, invoice.key).await
 }
 
 #[ComplexObject]
@@ -98,7 +98,7 @@ impl InvoiceLine {
     #[graphql(name = "subscription")]
     async fn charged(&self, ctx: &Context<'_>) -> Option<Result<Subscription>> {
         let key = self.subscription?;
-        let read = async { ctx.loaders()?.one(key).await };
+        let read = async { Ok(load(ctx, key).await?.map(Arc::unwrap_or_clone)) };
         read.await.transpose()
     }
 }

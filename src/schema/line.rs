@@ -3,7 +3,7 @@
 use async_graphql::{Context, Object};
 
 use super::{
-    context::Ask,
+    context::load,
     loaders::{AdditionsTo, StateOf, UsageOf},
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Line {
     /// Its state, plan and options. Null while the network does not know the number yet, or does not answer.
     async fn state(&self, ctx: &Context<'_>) -> Option<Result<LineState>> {
         let read = async {
-            let state = ctx.loaders()?.one(StateOf(self.number.clone())).await?;
+            let state = load(ctx, StateOf(self.number.clone())).await?;
             Ok(state.and_then(|state| (*state).clone()))
         };
         read.await.transpose()
@@ -43,7 +43,7 @@ impl Line {
     /// Data used today and on recent days. Null while the network does not answer.
     async fn usage(&self, ctx: &Context<'_>) -> Option<Result<Usage>> {
         let read = async {
-            let usage = ctx.loaders()?.one(UsageOf(self.number.clone())).await?;
+            let usage = load(ctx, UsageOf(self.number.clone())).await?;
             Ok(usage.map(|usage| (*usage).clone()))
         };
         read.await.transpose()
@@ -52,7 +52,7 @@ impl Line {
     /// Data added in the last six months, newest first. Null while the network does not answer.
     async fn additions(&self, ctx: &Context<'_>) -> Option<Result<Vec<QuotaAddition>>> {
         let read = async {
-            let additions = ctx.loaders()?.one(AdditionsTo(self.number.clone())).await?;
+            let additions = load(ctx, AdditionsTo(self.number.clone())).await?;
             Ok(additions.map(|additions| (*additions).clone()))
         };
         read.await.transpose()

@@ -4,7 +4,7 @@
 //! The batching delay is a yield of the scheduler, not a timer: a timer would cost a millisecond on
 //! every edge.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use async_graphql::{
     dataloader::{DataLoader, HashMapCache, Loader},
@@ -17,6 +17,7 @@ use crate::{
     billing::{InvoiceDetails, Subscription},
     crm::{CaseMessage, Order},
     error::{Error, Result},
+    freshness::Read,
     id::{CaseId, InvoiceId, SubscriptionId},
     identity::Viewer,
     sim::{LineState, QuotaAddition, Usage},
@@ -33,11 +34,11 @@ impl Loaders {
     }
 
     /// Loads one value; the values of keys asked in the same tick are loaded together.
-    pub(super) async fn one<K, V>(&self, key: K) -> Result<Option<V>>
+    pub(super) async fn one<K, V>(&self, key: K) -> Result<Option<Read<V>>>
     where
         K: Send + Sync + std::hash::Hash + Eq + Clone + 'static,
-        V: Send + Sync + Clone + 'static,
-        Reader: Loader<K, Value = Result<V>, Error = Error>,
+        V: Send + Sync + 'static,
+        Reader: Loader<K, Value = Result<Read<V>>, Error = Error>,
     {
         self.0.load_one(key).await?.transpose()
     }
@@ -88,7 +89,7 @@ where
 }
 
 impl Loader<StateOf> for Reader {
-    type Value = Result<Arc<Option<LineState>>>;
+    type Value = Result<Read<Option<LineState>>>;
     type Error = Error;
 
     async fn load(&self, keys: &[StateOf]) -> Result<HashMap<StateOf, Self::Value>> {
@@ -98,7 +99,7 @@ impl Loader<StateOf> for Reader {
 }
 
 impl Loader<UsageOf> for Reader {
-    type Value = Result<Arc<Usage>>;
+    type Value = Result<Read<Usage>>;
     type Error = Error;
 
     async fn load(&self, keys: &[UsageOf]) -> Result<HashMap<UsageOf, Self::Value>> {
@@ -108,7 +109,7 @@ impl Loader<UsageOf> for Reader {
 }
 
 impl Loader<AdditionsTo> for Reader {
-    type Value = Result<Arc<Vec<QuotaAddition>>>;
+    type Value = Result<Read<Vec<QuotaAddition>>>;
     type Error = Error;
 
     async fn load(&self, keys: &[AdditionsTo]) -> Result<HashMap<AdditionsTo, Self::Value>> {
@@ -118,28 +119,30 @@ impl Loader<AdditionsTo> for Reader {
 }
 
 impl Loader<InvoiceId> for Reader {
-    type Value = Result<Option<Arc<InvoiceDetails>>>;
+    type Value = Result<Read<InvoiceDetails>>;
     type Error = Error;
 
     async fn load(&self, keys: &[InvoiceId]) -> Result<HashMap<InvoiceId, Self::Value>> {
         let viewer = self.viewer()?;
-        Ok(each(keys, |key| async move { self.app.billing.invoice_details(viewer, key).await }).await)
+        let found =
+            each(keys, |key| async move { self.app.billing.invoice_details(viewer, key).await }).await;
+        Ok(found.into_iter().filter_map(|(key, details)| Some((key, details.transpose()?))).collect())
     }
 }
 
 impl Loader<SubscriptionId> for Reader {
-    type Value = Result<Subscription>;
+    type Value = Result<Read<Subscription>>;
     type Error = Error;
 
     async fn load(&self, keys: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Self::Value>> {
         let all = self.app.billing.subscriptions(self.viewer()?).await?;
         let wanted = all.iter().filter(|subscription| keys.contains(&subscription.key));
-        Ok(wanted.map(|subscription| (subscription.key, Ok(subscription.clone()))).collect())
+        Ok(wanted.map(|subscription| (subscription.key, Ok(all.part(subscription.clone())))).collect())
     }
 }
 
 impl Loader<OrderOf> for Reader {
-    type Value = Result<Order>;
+    type Value = Result<Read<Order>>;
     type Error = Error;
 
     async fn load(&self, keys: &[OrderOf]) -> Result<HashMap<OrderOf, Self::Value>> {
@@ -148,14 +151,14 @@ impl Loader<OrderOf> for Reader {
         Ok(lines
             .filter_map(|(order, line)| {
                 let key = OrderOf(line.subscription?);
-                keys.contains(&key).then(|| (key, Ok(order.clone())))
+                keys.contains(&key).then(|| (key, Ok(orders.part(order.clone()))))
             })
             .collect())
     }
 }
 
 impl Loader<CaseId> for Reader {
-    type Value = Result<Arc<Vec<CaseMessage>>>;
+    type Value = Result<Read<Vec<CaseMessage>>>;
     type Error = Error;
 
     async fn load(&self, keys: &[CaseId]) -> Result<HashMap<CaseId, Self::Value>> {

@@ -69,7 +69,7 @@ pub fn sdl() -> String {
 /// Answers one request for a viewer, or for nobody, and masks what failed.
 pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
     let request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer)).data(viewer),
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
         None => request,
     };
     let mut response = schema.execute(request).await;

@@ -1,9 +1,11 @@
 //! Orders and their edges.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, ID, InputObject};
 use futures::future::try_join_all;
 
-use super::{context::Ask, node::NodeId};
+use super::{context::load, node::NodeId};
 use crate::{
     billing::Subscription,
     crm::{Order, OrderKind, OrderLine, OrderStatus},
@@ -36,10 +38,9 @@ impl Order {
     /// The subscriptions that came of it; empty until it is carried out. Null while billing does not answer.
     async fn subscriptions(&self, ctx: &Context<'_>) -> Option<Result<Vec<Subscription>>> {
         let read = async {
-            let loaders = ctx.loaders()?;
             let keys = self.lines.iter().filter_map(|line| line.subscription);
-            let found = try_join_all(keys.map(|key| loaders.one(key))).await?;
-            Ok(found.into_iter().flatten().collect())
+            let found = try_join_all(keys.map(|key| load(ctx, key))).await?;
+            Ok(found.into_iter().flatten().map(Arc::unwrap_or_clone).collect())
         };
         Some(read.await)
     }
@@ -51,7 +52,7 @@ impl OrderLine {
     #[graphql(name = "subscription")]
     async fn became(&self, ctx: &Context<'_>) -> Option<Result<Subscription>> {
         let key = self.subscription?;
-        let read = async { ctx.loaders()?.one(key).await };
+        let read = async { Ok(load(ctx, key).await?.map(Arc::unwrap_or_clone)) };
         read.await.transpose()
     }
 }

@@ -1,10 +1,12 @@
 //! The doors of the graph.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 use futures::future::join_all;
 
 use super::{
-    context::Ask,
+    context::{Ask, load},
     node::{Node, NodeId},
     viewer::ViewerNode,
 };
@@ -51,21 +53,21 @@ async fn find(ctx: &Context<'_>, argument: &'static str, id: &str) -> Result<Opt
     let id = NodeId::decode(argument, id)?;
     let (app, viewer) = (ctx.app()?, ctx.viewer()?);
     Ok(match id {
-        NodeId::Subscription(key) => ctx.loaders()?.one(key).await?.map(Node::Subscription),
+        NodeId::Subscription(key) => load(ctx, key).await?.map(Arc::unwrap_or_clone).map(Node::Subscription),
         NodeId::Invoice(key) => {
-            let all = app.billing.invoices(viewer).await?;
+            let all = ctx.see(app.billing.invoices(viewer).await?);
             all.iter().find(|item| item.key == key).cloned().map(Node::Invoice)
         }
         NodeId::PaymentMethod(key) => {
-            let all = app.billing.payment_methods(viewer).await?;
+            let all = ctx.see(app.billing.payment_methods(viewer).await?);
             all.iter().find(|item| item.key == key).cloned().map(Node::PaymentMethod)
         }
         NodeId::Order(key) => {
-            let all = app.crm.orders(viewer).await?;
+            let all = ctx.see(app.crm.orders(viewer).await?);
             all.iter().find(|item| item.key == key).cloned().map(Node::Order)
         }
         NodeId::Case(key) => {
-            let all = app.crm.cases(viewer).await?;
+            let all = ctx.see(app.crm.cases(viewer).await?);
             all.iter().find(|item| item.key == key).cloned().map(Node::Case)
         }
     })

@@ -1,11 +1,16 @@
 //! Subscriptions and their edges.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject};
 use futures::future::try_join_all;
 
-use super::{context::Ask, line::Line, loaders::OrderOf, node::NodeId};
+use super::{
+    context::{Ask, load},
+    line::Line,
+    loaders::OrderOf,
+    node::NodeId,
+};
 use crate::{
     billing::{Invoice, Subscription, SubscriptionKind, SubscriptionStatus},
     crm::Order,
@@ -73,7 +78,7 @@ impl Subscription {
 
     /// The order from which it came. Null when it was not ordered in the portal, or orders are not answering.
     async fn order(&self, ctx: &Context<'_>) -> Option<Result<Order>> {
-        let read = async { ctx.loaders()?.one(OrderOf(self.key)).await };
+        let read = async { Ok(load(ctx, OrderOf(self.key)).await?.map(Arc::unwrap_or_clone)) };
         read.await.transpose()
     }
 
@@ -91,15 +96,15 @@ impl Subscription {
 /// Looks through the newest invoices, some at a time, until enough are found.
 async fn invoices_of(ctx: &Context<'_>, subscription: &Subscription, first: i32) -> Result<Vec<Invoice>> {
     let wanted = Page::read(Some(first), None)?.first;
-    let (app, viewer, loaders) = (ctx.app()?, ctx.viewer()?, ctx.loaders()?);
-    let all = app.billing.invoices(viewer).await?;
+    let (app, viewer) = (ctx.app()?, ctx.viewer()?);
+    let all = ctx.see(app.billing.invoices(viewer).await?);
     let mut left: VecDeque<_> = all.iter().take(SEARCHED_INVOICES).collect();
     let mut found = Vec::new();
     while found.len() < wanted && !left.is_empty() {
         let some: Vec<_> = left.drain(..left.len().min(SEARCHED_AT_ONCE)).collect();
-        let details = try_join_all(some.iter().map(|invoice| loaders.one(invoice.key))).await?;
+        let details = try_join_all(some.iter().map(|invoice| load(ctx, invoice.key))).await?;
         found.extend(some.into_iter().zip(details).filter_map(|(invoice, details)| {
-            let charges = details??.lines.iter().any(|line| line.subscription == Some(subscription.key));
+            let charges = details?.lines.iter().any(|line| line.subscription == Some(subscription.key));
             charges.then(|| invoice.clone())
         }));
     }

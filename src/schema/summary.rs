@@ -25,7 +25,7 @@ impl Summary {
     /// Subscriptions that run. Null while billing does not answer.
     async fn active_subscriptions(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
         let read = async {
-            let all = ctx.app()?.billing.subscriptions(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.subscriptions(ctx.viewer()?).await?);
             Ok(count(&all, |s| s.status == SubscriptionStatus::Active))
         };
         Some(read.await)
@@ -34,7 +34,7 @@ impl Summary {
     /// Day of the next payment for a running subscription, Tokyo. Null when none is to come, or while billing does not answer.
     async fn next_renewal_on(&self, ctx: &Context<'_>) -> Option<Result<NaiveDate>> {
         let read = async {
-            let all = ctx.app()?.billing.subscriptions(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.subscriptions(ctx.viewer()?).await?);
             let running = all.iter().filter(|s| s.status == SubscriptionStatus::Active);
             Ok(running.filter_map(|s| s.next_due_on).min())
         };
@@ -44,7 +44,7 @@ impl Summary {
     /// Invoices to be paid, overdue ones included. Null while billing does not answer.
     async fn unpaid_invoices(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
         let read = async {
-            let all = ctx.app()?.billing.invoices(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(ctx.viewer()?).await?);
             Ok(count(&all, |i| i.status.is_due()))
         };
         Some(read.await)
@@ -53,7 +53,7 @@ impl Summary {
     /// Invoices past their due day. Null while billing does not answer.
     async fn overdue_invoices(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
         let read = async {
-            let all = ctx.app()?.billing.invoices(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(ctx.viewer()?).await?);
             Ok(count(&all, |i| matches!(i.status, InvoiceStatus::Overdue | InvoiceStatus::Collections)))
         };
         Some(read.await)
@@ -62,7 +62,7 @@ impl Summary {
     /// Sum of the invoices to be paid. Null while billing does not answer.
     async fn amount_due(&self, ctx: &Context<'_>) -> Option<Result<Money>> {
         let read = async {
-            let all = ctx.app()?.billing.invoices(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(ctx.viewer()?).await?);
             Ok(InvoiceTotals::of(all.iter(), Currency::JPY).unpaid)
         };
         Some(read.await)
@@ -71,7 +71,7 @@ impl Summary {
     /// The invoice to be paid first. Null when nothing is due, or while billing does not answer.
     async fn next_invoice(&self, ctx: &Context<'_>) -> Option<Result<Invoice>> {
         let read = async {
-            let all = ctx.app()?.billing.invoices(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(ctx.viewer()?).await?);
             let due = all.iter().filter(|i| i.status.is_due());
             Ok(due.min_by_key(|i| (i.due_on.is_none(), i.due_on, i.key)).cloned())
         };
@@ -81,7 +81,7 @@ impl Summary {
     /// Orders that are not done. Null while orders are not answering.
     async fn open_orders(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
         let read = async {
-            let all = ctx.app()?.crm.orders(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.crm.orders(ctx.viewer()?).await?);
             Ok(count(&all, |o| o.status.is_open()))
         };
         Some(read.await)
@@ -90,7 +90,7 @@ impl Summary {
     /// Support cases that are not closed. Null while support is not answering.
     async fn open_cases(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
         let read = async {
-            let all = ctx.app()?.crm.cases(ctx.viewer()?).await?;
+            let all = ctx.see(ctx.app()?.crm.cases(ctx.viewer()?).await?);
             Ok(CaseCounts::of(&all).open)
         };
         Some(read.await)

@@ -34,7 +34,7 @@ impl ViewerNode {
 
     /// Name, contact data and the current address. Null while billing does not answer.
     async fn profile(&self, ctx: &Context<'_>) -> Option<Result<Profile>> {
-        let read = async { Ok((*ctx.app()?.billing.profile(&self.0).await?).clone()) };
+        let read = async { Ok((*ctx.see(ctx.app()?.billing.profile(&self.0).await?)).clone()) };
         Some(read.await)
     }
 
@@ -54,7 +54,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Subscription>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.billing.subscriptions(&self.0).await?;
+            let all = ctx.see(ctx.app()?.billing.subscriptions(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -74,7 +74,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Invoice, InvoiceList>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.billing.invoices(&self.0).await?;
+            let all = ctx.see(ctx.app()?.billing.invoices(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -99,7 +99,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Order>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.crm.orders(&self.0).await?;
+            let all = ctx.see(ctx.app()?.crm.orders(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let list = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             Ok(paged(&page, list, |item| item.key.to_string(), Counted::new))
@@ -118,7 +118,7 @@ impl ViewerNode {
     ) -> Option<Result<Paged<Case, CaseList>>> {
         let read = async {
             let page = Page::read(first, after.as_deref())?;
-            let all = ctx.app()?.crm.cases(&self.0).await?;
+            let all = ctx.see(ctx.app()?.crm.cases(&self.0).await?);
             let filter = filter.unwrap_or_default();
             let mut list: Vec<_> = all.iter().filter(|item| filter.admits(item)).cloned().collect();
             sort.apply(&mut list);
@@ -137,7 +137,7 @@ impl ViewerNode {
 
     /// The stored cards and bank accounts. Null while billing does not answer.
     async fn payment_methods(&self, ctx: &Context<'_>) -> Option<Result<Vec<PaymentMethod>>> {
-        let read = async { Ok((*ctx.app()?.billing.payment_methods(&self.0).await?).clone()) };
+        let read = async { Ok((*ctx.see(ctx.app()?.billing.payment_methods(&self.0).await?)).clone()) };
         Some(read.await)
     }
 }

@@ -2,12 +2,12 @@
 
 use async_graphql::{Enum, SimpleObject};
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{secret::mask_tail, upstream::freebit};
 
 /// What the mobile network says of a line.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 pub struct LineState {
     /// Whether it works.
     pub status: LineStatus,
@@ -26,7 +26,7 @@ pub struct LineState {
 }
 
 /// Whether a line works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum LineStatus {
     /// Being registered.
     Pending,
@@ -41,7 +41,7 @@ pub enum LineStatus {
 }
 
 /// Generation of the radio network that a line may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum NetworkType {
     /// LTE.
     #[graphql(name = "LTE_4G")]
@@ -52,7 +52,7 @@ pub enum NetworkType {
 }
 
 /// The kind of SIM in a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Enum)]
 pub enum SimType {
     /// A card.
     Physical,
@@ -61,7 +61,7 @@ pub enum SimType {
 }
 
 /// Which voice options are on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SimpleObject)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, SimpleObject)]
 pub struct VoiceOptions {
     /// Voice mail.
     pub voice_mail: bool,

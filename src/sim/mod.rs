@@ -18,7 +18,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     error::{Result, Service},
-    freshness::{Cache, Kind, Tag},
+    freshness::{Cache, Kind, Read, Tag},
     identity::Viewer,
     upstream::freebit,
 };
@@ -65,7 +65,7 @@ struct Kinds {
 impl Sim {
     /// The domain over one client of the mobile network.
     pub fn new(freebit: freebit::Client, cache: Cache, clock: Clock, times: &Times) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Sim, fresh };
+        let kind = |name, fresh| Kind { name, service: Service::Sim, fresh, never_stale: false };
         let kinds = Kinds {
             line: kind("line", times.line),
             usage: kind("usage", times.usage),
@@ -78,12 +78,12 @@ impl Sim {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when the network does not answer.
-    pub async fn state(&self, viewer: &Viewer, number: &str) -> Result<Arc<Option<LineState>>> {
+    pub async fn state(&self, viewer: &Viewer, number: &str) -> Result<Read<Option<LineState>>> {
         let budget = viewer.budget();
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.line,
-                budget,
                 viewer.owner().key(&self.kinds.line, number),
                 vec![tag(number, "state")],
                 || {
@@ -98,12 +98,12 @@ impl Sim {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when the network does not answer.
-    pub async fn usage(&self, viewer: &Viewer, number: &str) -> Result<Arc<Usage>> {
+    pub async fn usage(&self, viewer: &Viewer, number: &str) -> Result<Read<Usage>> {
         let budget = viewer.budget();
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.usage,
-                budget,
                 viewer.owner().key(&self.kinds.usage, number),
                 vec![tag(number, "usage")],
                 || {
@@ -121,12 +121,12 @@ impl Sim {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when the network does not answer.
-    pub async fn additions(&self, viewer: &Viewer, number: &str) -> Result<Arc<Vec<QuotaAddition>>> {
+    pub async fn additions(&self, viewer: &Viewer, number: &str) -> Result<Read<Vec<QuotaAddition>>> {
         let budget = viewer.budget();
         self.cache
             .read(
+                viewer.reader(),
                 &self.kinds.quota,
-                budget,
                 viewer.owner().key(&self.kinds.quota, number),
                 vec![tag(number, "quota")],
                 || {

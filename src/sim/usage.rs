@@ -2,7 +2,7 @@
 
 use async_graphql::SimpleObject;
 use chrono::{Days, NaiveDate};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{big_int::BigInt, upstream::freebit};
 
@@ -12,7 +12,7 @@ fn bytes(kilobytes: u64) -> BigInt {
 }
 
 /// Data used on a line.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 pub struct Usage {
     /// Bytes used today, Tokyo.
     pub today_bytes: BigInt,
@@ -23,7 +23,7 @@ pub struct Usage {
 }
 
 /// Data used on one day.
-#[derive(Clone, Copy, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, SimpleObject)]
 pub struct DayUsage {
     /// The day, Tokyo.
     pub day: NaiveDate,
@@ -48,7 +48,7 @@ impl Usage {
 }
 
 /// Data that was added to a line.
-#[derive(Clone, Debug, Serialize, SimpleObject)]
+#[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
 pub struct QuotaAddition {
     /// How much, in MB as the carrier bills it.
     pub megabytes: i32,

@@ -18,7 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
     ("http", &["app", "config", "schema", "identity", "events"]),
-    ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity"]),
+    ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
         &[

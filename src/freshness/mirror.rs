@@ -1,0 +1,264 @@
+//! What this replica knows of the versions of tags.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::Tag;
+
+/// How many tags are remembered one by one before all are forgotten together.
+const MAX_TAGS: usize = 1_000_000;
+
+/// What an entry depends on: its tags, none of which was raised beyond the epoch when it was loaded.
+///
+/// Versions come from one counter, so the highest one that the replica had seen when a load began
+/// stands for the versions of all tags then. A check that succeeds raises the epoch: the next one only
+/// looks at what came since.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    tags: Box<[Tag]>,
+    epoch: AtomicU64,
+}
+
+impl Stamp {
+    pub(super) fn new(tags: impl Into<Box<[Tag]>>, epoch: u64) -> Self {
+        Self { tags: tags.into(), epoch: AtomicU64::new(epoch) }
+    }
+
+    pub(super) fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// After it was found current at that epoch.
+    pub(super) fn raise(&self, epoch: u64) {
+        self.epoch.fetch_max(epoch, Ordering::Relaxed);
+    }
+}
+
+/// How a stamp stands against the mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No tag was raised since.
+    Current,
+    /// A tag was raised since.
+    Old,
+    /// It is older than what the mirror reaches back to; the versions in Redis can tell.
+    Unknown,
+    /// It is older, and those versions are lost.
+    Unknowable,
+}
+
+/// The versions of the tags that were raised lately, as far as this replica has seen.
+///
+/// Without Redis the mirror is the only truth, and always live. With Redis it follows the pushes of one
+/// connection: it is live while that connection proves itself (see [`super::redis`]). It keeps what it
+/// knows over a lost connection, and then reaches back only to the moment of the new one: `floor`.
+pub(super) struct Mirror {
+    born: Instant,
+    /// Milliseconds after `born`; live before.
+    live_until: AtomicU64,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The highest version seen.
+    epoch: u64,
+    /// Versions at or below it may be missing from `tags`.
+    floor: u64,
+    /// Versions at or below it are lost even in Redis.
+    lost: u64,
+    tags: HashMap<Tag, u64>,
+}
+
+impl Mirror {
+    /// A mirror that is the only truth.
+    pub(super) fn alone() -> Self {
+        Self { born: Instant::now(), live_until: AtomicU64::new(u64::MAX), known: RwLock::default() }
+    }
+
+    /// A mirror of Redis, not live yet.
+    pub(super) fn following() -> Self {
+        Self { live_until: AtomicU64::new(0), ..Self::alone() }
+    }
+
+    /// The epoch for a load that begins now.
+    pub(super) fn epoch(&self) -> u64 {
+        self.read().epoch
+    }
+
+    /// Whether every acknowledged change is known here.
+    pub(super) fn is_live(&self) -> bool {
+        let until = self.live_until.load(Ordering::Acquire);
+        until == u64::MAX || u128::from(until) > self.born.elapsed().as_millis()
+    }
+
+    /// Judges a stamp; one that is current is raised to now.
+    pub(super) fn judge(&self, stamp: &Stamp) -> Standing {
+        let known = self.read();
+        let epoch = stamp.epoch();
+        if epoch == known.epoch && epoch >= known.floor {
+            return Standing::Current;
+        }
+        if stamp.tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch)) {
+            return Standing::Old;
+        }
+        if epoch < known.lost {
+            return Standing::Unknowable;
+        }
+        if epoch < known.floor {
+            return Standing::Unknown;
+        }
+        stamp.raise(known.epoch);
+        Standing::Current
+    }
+
+    /// Whether one of the tags was raised beyond an epoch.
+    pub(super) fn is_raised(&self, tags: &[Tag], epoch: u64) -> bool {
+        let known = self.read();
+        tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch))
+    }
+
+    /// The highest version that one of the tags was raised to, as far as it is known here; else zero.
+    pub(super) fn version(&self, tags: &[Tag]) -> u64 {
+        let known = self.read();
+        tags.iter().filter_map(|tag| known.tags.get(tag)).copied().max().unwrap_or_default()
+    }
+
+    /// How far back the mirror reaches.
+    pub(super) fn floor(&self) -> u64 {
+        self.read().floor
+    }
+
+    /// Raises tags where nothing else gives out versions: without Redis, or while it is away.
+    pub(super) fn raise_alone(&self, tags: &[Tag]) {
+        let mut known = self.write();
+        let version = known.epoch + 1;
+        known.raise(tags.iter().cloned(), version);
+    }
+
+    /// Takes a version that Redis gave out.
+    pub(super) fn apply(&self, tags: impl IntoIterator<Item = Tag>, version: u64) {
+        self.write().raise(tags, version);
+    }
+
+    /// A new connection, when the highest version was `epoch`: what was pushed meanwhile is missing.
+    /// `is_lost` says that Redis forgot its versions.
+    pub(super) fn begin(&self, epoch: u64, is_lost: bool) {
+        let mut known = self.write();
+        known.epoch = known.epoch.max(epoch);
+        known.floor = known.epoch;
+        if is_lost {
+            known.lost = known.epoch;
+        }
+    }
+
+    /// Everything up to `epoch` has been seen, and the mirror may be believed for `lease` from `since`.
+    pub(super) fn confirm(&self, epoch: u64, since: Instant, lease: Duration) {
+        let mut known = self.write();
+        known.epoch = known.epoch.max(epoch);
+        let until = (since + lease).saturating_duration_since(self.born).as_millis();
+        self.live_until.store(u64::try_from(until).unwrap_or(u64::MAX - 1), Ordering::Release);
+    }
+
+    /// The connection is gone.
+    pub(super) fn lose(&self) {
+        self.live_until.store(0, Ordering::Release);
+    }
+
+    /// A poisoned lock still guards whole values: no write can stop half way.
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn raise(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
+        for tag in tags {
+            let known = self.tags.entry(tag).or_default();
+            *known = version.max(*known);
+        }
+        self.epoch = self.epoch.max(version);
+        if self.tags.len() > MAX_TAGS {
+            self.tags.clear();
+            self.floor = self.epoch;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(name: &str) -> Tag {
+        Tag::new(name)
+    }
+
+    #[test]
+    fn a_stamp_is_old_once_a_tag_of_it_is_raised() {
+        let mirror = Mirror::alone();
+        let stamp = Stamp::new([tag("a"), tag("b")], mirror.epoch());
+        assert_eq!(mirror.judge(&stamp), Standing::Current);
+        mirror.raise_alone(&[tag("c")]);
+        assert_eq!(mirror.judge(&stamp), Standing::Current);
+        mirror.raise_alone(&[tag("b")]);
+        assert_eq!(mirror.judge(&stamp), Standing::Old);
+        assert_eq!(mirror.judge(&Stamp::new([tag("b")], mirror.epoch())), Standing::Current);
+    }
+
+    #[test]
+    fn a_new_connection_leaves_older_stamps_unknown() {
+        let mirror = Mirror::following();
+        mirror.begin(100, true);
+        let stamp = Stamp::new([tag("a")], mirror.epoch());
+        assert_eq!(mirror.judge(&stamp), Standing::Current);
+        mirror.begin(200, false);
+        assert_eq!(mirror.judge(&stamp), Standing::Unknown);
+        // What Redis says settles it.
+        stamp.raise(mirror.floor());
+        assert_eq!(mirror.judge(&stamp), Standing::Current);
+        mirror.apply([tag("a")], 300);
+        assert_eq!(mirror.judge(&stamp), Standing::Old);
+        let other = Stamp::new([tag("z")], 250);
+        mirror.begin(400, true);
+        assert_eq!(mirror.judge(&other), Standing::Unknowable);
+        // What was seen once is not forgotten.
+        assert_eq!(mirror.judge(&stamp), Standing::Old);
+    }
+
+    #[test]
+    fn a_mirror_is_believed_for_its_lease_only() {
+        let mirror = Mirror::following();
+        assert!(!mirror.is_live());
+        mirror.confirm(1, Instant::now(), Duration::from_secs(60));
+        assert!(mirror.is_live());
+        mirror.lose();
+        assert!(!mirror.is_live());
+        mirror.confirm(1, Instant::now() - Duration::from_millis(5), Duration::from_millis(5));
+        assert!(!mirror.is_live());
+        assert!(Mirror::alone().is_live());
+    }
+
+    #[test]
+    fn forgetting_many_tags_makes_what_is_older_unknown() {
+        let mirror = Mirror::alone();
+        let stamp = Stamp::new([tag("kept")], mirror.epoch());
+        let many: Vec<_> = (0..=MAX_TAGS).map(|n| tag(&n.to_string())).collect();
+        mirror.raise_alone(&many);
+        assert_eq!(mirror.judge(&stamp), Standing::Unknown);
+        assert_eq!(mirror.judge(&Stamp::new([tag("new")], mirror.epoch())), Standing::Current);
+    }
+}
