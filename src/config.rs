@@ -57,6 +57,8 @@ pub struct Config {
     pub case_origins: Vec<String>,
     /// The memory tier of the cache.
     pub cache: freshness::Settings,
+    /// The most bytes that kept answers may weigh together.
+    pub response_bytes: u64,
     /// Fresh times of billing.
     pub billing_times: billing::Times,
     /// Fresh times of the CRM.
@@ -112,6 +114,7 @@ impl Config {
         let (crm_fields, case_origins) = upstreams::crm(reader);
         let freebit = upstreams::freebit(reader, server.environment);
         let cache = cache::tiers(reader, redis.as_ref());
+        let response_bytes = cache::responses(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,
@@ -126,6 +129,7 @@ impl Config {
             crm_fields,
             case_origins,
             cache,
+            response_bytes,
             billing_times,
             crm_times,
             sim_times,

@@ -126,6 +126,14 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
     }
 }
 
+/// Finished answers.
+pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
+    let megabytes: u64 = env
+        .get("CACHE_RESPONSES_MB", "MB", "Memory for finished answers, which are sent again while nothing in them has changed.")
+        .number(64, 1..=1_048_576);
+    megabytes << 20
+}
+
 /// Fresh times by kind of data (domain reference §27).
 pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
     let mut time = |name: &str, about: &str, default: &str| {

@@ -99,7 +99,7 @@ pub(super) struct Written {
 /// Writes the answer of the engine. Without data and without a place in the data, its errors say that the
 /// document was refused before anything ran. `seen` is where the data came from.
 pub(super) fn executed(
-    mut executed: Executed,
+    executed: Executed,
     seen: &[(String, Origin)],
     now: DateTime<Utc>,
     media: Media,

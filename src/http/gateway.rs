@@ -43,7 +43,7 @@ pub fn state(
         }
     };
     State {
-        answers: Some(Answers::new(app.cache.clone(), config.cache.response_bytes, Principal::owner)),
+        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
         clock: app.clock.clone(),
         recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),

@@ -17,7 +17,23 @@ const WORDS: &[&str] = &["big_int", "clock", "deadline", "error", "id", "money",
 const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
-    ("http", &["app", "config", "schema", "identity", "events"]),
+    (
+        "http",
+        &[
+            "app",
+            "config",
+            "schema",
+            "identity",
+            "events",
+            "freshness::Cache",
+            "freshness::Found",
+            "freshness::Origin",
+            "freshness::Owner",
+            "freshness::Reader",
+            "freshness::Responses",
+            "freshness::Source",
+        ],
+    ),
     ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
