@@ -19,6 +19,7 @@ pub mod freshness;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod log;
 pub mod money;
 pub mod page;
 #[cfg(feature = "sandbox")]

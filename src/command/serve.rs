@@ -23,7 +23,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    super::start_log(&config);
+    let _log = super::start_log(&config)?;
     super::install_tls()?;
     let listener = http::bind(config.server.listen).await?;
     let app = App::build(&config, Clock::system()).await?;

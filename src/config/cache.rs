@@ -129,7 +129,11 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
 /// Finished answers.
 pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
     let megabytes: u64 = env
-        .get("CACHE_RESPONSES_MB", "MB", "Memory for finished answers, which are sent again while nothing in them has changed.")
+        .get(
+            "CACHE_RESPONSES_MB",
+            "MB",
+            "Memory for finished answers, which are sent again while nothing in them has changed.",
+        )
         .number(64, 1..=1_048_576);
     megabytes << 20
 }

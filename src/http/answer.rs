@@ -145,7 +145,12 @@ pub(super) fn whole(body: Body, media: Media) -> Response<Body> {
 }
 
 /// What a GET without errors tells of how it may be kept: by whoever asked, and asked for again each time.
-pub(super) fn validated(mut answer: Response<Body>, tag: HeaderValue, request: &HeaderMap, is_personal: bool) -> Response<Body> {
+pub(super) fn validated(
+    mut answer: Response<Body>,
+    tag: HeaderValue,
+    request: &HeaderMap,
+    is_personal: bool,
+) -> Response<Body> {
     if finished::is_known(&tag, request) {
         answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;

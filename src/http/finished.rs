@@ -56,9 +56,9 @@ impl Finished {
         let aged = {
             let mut aged = self.aged.lock().unwrap_or_else(PoisonError::into_inner);
             if aged.0 != second {
-                let remembered = seen.iter().map(|(path, origin)| {
-                    (path.as_str(), Origin { source: Source::Memory, ..*origin })
-                });
+                let remembered = seen
+                    .iter()
+                    .map(|(path, origin)| (path.as_str(), Origin { source: Source::Memory, ..*origin }));
                 *aged = (second, head(remembered, now).into());
             }
             aged.1.clone()

@@ -60,11 +60,7 @@ pub fn state(
     }
 }
 
-async fn answer(
-    schema: &PortalSchema,
-    request: async_graphql::Request,
-    asker: Asker<Principal>,
-) -> Executed {
+async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
     let reader = viewer.as_ref().map(|viewer| viewer.reader().clone());
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };

@@ -203,11 +203,7 @@ async fn ask<V: Send + Sync + 'static>(
         cookies,
         cost,
         address: entry::address(parts, peer, &state.proxies),
-        user_agent: parts
-            .headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned),
+        user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     // Boxed, so that the future of a hit stays small.
     Box::pin(async move {
@@ -249,16 +245,10 @@ async fn ask<V: Send + Sync + 'static>(
 }
 
 /// Reads and judges what was not asked before.
-async fn admit<V>(
-    state: &State<V>,
-    form: Form,
-    words: &[u8],
-) -> Result<(Arc<Question>, Admitted), Fault> {
+async fn admit<V>(state: &State<V>, form: Form, words: &[u8]) -> Result<(Arc<Question>, Admitted), Fault> {
     let params = match form {
         // An address is text.
-        Form::Address => {
-            Params::from_address(std::str::from_utf8(words).unwrap_or_default(), &state.guard)?
-        }
+        Form::Address => Params::from_address(std::str::from_utf8(words).unwrap_or_default(), &state.guard)?,
         Form::Body => Params::from_body(words, &state.guard)?,
     };
     let operation_name = params.operation_name.as_deref();

@@ -42,7 +42,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, config::Network, deadline::Budget, error::Result, freshness::Reader, schema::cookies::Cookies,
+    clock::Clock, config::Network, deadline::Budget, error::Result, freshness::Reader,
+    schema::cookies::Cookies,
 };
 
 pub use door::Door;

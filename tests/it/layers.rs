@@ -54,6 +54,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     // It fills the settings that each room declares.
     ("config", &["billing", "crm", "sim", "identity", "upstream", "freshness", "store"]),
+    ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",

@@ -12,6 +12,7 @@ mod layers;
 mod outages;
 mod process;
 mod protocol;
+mod responses;
 mod schema;
 mod sessions;
 mod wire;

@@ -3,6 +3,7 @@
 
 mod graphiql;
 mod protocol;
+mod responses;
 mod sessions;
 mod stopping;
 
