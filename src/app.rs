@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     billing::Billing,
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
+    events::{self, Inbox, Owners, Worker, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
+    notify::{self, Live, Notifications},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, salesforce, whmcs},
@@ -24,6 +28,9 @@ pub enum BuildError {
     /// A client cannot be made.
     #[error(transparent)]
     Upstream(#[from] MisconfiguredClient),
+    /// The way between replicas cannot be made.
+    #[error("live updates: {0}")]
+    Live(String),
     /// Keys cannot be read or kept.
     #[error("keys of the sessions: {0}")]
     Identity(String),
@@ -87,12 +94,21 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Hints to open subscriptions.
+    pub live: Live,
+    /// What the bell shows.
+    pub notifications: Notifications,
+    /// Reads the CRM's events; `None` when they are not read.
+    pub crm_events: Option<crm_events::Consumer>,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
     pub clock: Clock,
     /// The clients, for warming up and checks.
     pub upstreams: Arc<Upstreams>,
+    /// The way in for events.
+    pub inbox: Inbox,
+    events: events::Settings,
 }
 
 impl App {
@@ -107,6 +123,20 @@ impl App {
             Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
+        let inbox = Inbox::new(store.clone(), clock.clone());
+        let redis = config.redis.as_ref().map(config::Redis::settings);
+        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
+        let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
+            .map_err(|error| BuildError::Live(error.to_string()))?;
+        let crm_events = config
+            .crm_events
+            .clone()
+            .map(|settings| {
+                let crm = upstreams.salesforce.clone();
+                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
+                    .map_err(MisconfiguredClient::new)
+            })
+            .transpose()?;
         Ok(Self {
             billing: Billing::new(
                 upstreams.whmcs.clone(),
@@ -122,13 +152,37 @@ impl App {
                 config.case_origins.clone(),
                 &config.crm_times,
             ),
+            notifications: Notifications::new(
+                store.clone(),
+                live.clone(),
+                clock.clone(),
+                config.notify.lifetime,
+            ),
+            live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            crm_events,
             store,
             identity,
             cache,
             clock,
             upstreams: Arc::new(upstreams),
+            inbox,
+            events: config.events.clone(),
         })
+    }
+
+    /// Receives and applies events until `stopping` is cancelled.
+    pub async fn work(&self, stopping: CancellationToken) {
+        let owners = Owners::new(self.upstreams.whmcs.clone());
+        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
+        let (cache, live) = (self.cache.clone(), self.live.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
+        let reading = async {
+            if let Some(consumer) = &self.crm_events {
+                consumer.run(stopping.clone()).await;
+            }
+        };
+        tokio::join!(worker.run(stopping.clone()), reading);
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

@@ -9,24 +9,29 @@
 
 mod auth;
 mod cache;
+mod crm_events;
 mod limits;
+mod live;
 mod reader;
 mod server;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod webhooks;
 
 use std::{fmt, fmt::Write};
 
 pub use cache::Redis;
 pub use limits::Limits;
+pub use live::Live;
 pub use reader::Setting;
 pub use server::{Environment, LogFormat, Network, Server};
+pub use webhooks::Webhooks;
 
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness, identity, sim, store,
+    crm, events, freshness, identity, notify, sim, store,
     upstream::{freebit, salesforce, whmcs},
 };
 
@@ -37,6 +42,10 @@ pub struct Config {
     pub server: Server,
     /// What a document may cost.
     pub limits: Limits,
+    /// What open connections may cost.
+    pub live: Live,
+    /// Live hints and notifications; the address of Redis stands above.
+    pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
     /// The shared cache; `None` for one replica.
@@ -47,6 +56,8 @@ pub struct Config {
     pub whmcs: whmcs::Settings,
     /// The CRM.
     pub salesforce: salesforce::Settings,
+    /// Events of the CRM; `None` when they are not read.
+    pub crm_events: Option<events::salesforce::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
     /// Ids of custom fields in billing.
@@ -55,6 +66,10 @@ pub struct Config {
     pub crm_fields: crm::FieldMap,
     /// Origins of the cases that customers may see.
     pub case_origins: Vec<String>,
+    /// Who may report changes.
+    pub webhooks: Webhooks,
+    /// How reported changes are applied.
+    pub events: events::Settings,
     /// The memory tier of the cache.
     pub cache: freshness::Settings,
     /// The most bytes that kept answers may weigh together.
@@ -106,28 +121,36 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let server = Server::read(reader);
         let limits = Limits::read(reader, server.introspection);
+        let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
+        let crm_events = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
+        let (webhooks, events) = webhooks::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
         let response_bytes = cache::responses(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,
             limits,
+            live,
+            notify,
             store,
             redis,
             identity,
             whmcs,
             salesforce,
+            crm_events,
             freebit,
             billing_fields,
             crm_fields,
             case_origins,
+            webhooks,
+            events,
             cache,
             response_bytes,
             billing_times,

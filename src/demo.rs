@@ -17,11 +17,12 @@ use crate::{
 
 /// Variables of the configuration that point a gateway at a sandbox.
 pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
-    HashMap::from([
+    let mut settings = HashMap::from([
         ("ENVIRONMENT", "development".to_owned()),
         ("WHMCS_BASE_URL", sandbox.whmcs_url()),
         ("WHMCS_API_IDENTIFIER", credentials::WHMCS_IDENTIFIER.to_owned()),
         ("WHMCS_API_SECRET", credentials::WHMCS_SECRET.to_owned()),
+        ("WHMCS_WEBHOOK_SECRETS", credentials::WHMCS_WEBHOOK_SECRET.to_owned()),
         ("SF_LOGIN_URL", sandbox.salesforce_url()),
         ("SF_CLIENT_ID", credentials::SALESFORCE_CLIENT_ID.to_owned()),
         ("SF_USERNAME", credentials::SALESFORCE_USERNAME.to_owned()),
@@ -29,7 +30,13 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
         ("FREEBIT_BASE_URL", sandbox.freebit_url()),
         ("FREEBIT_OEM_ID", credentials::FREEBIT_OEM_ID.to_owned()),
         ("FREEBIT_OEM_KEY", credentials::FREEBIT_OEM_KEY.to_owned()),
-    ])
+        ("SF_EVENTS_ENABLED", "true".to_owned()),
+        ("SF_PUBSUB_ENDPOINT", sandbox.pubsub_url()),
+    ]);
+    if let Some(file) = sandbox.ca_file() {
+        settings.insert("SF_PUBSUB_CA_FILE", file.display().to_string());
+    }
+    settings
 }
 
 /// Lets the first customers of the sandbox sign in, all with the demo password; who could before still can.

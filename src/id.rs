@@ -55,6 +55,16 @@ impl fmt::Display for UserId {
     }
 }
 
+/// A notification of the bell: a row of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NotificationId(pub Uuid);
+
+impl fmt::Display for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 number_id!(
     /// A billing client.
     ClientId

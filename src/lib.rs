@@ -15,12 +15,14 @@ pub mod deadline;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod error;
+pub mod events;
 pub mod freshness;
 pub mod http;
 pub mod id;
 pub mod identity;
 pub mod log;
 pub mod money;
+pub mod notify;
 pub mod page;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -91,7 +91,7 @@ impl Lines {
             if !is_over {
                 thread::sleep(GATHER);
             }
-            self.flush();
+            self.pass_on();
             if is_over {
                 return;
             }
@@ -99,7 +99,7 @@ impl Lines {
     }
 
     /// Writes what has gathered. The order of lines stays: whoever writes holds the output first.
-    fn flush(&self) {
+    fn pass_on(&self) {
         let mut out = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = std::mem::take(&mut self.gathered().bytes);
         // There is no place to say that the log cannot be written.
@@ -116,7 +116,7 @@ impl Write for Lines {
         let is_full = gathered.bytes.len() >= ROOM || gathered.is_over;
         drop(gathered);
         if is_full {
-            self.flush();
+            self.pass_on();
         } else if was_empty {
             self.0.changed.notify_one();
         }

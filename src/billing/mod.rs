@@ -8,6 +8,7 @@ mod invoice;
 mod payment_method;
 mod profile;
 mod subscription;
+pub mod tags;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ use crate::{
     clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Read, Tag},
+    freshness::{Cache, Kind, Read},
     id::{ClientId, InvoiceId},
     identity::Viewer,
     money::Currency,
@@ -124,7 +125,7 @@ impl Billing {
                 viewer.reader(),
                 &self.kinds.profile,
                 viewer.owner().key(&self.kinds.profile, ""),
-                vec![tag(client, "profile")],
+                vec![tags::profile(client)],
                 || {
                     let billing = self.clone();
                     async move {
@@ -149,7 +150,7 @@ impl Billing {
                 viewer.reader(),
                 &self.kinds.subscriptions,
                 viewer.owner().key(&self.kinds.subscriptions, ""),
-                vec![tag(client, "subscriptions"), tag(client, "profile")],
+                vec![tags::subscriptions(client), tags::profile(client)],
                 || {
                     let (billing, viewer) = (self.clone(), viewer.clone());
                     async move {
@@ -185,7 +186,7 @@ impl Billing {
                 viewer.reader(),
                 &self.kinds.invoices,
                 viewer.owner().key(&self.kinds.invoices, ""),
-                vec![tag(client, "invoices")],
+                vec![tags::invoices(client)],
                 || {
                     let billing = self.clone();
                     async move {
@@ -227,7 +228,7 @@ impl Billing {
                 viewer.reader(),
                 &self.kinds.invoice,
                 viewer.owner().key(&self.kinds.invoice, invoice),
-                vec![tag(client, "invoices"), tag(client, &format!("invoice:{invoice}"))],
+                vec![tags::invoices(client), tags::invoice(client, invoice)],
                 || {
                     let billing = self.clone();
                     async move { billing.load_invoice(budget, client, invoice, currency).await }
@@ -262,7 +263,7 @@ impl Billing {
                 viewer.reader(),
                 &self.kinds.payment_methods,
                 viewer.owner().key(&self.kinds.payment_methods, ""),
-                vec![tag(client, "payment_methods")],
+                vec![tags::payment_methods(client)],
                 || {
                     let billing = self.clone();
                     async move {
@@ -273,11 +274,6 @@ impl Billing {
             )
             .await
     }
-}
-
-/// What changes together for one client.
-fn tag(client: ClientId, what: &str) -> Tag {
-    Tag::new(format!("client:{client}:{what}"))
 }
 
 /// Reads a whole list: the first page tells the length, the others follow side by side.

@@ -63,6 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         .collect();
     greet(port, &sandbox, &people, &options.world, began);
     let demo = Demo { customers: people, password: credentials::DEMO_PASSWORD.to_owned() };
+    sandbox.send_hooks_to(&format!("http://127.0.0.1:{port}"));
     let graphiql = Graphiql { examples: gateway::examples(), demo: Some(demo) };
     super::serve::serve(&config, app, listener, Some(graphiql), stopping).await?;
     sandbox.stop().await;
@@ -105,6 +106,7 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, b
     println!("\nBehind it, emulated: {} customers drawn from seed {}\n", world.customers, world.seed);
     println!("  Billing         {}    WHMCS", sandbox.whmcs_url());
     println!("  CRM             {}    Salesforce", sandbox.salesforce_url());
+    println!("  CRM events      {}    Salesforce Pub/Sub", sandbox.pubsub_url());
     println!("  Mobile lines    {}    Freebit", sandbox.freebit_url());
     println!("  Admin           {}    journal of calls, faults, delays", sandbox.admin_url());
     println!("\nCtrl-C stops everything. The log follows.\n");

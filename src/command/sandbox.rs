@@ -1,6 +1,6 @@
 //! `sandbox`: the emulators alone.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use portal_gateway::sandbox::{self, Listen, Sandbox, credentials};
@@ -36,6 +36,15 @@ pub struct World {
     /// Port of the mobile network's emulator.
     #[arg(long, default_value_t = 4103)]
     pub freebit_port: u16,
+    /// Port of the CRM emulator's Pub/Sub API, over TLS; 0 for any.
+    #[arg(long, default_value_t = 4104)]
+    pub pubsub_port: u16,
+    /// Serve the Pub/Sub API in plaintext.
+    #[arg(long)]
+    pub pubsub_plaintext: bool,
+    /// Where the certificate of the sandbox's authority is written; among the temporary files unless said.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl World {
@@ -46,11 +55,14 @@ impl World {
         listen.whmcs.set_port(self.whmcs_port);
         listen.salesforce.set_port(self.salesforce_port);
         listen.freebit.set_port(self.freebit_port);
+        listen.pubsub.set_port(self.pubsub_port);
         Sandbox::start(sandbox::Options {
             seed: self.seed,
             customers: self.customers,
             delay: !self.no_delay,
             listen,
+            pubsub_tls: !self.pubsub_plaintext,
+            ca_file: self.ca_file.clone(),
             ..sandbox::Options::default()
         })
         .await
@@ -70,6 +82,10 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     println!("              consumer key {}", credentials::SALESFORCE_CLIENT_ID);
     println!("              user         {}", credentials::SALESFORCE_USERNAME);
     println!("              private key  src/sandbox/keys/salesforce.private.pem");
+    println!("  Pub/Sub     {}", sandbox.pubsub_url());
+    if let Some(file) = sandbox.ca_file() {
+        println!("              authority    {}", file.display());
+    }
     println!("  Freebit     {}", sandbox.freebit_url());
     println!("              oemId  {}", credentials::FREEBIT_OEM_ID);
     println!("              oemKey {}", credentials::FREEBIT_OEM_KEY);

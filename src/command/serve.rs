@@ -49,8 +49,14 @@ pub async fn serve(
         let app = app.clone();
         async move { app.warm_up().await }
     });
+    let working = tokio::spawn({
+        let (app, stopping) = (app.clone(), stopping.clone());
+        async move { app.work(stopping).await }
+    });
     http::serve(listener, http::Door::new(Arc::new(state)), stopping, timeouts).await;
     warming.abort();
+    // It ends with the batch that it is at.
+    let _ = working.await;
     app.store.close().await;
     Ok(())
 }

@@ -120,6 +120,7 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
     same(&config.crm_times, &crm::Times::default());
     same(&config.sim_times, &sim::Times::default());
     same(&config.cache, &freshness::Settings::default());
+    same(&config.events, &events::Settings::default());
     same(&config.crm_fields, &crm::FieldMap::default());
     same(&config.billing_fields, &billing::CustomFields::default());
     same(&config.whmcs.transport, &crate::upstream::transport::Settings::whmcs());
@@ -149,6 +150,7 @@ fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
         ("REDIS_URL", "http://:hunter2@redis".to_owned()),
         ("WHMCS_BASE_URL", "billing.example.jp".to_owned()),
         ("SF_PRIVATE_KEY_PATH", "/nowhere/key.pem".to_owned()),
+        ("WHMCS_WEBHOOK_SECRETS", "hunter2-hunter2-hunter2-hunter2, hunter2".to_owned()),
         ("SF_FIELD_ORDER_TYPE", "Type' OR '1".to_owned()),
         ("FREEBIT_OEM_ID", "  ".to_owned()),
     ]);
@@ -178,6 +180,8 @@ fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
              for example SF_PRIVATE_KEY_PATH=/run/secrets/salesforce.pem",
             "SF_FIELD_ORDER_TYPE: is not the API name of a field; for example SF_FIELD_ORDER_TYPE=Order_Type__c",
             "FREEBIT_OEM_ID: is missing; for example FREEBIT_OEM_ID=OEM00001",
+            "WHMCS_WEBHOOK_SECRETS: must be secrets of at least 24 bytes; \
+             for example WHMCS_WEBHOOK_SECRETS=$(openssl rand -hex 32)",
         ]
     );
     assert!(!faults.join("\n").contains("hunter2"));

@@ -8,6 +8,7 @@ mod case;
 mod conversation;
 mod fields;
 mod order;
+pub mod tags;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ pub use self::{
 use crate::{
     deadline::Budget,
     error::{Result, Service},
-    freshness::{Cache, Key, Kind, Read, Tag},
+    freshness::{Cache, Key, Kind, Read},
     id::{CaseId, SubscriptionId},
     identity::Viewer,
     upstream::salesforce::{self, Record},
@@ -95,7 +96,7 @@ impl Crm {
                 viewer.reader(),
                 &self.kinds.orders,
                 viewer.owner().key(&self.kinds.orders, ""),
-                vec![Tag::new(format!("account:{account}:orders"))],
+                vec![tags::orders(account)],
                 || {
                     let crm = self.clone();
                     async move {
@@ -124,7 +125,7 @@ impl Crm {
                 viewer.reader(),
                 &self.kinds.cases,
                 viewer.owner().key(&self.kinds.cases, ""),
-                vec![Tag::new(format!("account:{account}:cases"))],
+                vec![tags::cases(account)],
                 || {
                     let crm = self.clone();
                     async move {
@@ -159,10 +160,8 @@ impl Crm {
             .filter(|case| owned.iter().any(|c| c.key == **case))
             .map(|case| (viewer.owner().key(&self.kinds.conversation, case), *case))
             .collect();
-        let wanted: Vec<_> = keys
-            .iter()
-            .map(|(key, case)| (key.clone(), vec![Tag::new(format!("case:{case}:conversation"))]))
-            .collect();
+        let wanted: Vec<_> =
+            keys.iter().map(|(key, case)| (key.clone(), vec![tags::conversation(*case)])).collect();
         let found = self
             .cache
             .read_many(viewer.reader(), &self.kinds.conversation, &wanted, |missing| {

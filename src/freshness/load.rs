@@ -34,28 +34,37 @@ impl Cache {
     ) -> Batch {
         let (cache, kind) = (self.clone(), *kind);
         let flight = async move {
-            let keys = leading.iter().map(|(key, _)| key.clone()).collect();
-            let _landed = cache.0.flights.landing(departure.number, keys);
+            let keys: Vec<_> = leading.iter().map(|(key, _)| key.clone()).collect();
+            let _landed = cache.0.flights.landing(departure.number, keys.clone());
             let link = cache.0.link.clone().filter(|_| cache.0.mirror.is_live());
             let Some(link) = link else {
                 return cache.load(&kind, departure.epoch, leading, load).await.map(|(entries, _)| entries);
             };
-            // Everything is found in Redis, or everything is loaded: a batch is one call anyway.
-            if let Some(found) = cache.find::<T>(&link, &kind, &leading).await {
+            // Everything is found, or everything is loaded: a batch is one call anyway.
+            if let Some(stored) = link.get(&keys).await
+                && let Some(found) = cache.find::<T>(&link, &kind, &keys, stored).await
+            {
+                count(&kind, "redis");
                 return Ok(found);
             }
             let lease = lease_name(&leading, &cache);
             let mut pause = LOOK_AGAIN.0;
-            while link.lease(&lease).await == Some(false) {
+            while let Some((is_taken, stored)) = link.lease(&lease, &keys).await {
+                if let Some(found) = cache.find::<T>(&link, &kind, &keys, stored).await {
+                    if is_taken {
+                        link.release(&lease).await;
+                    }
+                    count(&kind, "joined");
+                    return Ok(found);
+                }
+                if is_taken {
+                    break;
+                }
                 if Instant::now() > budget.deadline {
                     return Err(late(kind.service));
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LOOK_AGAIN.1);
-                if let Some(found) = cache.find::<T>(&link, &kind, &leading).await {
-                    count(&kind, "joined");
-                    return Ok(found);
-                }
             }
             let loaded = cache.load(&kind, departure.epoch, leading, load).await;
             let loaded = match loaded {
@@ -116,37 +125,30 @@ impl Cache {
         Ok((Arc::new(entries), packed))
     }
 
-    /// All of the keys from memory or Redis, when all of them count as fresh.
+    /// All of the keys from memory or from what Redis holds under them, when all of them count as fresh.
     async fn find<T: Value>(
         &self,
         link: &Link,
         kind: &Kind,
-        leading: &[Wanted],
+        keys: &[Key],
+        stored: Vec<Option<Vec<u8>>>,
     ) -> Option<Arc<HashMap<Key, Arc<Entry>>>> {
-        let mut found = HashMap::with_capacity(leading.len());
-        let mut missing = Vec::new();
-        for (key, _) in leading {
-            match self.get(key) {
-                Some(entry) if self.is_usable(link, kind, &entry).await => {
-                    found.insert(key.clone(), entry);
-                }
-                _ => missing.push(key.clone()),
+        let mut found = HashMap::with_capacity(keys.len());
+        for (key, bytes) in keys.iter().zip(stored) {
+            let mut usable = None;
+            if let Some(entry) = self.get(key) {
+                usable = self.is_usable(link, kind, &entry).await.then_some(entry);
             }
-        }
-        if !missing.is_empty() {
-            let stored = link.get(&missing).await?;
-            for (key, bytes) in missing.into_iter().zip(stored) {
-                let Some(entry) = bytes.and_then(|bytes| Entry::unpack::<T>(&bytes)) else { continue };
-                let is_usable = self.is_usable(link, kind, &entry).await;
+            if usable.is_none()
+                && let Some(entry) = bytes.and_then(|bytes| Entry::unpack::<T>(&bytes))
+            {
                 // An older one is the last resort when the load fails.
                 self.remember(key.clone(), Arc::clone(&entry)).await;
-                if is_usable {
-                    count(kind, "redis");
-                    found.insert(key, entry);
-                }
+                usable = self.is_usable(link, kind, &entry).await.then_some(entry);
             }
+            found.insert(key.clone(), usable?);
         }
-        (found.len() == leading.len()).then(|| Arc::new(found))
+        Some(Arc::new(found))
     }
 
     /// Whether an entry counts as fresh; where the mirror does not reach back far enough, Redis tells.

@@ -71,8 +71,10 @@ pub(super) struct Mirror {
 
 #[derive(Default)]
 struct Known {
-    /// The highest version seen.
+    /// The highest version heard of: what a load that begins now will see.
     epoch: u64,
+    /// Up to here every version has been seen. Below the epoch while pushes are on their way.
+    complete: u64,
     /// Versions at or below it may be missing from `tags`.
     floor: u64,
     /// Versions at or below it are lost even in Redis.
@@ -118,7 +120,7 @@ impl Mirror {
         if epoch < known.floor {
             return Standing::Unknown;
         }
-        stamp.raise(known.epoch);
+        stamp.raise(known.complete);
         Standing::Current
     }
 
@@ -146,7 +148,13 @@ impl Mirror {
         known.raise(tags.iter().cloned(), version);
     }
 
-    /// Takes a version that Redis gave out.
+    /// Takes a version that Redis gave this replica for a change of its own. One that another replica was given before
+    /// may still be on its way, and an entry must not be found current beyond it.
+    pub(super) fn apply_own(&self, tags: &[Tag], version: u64) {
+        self.write().note(tags.iter().cloned(), version);
+    }
+
+    /// Takes a version that Redis pushed, after all that it gave out before.
     pub(super) fn apply(&self, tags: impl IntoIterator<Item = Tag>, version: u64) {
         self.write().raise(tags, version);
     }
@@ -156,16 +164,16 @@ impl Mirror {
     pub(super) fn begin(&self, epoch: u64, is_lost: bool) {
         let mut known = self.write();
         known.epoch = known.epoch.max(epoch);
+        known.complete = known.epoch;
         known.floor = known.epoch;
         if is_lost {
             known.lost = known.epoch;
         }
     }
 
-    /// Everything up to `epoch` has been seen, and the mirror may be believed for `lease` from `since`.
-    pub(super) fn confirm(&self, epoch: u64, since: Instant, lease: Duration) {
-        let mut known = self.write();
-        known.epoch = known.epoch.max(epoch);
+    /// The mirror may be believed for `lease` from `since`. It takes no version: Redis sends the pushes of a round behind
+    /// the answers of the round, so an answer may know of one that was not seen yet.
+    pub(super) fn confirm(&self, since: Instant, lease: Duration) {
         let until = (since + lease).saturating_duration_since(self.born).as_millis();
         self.live_until.store(u64::try_from(until).unwrap_or(u64::MAX - 1), Ordering::Release);
     }
@@ -187,6 +195,11 @@ impl Mirror {
 
 impl Known {
     fn raise(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
+        self.complete = self.complete.max(version);
+        self.note(tags, version);
+    }
+
+    fn note(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
         for tag in tags {
             let known = self.tags.entry(tag).or_default();
             *known = version.max(*known);
@@ -240,14 +253,32 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_its_own_does_not_hide_an_earlier_one_that_is_on_its_way() {
+        let mirror = Mirror::following();
+        mirror.begin(100, true);
+        let (ours, theirs) = (Stamp::new([tag("ours")], 100), Stamp::new([tag("theirs")], 100));
+        // Redis has given out 101 for another replica's change already; its push comes after our answer.
+        mirror.apply_own(&[tag("ours")], 102);
+        assert_eq!(mirror.judge(&ours), Standing::Old);
+        assert_eq!(mirror.judge(&theirs), Standing::Current);
+        mirror.apply([tag("theirs")], 101);
+        assert_eq!(mirror.judge(&theirs), Standing::Old);
+        // A load that began after the answer sees both.
+        assert_eq!(
+            mirror.judge(&Stamp::new([tag("ours"), tag("theirs")], mirror.epoch())),
+            Standing::Current
+        );
+    }
+
+    #[test]
     fn a_mirror_is_believed_for_its_lease_only() {
         let mirror = Mirror::following();
         assert!(!mirror.is_live());
-        mirror.confirm(1, Instant::now(), Duration::from_secs(60));
+        mirror.confirm(Instant::now(), Duration::from_secs(60));
         assert!(mirror.is_live());
         mirror.lose();
         assert!(!mirror.is_live());
-        mirror.confirm(1, Instant::now() - Duration::from_millis(5), Duration::from_millis(5));
+        mirror.confirm(Instant::now() - Duration::from_millis(5), Duration::from_millis(5));
         assert!(!mirror.is_live());
         assert!(Mirror::alone().is_live());
     }

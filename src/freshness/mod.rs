@@ -70,7 +70,7 @@ pub struct Kind {
 }
 
 /// Settings of the cache.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The most bytes that entries in memory may weigh together.
     pub memory_bytes: u64,
@@ -348,8 +348,9 @@ impl Cache {
         if now < entry.fresh_until {
             let is_young = now < entry.loaded_at + delta(inner.settings.unconfirmed_within);
             return match standing {
-                _ if is_confirmed || is_young => Use::Fresh,
+                _ if is_confirmed => Use::Fresh,
                 Standing::Unknown if is_live => Use::Verify,
+                _ if is_young => Use::Fresh,
                 _ => last_resort,
             };
         }

@@ -8,8 +8,10 @@
 //!
 //! **Confirmation.** A replica that has taken a push tells the one that raised. The script also returns
 //! the replicas that hold a lease on their mirror; whoever raised waits until each of them has told, or
-//! its lease has run out. A replica renews its lease on the tracking connection itself: when the answer
-//! arrives, every earlier push has been taken. Without a lease it does not believe its mirror.
+//! its lease has run out. A replica renews its lease on the tracking connection itself. Redis sends the
+//! pushes of one round of its loop behind the answers of that round, so an answer proves only that the
+//! pushes of earlier rounds were taken: it extends the belief in the mirror from the time of the renewal
+//! before. Without a lease a replica does not believe its mirror.
 //!
 //! **Failure.** Every command has a short time limit, nothing here fails a read, and what could not be
 //! raised is raised first thing after the next connection.
@@ -85,7 +87,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0";
 
 /// Where Redis is.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// `redis://` or `rediss://`. A secret: it may hold a password.
     pub url: SecretString,
@@ -240,25 +242,27 @@ impl Link {
         tracking.subscribe(self.names.told(&self.replica)).await?;
 
         let (asked, version, era) = self.renew(&mut tracking).await?;
-        let is_lost = lock(&self.era).replace(era.clone()).is_none_or(|before| before != era);
+        let is_lost = lock(&self.era).replace(era.clone()).is_some_and(|before| before != era);
         self.mirror.begin(version, is_lost);
         *lock(&self.data) = Some(data);
         let owed = std::mem::take(&mut *lock(&self.owed));
         if !owed.is_empty() && self.raise(&owed).await.is_err() {
             return Ok(());
         }
-        self.mirror.confirm(version, asked, LEASE);
+        let mut before = asked;
+        self.mirror.confirm(before, LEASE);
         tracing::info!("Redis is connected");
         loop {
             tokio::select! {
                 () = gone.notified() => return Ok(()),
                 () = tokio::time::sleep(HEARTBEAT) => {}
             }
-            let (asked, version, now_era) = self.renew(&mut tracking).await?;
+            let (asked, _, now_era) = self.renew(&mut tracking).await?;
             if now_era != era {
                 return Ok(());
             }
-            self.mirror.confirm(version, asked, LEASE);
+            self.mirror.confirm(before, LEASE);
+            before = asked;
         }
     }
 
@@ -329,9 +333,13 @@ impl Link {
         // Without a marker nothing was raised: versions that nobody needs any more went away.
         let Some(version) = taken.iter().map(|taken| taken.version).max() else { return };
         self.mirror.apply(tags, version);
-        for taken in taken.into_iter().filter(|taken| taken.raiser != self.replica) {
-            // Fails only when the link is being dropped.
-            let _ = self.tell.send(taken);
+        for taken in taken {
+            if taken.raiser == self.replica {
+                self.told.note(&self.replica, taken.version);
+            } else {
+                // Fails only when the link is being dropped.
+                let _ = self.tell.send(taken);
+            }
         }
     }
 
@@ -382,12 +390,10 @@ impl Link {
         })?;
         let raised = Instant::now();
         let version: u64 = reply.first().and_then(|text| text.parse().ok()).ok_or(Unconfirmed)?;
-        self.mirror.apply(tags.iter().cloned(), version);
+        self.mirror.apply_own(tags, version);
         for live in reply[1..].chunks_exact(2) {
             let left = Duration::from_micros(live[1].parse().unwrap_or_default());
-            if live[0] != self.replica {
-                self.told.wait(&live[0], version, raised + left).await;
-            }
+            self.told.wait(&live[0], version, raised + left).await;
         }
         Ok(())
     }
@@ -398,6 +404,23 @@ impl Link {
         let names: Vec<_> = keys.iter().map(|key| self.names.entry(key)).collect();
         let got = redis::cmd("MGET").arg(&names).query_async(&mut data).await;
         got.inspect_err(|error| tracing::debug!(%error, "entries could not be read")).ok()
+    }
+
+    /// Takes the lease on a load, if nobody has it, and then reads the entries under its keys: whoever
+    /// had it last has stored them. `None` when Redis does not answer: then everybody loads.
+    pub(super) async fn lease(&self, load: &str, keys: &[Key]) -> Option<(bool, Vec<Option<Vec<u8>>>)> {
+        let mut data = self.data()?;
+        let names: Vec<_> = keys.iter().map(|key| self.names.entry(key)).collect();
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET")
+            .arg(self.names.lease(load))
+            .arg(&self.replica)
+            .arg("NX")
+            .arg("PX")
+            .arg(u64::try_from(LOAD_LEASE.as_millis()).unwrap_or(u64::MAX));
+        pipe.cmd("MGET").arg(&names);
+        let (taken, stored): (Option<String>, _) = pipe.query_async(&mut data).await.ok()?;
+        Some((taken.is_some(), stored))
     }
 
     /// Stores entries for some time.
@@ -419,21 +442,6 @@ impl Link {
         let names: Vec<_> = tags.iter().map(|tag| format!("{}{}", self.names.tags, tag.as_str())).collect();
         let got: Vec<Option<u64>> = redis::cmd("MGET").arg(&names).query_async(&mut data).await.ok()?;
         Some(got.into_iter().flatten().max().unwrap_or_default())
-    }
-
-    /// Takes the lease on a load. `None` when Redis does not answer: then everybody loads.
-    pub(super) async fn lease(&self, load: &str) -> Option<bool> {
-        let mut data = self.data()?;
-        let taken: Option<String> = redis::cmd("SET")
-            .arg(self.names.lease(load))
-            .arg(&self.replica)
-            .arg("NX")
-            .arg("PX")
-            .arg(u64::try_from(LOAD_LEASE.as_millis()).unwrap_or(u64::MAX))
-            .query_async(&mut data)
-            .await
-            .ok()?;
-        Some(taken.is_some())
     }
 
     /// Gives the lease on a load back.

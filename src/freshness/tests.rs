@@ -136,9 +136,8 @@ async fn read_across_a_change(cache: &Cache) -> String {
     cache.invalidate(&tags()).await.unwrap();
     gate.notify_one();
     assert_eq!(*old.await.unwrap().unwrap(), "old");
-    let again =
-        cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok("new".to_owned()) });
-    again.await.unwrap().to_string()
+    let load = || async { Ok("new".to_owned()) };
+    cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), load).await.unwrap().to_string()
 }
 
 #[tokio::test]
@@ -171,12 +170,13 @@ async fn a_reader_after_a_change_does_not_wait_for_a_load_from_before() {
     });
     started.notified().await;
     cache.invalidate(&tags()).await.unwrap();
-    let read = cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok(2_u8) });
-    assert_eq!(*read.await.unwrap(), 2);
+    let next = |n: u8| async move { Ok(n) };
+    let asker = reader();
+    let key = || owner(1).key(&KIND, "");
+    assert_eq!(*cache.read(&asker, &KIND, key(), tags(), || next(2)).await.unwrap(), 2);
     gate.notify_one();
     assert_eq!(*slow.await.unwrap().unwrap(), 1);
-    let read = cache.read(&reader(), &KIND, owner(1).key(&KIND, ""), tags(), || async { Ok(3_u8) });
-    assert_ne!(*read.await.unwrap(), 1);
+    assert_ne!(*cache.read(&asker, &KIND, key(), tags(), || next(3)).await.unwrap(), 1);
 }
 
 #[tokio::test]

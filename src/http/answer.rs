@@ -40,6 +40,21 @@ impl Fault {
         Self { status: Some(status), code, message: Cow::Borrowed(message), header: None }
     }
 
+    /// A request that is well-formed and not executed, as a document that is at fault.
+    pub(super) const fn refusal(code: &'static str, message: &'static str) -> Self {
+        Self { status: None, code, message: Cow::Borrowed(message), header: None }
+    }
+
+    /// Whether the request is well-formed, so that its connection may stay open.
+    pub(super) const fn is_of_the_document(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// The list of errors as JSON, for a connection that stays open.
+    pub(super) fn errors(&self) -> String {
+        errors(self.code, &self.message)
+    }
+
     /// A client finds there what to do.
     pub(super) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
@@ -89,6 +104,46 @@ pub(super) fn refused(
     bytes(status, media, &Refused { errors: &[error], extensions: Extensions { request_id: id.as_str() } })
 }
 
+/// One error as a list of JSON.
+pub(super) fn errors(code: &'static str, message: &str) -> String {
+    let mut error = ServerError::new(message, None);
+    set_code(&mut error, code);
+    serde_json::to_string(&[error]).unwrap_or_default()
+}
+
+/// What a connection that stays open hears when an operation took too long.
+pub(super) fn too_late() -> Executed {
+    let mut error = ServerError::new("the request took too long", None);
+    set_code(&mut error, "DEADLINE_EXCEEDED");
+    Executed::from_errors(vec![error])
+}
+
+/// An answer of the engine as JSON; or, when nothing was executed, the list of its errors.
+pub(super) fn message(mut executed: Executed, id: &RequestId) -> Result<String, String> {
+    if was_refused(&mut executed) {
+        return Err(serde_json::to_string(&executed.errors).unwrap_or_default());
+    }
+    executed.extensions.insert("requestId".to_owned(), Value::from(id.as_str()));
+    Ok(serde_json::to_string(&executed).unwrap_or_default())
+}
+
+/// Whether the document was refused before anything ran: then there are no data, and no error has a place in
+/// them. The errors are cut to a bounded size then.
+fn was_refused(executed: &mut Executed) -> bool {
+    let was_refused = executed.data == Value::Null
+        && !executed.errors.is_empty()
+        && executed.errors.iter().all(|error| error.path.is_empty());
+    if was_refused {
+        executed.errors.truncate(ERRORS);
+        for error in &mut executed.errors {
+            shorten(&mut error.message);
+            error.locations.truncate(PLACES);
+            set_code(error, "GRAPHQL_VALIDATION_FAILED");
+        }
+    }
+    was_refused
+}
+
 /// An answer of the engine, written.
 pub(super) struct Written {
     pub answer: Response<Body>,
@@ -99,17 +154,14 @@ pub(super) struct Written {
 /// Writes the answer of the engine. Without data and without a place in the data, its errors say that the
 /// document was refused before anything ran. `seen` is where the data came from.
 pub(super) fn executed(
-    executed: Executed,
+    mut executed: Executed,
     seen: &[(String, Origin)],
     now: DateTime<Utc>,
     media: Media,
     id: &RequestId,
 ) -> Written {
-    let was_refused = executed.data == Value::Null
-        && !executed.errors.is_empty()
-        && executed.errors.iter().all(|error| error.path.is_empty());
-    if was_refused {
-        return Written { answer: invalid(executed.errors, media, id), data: None };
+    if was_refused(&mut executed) {
+        return Written { answer: invalid(&executed.errors, media, id), data: None };
     }
     let mut text = Vec::with_capacity(4096);
     // Values of the engine are always JSON.
@@ -164,18 +216,12 @@ pub(super) fn validated(
 }
 
 /// A document that the engine refused.
-fn invalid(mut errors: Vec<ServerError>, media: Media, id: &RequestId) -> Response<Body> {
-    errors.truncate(ERRORS);
-    for error in &mut errors {
-        shorten(&mut error.message);
-        error.locations.truncate(PLACES);
-        set_code(error, "GRAPHQL_VALIDATION_FAILED");
-    }
+fn invalid(errors: &[ServerError], media: Media, id: &RequestId) -> Response<Body> {
     let status = match media {
         Media::Json => StatusCode::OK,
         Media::Graphql => StatusCode::BAD_REQUEST,
     };
-    bytes(status, media, &Refused { errors: &errors, extensions: Extensions { request_id: id.as_str() } })
+    bytes(status, media, &Refused { errors, extensions: Extensions { request_id: id.as_str() } })
 }
 
 fn set_code(error: &mut ServerError, code: &'static str) {

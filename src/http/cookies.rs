@@ -44,13 +44,16 @@ impl<'a> Credentials<'a> {
             return cookies;
         };
         // Only a page that may send this header can have sent it: the cookies beside it are meant too.
-        let bearer = header.to_str().ok().and_then(|text| text.split_once(' '));
-        let access = bearer
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .filter(|token| is_token(token));
+        let access = header.to_str().ok().and_then(bearer);
         Self { are_malformed: access.is_none(), access, refresh: cookies.refresh, are_ambient: false }
     }
+}
+
+/// The token of an `Authorization` header; `None` when it is no bearer token.
+pub(super) fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
 }
 
 fn is_token(text: &str) -> bool {

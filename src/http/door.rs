@@ -28,7 +28,7 @@ pub struct Door {
 
 impl Door {
     /// The door over a state.
-    pub fn new<V: Send + Sync + 'static>(state: Arc<State<V>>) -> Self {
+    pub fn new<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Self {
         let router = router(Arc::clone(&state));
         let answer = move |request, peer| -> BoxFuture<'static, Response<Body>> {
             Box::pin(graphql::answer(Arc::clone(&state), request, peer))

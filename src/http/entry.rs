@@ -99,8 +99,13 @@ pub(super) fn peer(parts: &Parts) -> Option<SocketAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
+/// Where a request through the router came from.
+pub(super) fn address(parts: &Parts, proxies: &[Network]) -> Option<IpAddr> {
+    origin(parts, peer(parts), proxies)
+}
+
 /// Where the request came from: the peer, or what a trusted proxy says of it.
-pub(super) fn address(parts: &Parts, peer: Option<SocketAddr>, proxies: &[Network]) -> Option<IpAddr> {
+pub(super) fn origin(parts: &Parts, peer: Option<SocketAddr>, proxies: &[Network]) -> Option<IpAddr> {
     let peer = peer?.ip().to_canonical();
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     if !is_proxy(&peer) {
@@ -215,6 +220,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/live" => "/health/live",
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
+        "/webhooks/whmcs" => "/webhooks/whmcs",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",
     }

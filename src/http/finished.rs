@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use async_graphql::{Response, Value, to_value};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH},
@@ -92,9 +93,9 @@ struct Seen<'a> {
     reason: Option<&'static str>,
 }
 
-/// What stands between the data and the id: of every path whose value was not read live, where it came
-/// from. Of two values behind one path the older one counts.
-pub(super) fn head<'a>(seen: impl Iterator<Item = (&'a str, Origin)>, now: DateTime<Utc>) -> Vec<u8> {
+/// Of every path whose value was not read live, where it came from. Of two values behind one path the older
+/// one counts.
+fn listed<'a>(seen: impl Iterator<Item = (&'a str, Origin)>, now: DateTime<Utc>) -> Vec<Seen<'a>> {
     let mut paths: BTreeMap<&str, Origin> = BTreeMap::new();
     for (path, origin) in seen.filter(|(_, origin)| origin.source != Source::Live) {
         let known = paths.entry(path).or_insert(origin);
@@ -102,28 +103,41 @@ pub(super) fn head<'a>(seen: impl Iterator<Item = (&'a str, Origin)>, now: DateT
             *known = origin;
         }
     }
-    let is_stale = paths.values().any(|origin| origin.stale.is_some());
-    let entries: Vec<_> = paths
-        .into_iter()
-        .map(|(path, origin)| Seen {
-            path,
-            source: origin.source.as_str(),
-            age_seconds: origin.age(now).num_seconds(),
-            stale: origin.stale.is_some(),
-            reason: origin.stale.map(|stale| stale.as_str()),
-        })
-        .collect();
+    let entry = |(path, origin): (&'a str, Origin)| Seen {
+        path,
+        source: origin.source.as_str(),
+        age_seconds: origin.age(now).num_seconds(),
+        stale: origin.stale.is_some(),
+        reason: origin.stale.map(|stale| stale.as_str()),
+    };
+    paths.into_iter().map(entry).collect()
+}
+
+/// What stands between the data and the id: where the data came from.
+pub(super) fn head<'a>(seen: impl Iterator<Item = (&'a str, Origin)>, now: DateTime<Utc>) -> Vec<u8> {
+    let listed = listed(seen, now);
     let mut text = br#","extensions":{"#.to_vec();
-    if !entries.is_empty() {
+    if !listed.is_empty() {
         text.extend_from_slice(br#""freshness":"#);
         // Texts and numbers always serialize.
-        let _ = serde_json::to_writer(&mut text, &entries);
+        let _ = serde_json::to_writer(&mut text, &listed);
         text.push(b',');
     }
-    if is_stale {
+    if listed.iter().any(|seen| seen.stale) {
         text.extend_from_slice(br#""stale":true,"#);
     }
     text
+}
+
+/// The same for an answer that is still the engine's.
+pub(super) fn tell(response: &mut Response, seen: &[(String, Origin)], now: DateTime<Utc>) {
+    let listed = listed(seen.iter().map(|(path, origin)| (path.as_str(), *origin)), now);
+    if listed.iter().any(|seen| seen.stale) {
+        response.extensions.insert("stale".to_owned(), Value::from(true));
+    }
+    if let (false, Ok(listed)) = (listed.is_empty(), to_value(&listed)) {
+        response.extensions.insert("freshness".to_owned(), listed);
+    }
 }
 
 /// The end of every answer. The id needs no escape.

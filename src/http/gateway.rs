@@ -2,15 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Answers, Asker, Executed, Origins, State, graphiql::Example, guard::Guard};
+use super::{Answers, Asker, Badge, Executed, Origins, Seats, State, Streams, Webhooks, graphiql::Example, guard::Guard};
 use crate::{
     app::App,
     config::Config,
+    events,
     identity::{self, Principal, Viewer},
-    schema::{self, PortalSchema},
+    schema::{self, Delivery, PortalSchema},
 };
 
 /// How long `/health/ready` waits for the store.
@@ -42,6 +44,38 @@ pub fn state(
             }
         }
     };
+    let streams = Streams {
+        subscribe: {
+            let (schema, within) = (schema::build_live(app.clone()), config.server.request_timeout);
+            Arc::new(move |request, asker| subscribe(&schema, request, asker, within))
+        },
+        badge: |principal: &Principal| Badge {
+            user: principal.user.0,
+            session: principal.session,
+            expires_at: principal.expires_at,
+        },
+        seats: {
+            let sessions = app.identity.clone();
+            let ended = move |asked: Vec<_>| {
+                let sessions = sessions.clone();
+                async move { sessions.ended(&asked).await }
+            };
+            let ended = Arc::new(move |asked| Box::pin(ended(asked)) as _);
+            Seats::new(config.live.connections_per_user, app.clock.clone(), ended)
+        },
+        limits: config.live.clone(),
+    };
+    let events = app.crm_events.clone();
+    let sf_events = move || {
+        let events = events.clone();
+        async move {
+            let health = match events {
+                Some(events) => events.health().await.ok()?,
+                None => events::salesforce::Health::default(),
+            };
+            serde_json::to_value(health).ok()
+        }
+    };
     State {
         answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
         clock: app.clock.clone(),
@@ -52,7 +86,16 @@ pub fn state(
         answer_within: config.server.request_timeout,
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
+        sf_events: Arc::new(move || Box::pin(sf_events())),
         stopping,
+        webhooks: Webhooks::new(
+            &config.webhooks,
+            app.inbox.clone(),
+            app.clock.clone(),
+            config.server.trusted_proxies.clone(),
+        )
+        .map(Arc::new),
+        streams: Some(streams),
         ..State::new(
             Arc::new(move |request, asker| Box::pin(execute(request, asker))),
             Arc::new(move |token| Box::pin(authenticate(token))),
@@ -69,6 +112,18 @@ async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: A
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
     let response = schema::execute(schema, request, viewer).instrument(span).await;
     Executed { response, reader }
+}
+
+fn subscribe(
+    schema: &PortalSchema,
+    request: async_graphql::Request,
+    asker: Asker<Principal>,
+    within: Duration,
+) -> BoxStream<'static, async_graphql::Response> {
+    let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
+    let request = request.data(asker.budget).data(asker.cookies).data(origin);
+    let delivery = asker.viewer.map(|principal| Delivery { principal, within });
+    schema::subscribe(schema, request, delivery)
 }
 
 /// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.

@@ -28,24 +28,29 @@ use crate::{
         entry::{self, Entry, Record},
         finished,
         guard::Admitted,
+        operation::Operation,
         params::{self, Params},
         questions::{Form, Question},
         responses::Outcome,
+        sse, ws,
     },
     schema::cookies::{ACCESS, Cookies},
 };
 
 /// How long after its deadline a request is given up, so that fields that met the deadline themselves
 /// can still be answered.
-const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
+pub(super) const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// Through the router: a method that we do not know, a connection that is to be another.
-pub(super) async fn handle<V: Send + Sync + 'static>(
+/// Through the router: a method that we do not know, a connection that is to become a socket.
+pub(super) async fn handle<V: Clone + Send + Sync + 'static>(
     Extract(state): Extract<Arc<State<V>>>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (id, peer) = (entry::request_id(&parts), entry::peer(&parts));
+    if ws::is_handshake(&parts.method, &parts.headers) {
+        return ws::open(&state, parts, &id).await.unwrap_or_else(|fault| fault.answer(Media::Json, &id));
+    }
     let mut record = Record::default();
     let mut answer = converse(&state, &parts, body, peer, &id, &mut record).await;
     answer.extensions_mut().insert(record);
@@ -67,7 +72,7 @@ pub(super) async fn answer<V: Send + Sync + 'static>(
 }
 
 async fn converse<V: Send + Sync + 'static>(
-    state: &State<V>,
+    state: &Arc<State<V>>,
     parts: &Parts,
     body: Body,
     peer: Option<SocketAddr>,
@@ -109,7 +114,7 @@ async fn converse<V: Send + Sync + 'static>(
 
 #[expect(clippy::too_many_arguments, reason = "what is known of one request")]
 async fn ask<V: Send + Sync + 'static>(
-    state: &State<V>,
+    state: &Arc<State<V>>,
     parts: &Parts,
     body: Body,
     media: Option<Media>,
@@ -124,8 +129,9 @@ async fn ask<V: Send + Sync + 'static>(
         Method::OPTIONS => return Ok(options()),
         _ => return Err(wrong_method("send GET or POST", "GET, POST, OPTIONS")),
     };
-    let media = media.ok_or_else(|| {
-        let message = "we answer application/json or application/graphql-response+json";
+    let wants_events = sse::is_wanted(&parts.headers);
+    let media = media.or(wants_events.then_some(Media::Json)).ok_or_else(|| {
+        let message = "we answer application/json, application/graphql-response+json or text/event-stream";
         Fault::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     })?;
     if form == Form::Body {
@@ -175,11 +181,16 @@ async fn ask<V: Send + Sync + 'static>(
         None => Box::pin(admit(state, form, words)).await?.0,
     };
     record.question = Some(Arc::clone(&question));
-    if form == Form::Address && question.kind != OperationType::Query {
+    let is_allowed_by_get = match question.kind {
+        OperationType::Query => true,
+        OperationType::Subscription => wants_events,
+        OperationType::Mutation => false,
+    };
+    if form == Form::Address && !is_allowed_by_get {
         return Err(wrong_method("a GET only queries", "POST"));
     }
     let mut is_old = false;
-    if let (Some(answers), Some(viewer)) = (&state.answers, &viewer) {
+    if let (Some(answers), Some(viewer), false) = (&state.answers, &viewer, wants_events) {
         match answers.get(viewer, &question) {
             Found::Standing(kept) => {
                 record.note(Outcome::Hit);
@@ -202,7 +213,7 @@ async fn ask<V: Send + Sync + 'static>(
         budget: Budget::new(state.answer_within, Lane::Interactive),
         cookies,
         cost,
-        address: entry::address(parts, peer, &state.proxies),
+        address: entry::origin(parts, peer, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     // Boxed, so that the future of a hit stays small.
@@ -212,14 +223,14 @@ async fn ask<V: Send + Sync + 'static>(
             None => admit(state, form, words).await?.1,
         };
         let asker = asker(admitted.cost);
+        let operation = Operation::new(admitted, question.variables.clone());
+        if wants_events {
+            return sse::answer(state, operation, asker);
+        }
         let is_personal = asker.viewer.is_some();
         let owner = state.answers.as_ref().zip(asker.viewer.as_ref());
         let owner = owner.map(|(answers, viewer)| answers.owner(viewer));
-        // The parsed document stands for its text.
-        let mut request = async_graphql::Request::new("").variables(question.variables.clone());
-        request.operation_name = admitted.operation_name;
-        request.set_parsed_query(admitted.document.parsed.clone());
-        let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker)).await;
+        let answered = timeout(state.answer_within + SLACK, (state.execute)(operation.request, asker)).await;
         let Executed { response, reader } = answered.map_err(|_| {
             let status = StatusCode::GATEWAY_TIMEOUT;
             Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Json,
     body::Body,
     extract::{Request, State as Extract},
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
@@ -29,6 +30,19 @@ pub(super) async fn ready<V>(Extract(state): Extract<Arc<State<V>>>) -> (StatusC
     match found {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    }
+}
+
+/// How the reading of the CRM's events stands: 200, else 503 when that cannot be found out.
+pub(super) async fn sf_events<V>(
+    Extract(state): Extract<Arc<State<V>>>,
+) -> (StatusCode, Json<serde_json::Value>) {
+    match timeout(READY_WITHIN, (state.sf_events)()).await {
+        Ok(Some(health)) => (StatusCode::OK, Json(health)),
+        _ => {
+            let unknown = serde_json::json!({ "error": "the database is not answering" });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(unknown))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP door: GraphQL over HTTP, health, metrics, GraphiQL.
+//! The HTTP door: GraphQL over HTTP, WebSockets and server-sent events, health, metrics, GraphiQL.
 //!
 //! The engine's ready-made service takes any body size and media type, runs mutations on GET, and
 //! answers errors with 200; so the handler is ours. It knows neither the schema nor how a token is
@@ -20,14 +20,19 @@ pub mod graphiql;
 mod graphql;
 pub mod guard;
 mod health;
+mod operation;
 mod origin;
 mod pace;
 mod params;
 mod questions;
 mod responses;
+mod seats;
 mod serve;
+mod sse;
 #[cfg(test)]
 mod tests;
+mod webhooks;
+mod ws;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -37,12 +42,16 @@ use axum::{
     middleware::from_fn,
     routing::{any, get},
 };
-use futures::future::BoxFuture;
+use futures::{future::BoxFuture, stream::BoxStream};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, config::Network, deadline::Budget, error::Result, freshness::Reader,
+    clock::Clock,
+    config::{self, Network},
+    deadline::Budget,
+    error::Result,
+    freshness::Reader,
     schema::cookies::Cookies,
 };
 
@@ -50,7 +59,9 @@ pub use door::Door;
 pub use entry::RequestId;
 pub use origin::Origins;
 pub use responses::Answers;
+pub use seats::{Badge, Ended, Seats};
 pub use serve::{Timeouts, bind, serve};
+pub use webhooks::Webhooks;
 
 /// Who asks, and what the request may use; handed to [`State::execute`] beside the request.
 pub struct Asker<V> {
@@ -95,8 +106,27 @@ impl From<Response> for Executed {
     }
 }
 
+/// Begins a subscription whose document is parsed and admitted. The stream ends after its first answer when
+/// that has no data, and later only when its reader is too slow.
+pub type Subscribe<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxStream<'static, Response> + Send + Sync>;
+
+/// What connections that stay open need: sockets, and streams of events.
+pub struct Streams<V> {
+    /// Begins a subscription.
+    pub subscribe: Subscribe<V>,
+    /// What a connection of this viewer is known by.
+    pub badge: fn(&V) -> Badge,
+    /// Who is connected.
+    pub seats: Seats,
+    /// What they may cost.
+    pub limits: config::Live,
+}
+
 /// Says whether requests can be served now; the sentence of a refusal is shown to operators.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
+
+/// Says how the reading of the CRM's events stands, as JSON; `None` when that cannot be found out.
+pub type SfEvents = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>;
 
 /// All that the routes need.
 pub struct State<V> {
@@ -120,12 +150,18 @@ pub struct State<V> {
     pub proxies: Vec<Network>,
     /// For `/health/ready`.
     pub ready: Ready,
+    /// For `/health/sf-events`.
+    pub sf_events: SfEvents,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
+    /// Connections that stay open; `None` refuses them.
+    pub streams: Option<Streams<V>>,
     /// The page for exploring; `None` leaves it out.
     pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
+    /// For `/webhooks/whmcs`; without it the route is missing.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// Answers that are sent again; `None` leaves every request to be executed.
     pub answers: Option<Answers<V>>,
     /// By which ages are told.
@@ -148,9 +184,12 @@ impl<V> State<V> {
             answer_within: Duration::from_secs(10),
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
+            sf_events: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "enabled": false })) })),
             stopping: CancellationToken::new(),
+            streams: None,
             graphiql: None,
             metrics: None,
+            webhooks: None,
             answers: None,
             clock: Clock::system(),
             questions: questions::Questions::new(),
@@ -159,14 +198,17 @@ impl<V> State<V> {
 }
 
 /// The routes. A server takes a [`Door`], which is faster.
-pub fn router<V: Send + Sync + 'static>(state: Arc<State<V>>) -> Router {
+pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router {
+    let webhooks = state.webhooks.clone().map_or_else(Router::new, webhooks::router);
     let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
     Router::new()
         .route("/graphql", any(graphql::handle::<V>))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
+        .route("/health/sf-events", get(health::sf_events::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
+        .merge(webhooks)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(from_fn(entry::enter))

@@ -30,8 +30,13 @@ impl Origins {
     pub(super) fn proves_intent(&self, headers: &HeaderMap) -> bool {
         let has_custom_header =
             headers.contains_key("x-portal-csrf") || headers.contains_key("graphql-preflight");
+        has_custom_header && self.admits_page(headers)
+    }
+
+    /// Whether a request comes from our own page or from one on the list.
+    pub(super) fn admits_page(&self, headers: &HeaderMap) -> bool {
         let is_own_page = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
-        has_custom_header && (is_own_page || self.allowed(headers).is_some())
+        is_own_page || self.allowed(headers).is_some()
     }
 
     /// Lets the page read the answer, when its origin is on the list. Never a wildcard.

@@ -1,4 +1,5 @@
-//! Tells a client that drips the headers of a request from one that has nothing to ask.
+//! Tells a client that drips the headers of a request from one that has nothing to ask, and one that takes
+//! nothing of its answer.
 //!
 //! hyper has one timer for both, and arms it anew for every request; this is two numbers that the
 //! connection looks at now and then.
@@ -21,6 +22,8 @@ use tokio::{
 
 /// A request is being answered.
 const BUSY: u64 = u64::MAX;
+/// What is there for the client can be written.
+const FLOWS: u64 = u64::MAX;
 /// Set between two requests; otherwise headers are arriving.
 const IDLE: u64 = 1;
 
@@ -30,12 +33,18 @@ pub(super) struct Pace {
     accepted: Instant,
     /// Twice the milliseconds after `accepted`, with [`IDLE`]; or [`BUSY`].
     since: AtomicU64,
+    /// Milliseconds after `accepted` since when nothing could be written, or [`FLOWS`].
+    stalled_since: AtomicU64,
 }
 
 impl Pace {
     /// A new connection owes a request.
     pub(super) fn start() -> Arc<Self> {
-        Arc::new(Self { accepted: Instant::now(), since: AtomicU64::new(0) })
+        Arc::new(Self {
+            accepted: Instant::now(),
+            since: AtomicU64::new(0),
+            stalled_since: AtomicU64::new(FLOWS),
+        })
     }
 
     fn now(&self) -> u64 {
@@ -57,6 +66,22 @@ impl Pace {
         if since != BUSY && since & IDLE != 0 {
             self.since.store(self.now() << 1, Ordering::Relaxed);
         }
+    }
+
+    /// Something was to be written, and could be or not.
+    fn wrote(&self, could: bool) {
+        let since = self.stalled_since.load(Ordering::Relaxed);
+        if could && since != FLOWS {
+            self.stalled_since.store(FLOWS, Ordering::Relaxed);
+        } else if !could && since == FLOWS {
+            self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the client has taken nothing for longer than that although something was there for it.
+    pub(super) fn is_stalled_for(&self, within: Duration) -> bool {
+        let since = self.stalled_since.load(Ordering::Relaxed);
+        since != FLOWS && u128::from(self.now().saturating_sub(since)) > within.as_millis()
     }
 
     /// Whether headers have been arriving for longer than `headers`, or nothing for longer than `idle`.
@@ -90,7 +115,9 @@ impl AsyncRead for Paced {
 
 impl AsyncWrite for Paced {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.pace.wrote(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -98,7 +125,9 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.pace.wrote(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -11,14 +11,17 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::header::UPGRADE};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use crate::http::{
     door::Door,
@@ -37,6 +40,8 @@ pub struct Timeouts {
     pub linger: Duration,
     /// How long accepted requests may then take.
     pub grace: Duration,
+    /// How long a client may take nothing of an answer that is there for it.
+    pub stalled: Duration,
     /// Connections of one address.
     pub connections_per_address: usize,
 }
@@ -48,6 +53,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             linger: Duration::ZERO,
             grace: Duration::from_secs(20),
+            stalled: Duration::from_secs(20),
             connections_per_address: 1_000,
         }
     }
@@ -100,10 +106,8 @@ pub async fn serve(
         };
         let Some(place) = counts.take(peer.ip(), timeouts.connections_per_address) else { continue };
         let (door, draining, cut) = (door.clone(), draining.clone(), cut.clone());
-        connections.spawn(async move {
-            let _place = place;
-            connection(stream, peer, door, timeouts, draining, cut).await;
-        });
+        let hold = Hold(Arc::new((place, connections.token())));
+        tokio::spawn(connection(stream, peer, door, timeouts, draining, cut, hold));
     }
     drop(listener);
     draining.cancel();
@@ -115,6 +119,11 @@ pub async fn serve(
     }
 }
 
+/// Keeps a connection counted, for its address and for the stop, for as long as a clone of it lives: a socket
+/// outlives the request that it began as.
+#[derive(Clone)]
+pub(super) struct Hold(#[expect(dead_code, reason = "held, not read")] Arc<(Place, TaskTrackerToken)>);
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -122,6 +131,7 @@ async fn connection(
     timeouts: Timeouts,
     draining: CancellationToken,
     cut: CancellationToken,
+    hold: Hold,
 ) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
@@ -129,7 +139,11 @@ async fn connection(
     let watched = Arc::clone(&pace);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         pace.asked();
-        let (answer, pace) = (door.answer(request.map(Body::new), peer), Arc::clone(&pace));
+        let mut request = request.map(Body::new);
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(hold.clone());
+        }
+        let (answer, pace) = (door.answer(request, peer), Arc::clone(&pace));
         async move {
             let answer = answer.await;
             pace.answered();
@@ -137,16 +151,21 @@ async fn connection(
         }
     });
     let stream = Paced { stream, pace: watched };
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
-    let mut looks = interval((timeouts.headers.min(timeouts.idle) / 4).max(Duration::from_millis(1)));
+    let shortest = timeouts.headers.min(timeouts.idle).min(timeouts.stalled);
+    let mut looks = interval((shortest / 4).max(Duration::from_millis(1)));
     loop {
         // How a connection ends is the client's matter.
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
             () = draining.cancelled() => break connection.as_mut().graceful_shutdown(),
-            _ = looks.tick() => if pace.is_over(timeouts.headers, timeouts.idle) { return },
+            _ = looks.tick() => {
+                if pace.is_over(timeouts.headers, timeouts.idle) || pace.is_stalled_for(timeouts.stalled) {
+                    return;
+                }
+            }
         }
     }
     tokio::select! {

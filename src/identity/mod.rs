@@ -20,7 +20,7 @@ mod throttle;
 mod tokens;
 mod viewer;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use hmac::{Hmac, Mac};
@@ -218,6 +218,15 @@ impl Identity {
         let changed = self.0.store.disable_user(user, self.0.now()).await?;
         self.0.sessions.recheck(user);
         Ok(changed)
+    }
+
+    /// Which of some sessions no longer stand, asked of the store.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn ended(&self, sessions: &[Uuid]) -> Result<HashSet<Uuid>> {
+        let standing = self.0.store.standing_sessions(sessions, self.0.now()).await?;
+        Ok(sessions.iter().filter(|session| !standing.contains(session)).copied().collect())
     }
 
     /// Who an access token speaks for.

@@ -64,6 +64,11 @@ GET    /delays              how long each system takes to answer, milliseconds
 POST   /delays              {system, delay_ms}
 GET    /clock               the sandbox's time
 POST   /clock               {advance_ms}
+POST   /salesforce/records/<object>         create a record as the staff does
+PATCH  /salesforce/records/<object>/<id>    change one
+DELETE /salesforce/records/<object>/<id>    delete one
+POST   /salesforce/events   {act, ...}: drop_streams {code?} | drop_connections | reset {topic} | repeat {topic} |
+                            change_schema {topic} | gap {object, kind, ids?} | publish {event, values} | garbage {topic}
 
 system: whmcs salesforce freebit
 ";

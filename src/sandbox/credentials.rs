@@ -5,6 +5,9 @@ pub const WHMCS_IDENTIFIER: &str = "sandboxIdentifier000000000000001";
 /// WHMCS API secret, 32 characters.
 pub const WHMCS_SECRET: &str = "sandboxSecret0000000000000000001";
 
+/// With this the emulator signs the hooks that it sends.
+pub const WHMCS_WEBHOOK_SECRET: &str = "sandbox-webhook-secret-0000000001";
+
 /// Consumer key of the Salesforce connected app: `iss` of the JWT.
 pub const SALESFORCE_CLIENT_ID: &str = "3MVG9sandboxPortalGateway.ConsumerKey";
 /// The Salesforce integration user: `sub` of the JWT.

@@ -216,8 +216,17 @@ impl Faults {
 
     /// What befalls a call: an additional delay, and a fault unless it is to be answered. Uses up a rule's `times`.
     pub fn take(&self, system: System, operation: &str) -> (Duration, Option<Fault>) {
+        self.take_first(|rule| rule.matches(system, operation))
+    }
+
+    /// The same, but only a rule that names the operation strikes.
+    pub fn take_named(&self, system: System, operation: &str) -> (Duration, Option<Fault>) {
+        self.take_first(|rule| rule.operation != "*" && rule.matches(system, operation))
+    }
+
+    fn take_first(&self, strikes: impl Fn(&Rule) -> bool) -> (Duration, Option<Fault>) {
         let mut rules = self.rules();
-        let Some(at) = rules.iter().position(|rule| rule.matches(system, operation)) else {
+        let Some(at) = rules.iter().position(strikes) else {
             return (Duration::ZERO, None);
         };
         let rule = &mut rules[at];

@@ -16,6 +16,7 @@ pub mod world;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -25,7 +26,16 @@ use chrono::NaiveDate;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox::core::Core;
+use crate::sandbox::{
+    core::Core,
+    salesforce::{
+        Org,
+        pubsub::{
+            self,
+            tls::{CaFile, Certificates},
+        },
+    },
+};
 
 /// How long [`Sandbox::stop`] waits for answers that are under way (an injected hang never ends).
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +56,11 @@ pub struct Options {
     pub listen: Listen,
     /// The day on which the seeded world stands, Tokyo; today unless said.
     pub today: Option<NaiveDate>,
+    /// Serve Salesforce's Pub/Sub API over TLS, as the vendor does; otherwise in plaintext.
+    pub pubsub_tls: bool,
+    /// Where the certificate of the sandbox's authority is written, PEM; among the temporary files unless said. The
+    /// file goes with the sandbox.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Where the parts listen. Port 0 takes a free one.
@@ -57,12 +72,15 @@ pub struct Listen {
     pub salesforce: SocketAddr,
     /// Freebit.
     pub freebit: SocketAddr,
+    /// Salesforce's Pub/Sub API.
+    pub pubsub: SocketAddr,
     /// The admin endpoint.
     pub admin: SocketAddr,
 }
 
 impl Listen {
-    /// Four ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit. From 0: any free ones.
+    /// Five ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API.
+    /// From 0: any free ones.
     pub const fn loopback(first: u16) -> Self {
         const fn port(first: u16, offset: u16) -> SocketAddr {
             let port = if first == 0 { 0 } else { first + offset };
@@ -73,13 +91,22 @@ impl Listen {
             whmcs: port(first, 1),
             salesforce: port(first, 2),
             freebit: port(first, 3),
+            pubsub: port(first, 4),
         }
     }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 42, customers: 1_000, delay: true, listen: Listen::loopback(4100), today: None }
+        Self {
+            seed: 42,
+            customers: 1_000,
+            delay: true,
+            listen: Listen::loopback(4100),
+            today: None,
+            pubsub_tls: true,
+            ca_file: None,
+        }
     }
 }
 
@@ -99,16 +126,31 @@ pub enum StartError {
     /// More customers, or fewer, than ids allow.
     #[error("the sandbox can hold 1 to {MOST_CUSTOMERS} customers, not {0}")]
     Customers(u64),
+    /// No certificate could be made.
+    #[error("the sandbox cannot make its certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The authority's certificate could not be written.
+    #[error("the sandbox cannot write {}: {source}", path.display())]
+    CaFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// A running sandbox. Dropping it closes its doors at once.
 #[derive(Debug)]
 pub struct Sandbox {
     core: Arc<Core>,
+    billing: whmcs::Installation,
     whmcs: SocketAddr,
     salesforce: SocketAddr,
     freebit: SocketAddr,
+    pubsub: SocketAddr,
     admin: SocketAddr,
+    org: Arc<Org>,
+    ca: Option<(String, CaFile)>,
     servers: JoinSet<()>,
     stopping: CancellationToken,
 }
@@ -118,26 +160,46 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`StartError::Listen`] names the first address that cannot be had; nothing is left running.
-    /// [`StartError::Customers`] when there are none, or too many.
+    /// [`StartError::Customers`] when there are none, or too many. [`StartError::Certificate`] and
+    /// [`StartError::CaFile`] when TLS cannot be had.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
             return Err(StartError::Customers(options.customers));
         }
-        let Listen { whmcs, salesforce, freebit, admin } = options.listen;
+        let Listen { whmcs, salesforce, freebit, pubsub, admin } = options.listen;
         let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
         let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
+        let (pubsub_door, pubsub) = listen("Salesforce Pub/Sub API", pubsub).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
+        let certificates = if options.pubsub_tls { Some(Certificates::make()?) } else { None };
+        let ca = match &certificates {
+            None => None,
+            Some(certificates) => {
+                let known =
+                    || std::env::temp_dir().join(format!("portal-gateway-sandbox-{}-ca.pem", pubsub.port()));
+                let path = options.ca_file.unwrap_or_else(known);
+                let written = CaFile::write(&path, &certificates.ca);
+                let file = written.map_err(|source| StartError::CaFile { path, source })?;
+                Some((certificates.ca.clone(), file))
+            }
+        };
 
         let core = Arc::new(Core::on_day(options.today, options.seed, options.customers, options.delay));
         let stopping = CancellationToken::new();
         let mut servers = JoinSet::new();
         let mut serve = |door, router| servers.spawn(serve(door, router, stopping.clone()));
-        serve(whmcs_door, whmcs::router(Arc::clone(&core), url(whmcs)));
-        serve(salesforce_door, salesforce::router(Arc::clone(&core), url(salesforce)));
+        let billing = whmcs::Installation::new(Arc::clone(&core), url(whmcs), whmcs::Settings::default());
+        serve(whmcs_door, billing.router());
+        let org = salesforce::organisation(Arc::clone(&core), url(salesforce));
+        serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
-        serve(admin_door, admin::router(Arc::clone(&core)));
-        Ok(Self { core, whmcs, salesforce, freebit, admin, servers, stopping })
+        serve(
+            admin_door,
+            admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
+        );
+        servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
+        Ok(Self { core, billing, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
     }
 
     /// Base URL of WHMCS, without a slash at the end.
@@ -155,6 +217,27 @@ impl Sandbox {
         url(self.freebit)
     }
 
+    /// URL of Salesforce's Pub/Sub API: `https://…` with TLS, `http://…` in plaintext.
+    pub fn pubsub_url(&self) -> String {
+        let url = url(self.pubsub);
+        if self.ca.is_some() { url.replacen("http", "https", 1) } else { url }
+    }
+
+    /// The certificate of the sandbox's authority, PEM; none in plaintext.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca.as_ref().map(|(pem, _)| pem.as_str())
+    }
+
+    /// The file with that certificate; none in plaintext.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca.as_ref().map(|(_, file)| file.path())
+    }
+
+    /// Salesforce: a test edits records as the staff does, and handles the event bus.
+    pub fn salesforce(&self) -> &Arc<Org> {
+        &self.org
+    }
+
     /// Base URL of the admin endpoint.
     pub fn admin_url(&self) -> String {
         url(self.admin)
@@ -165,6 +248,16 @@ impl Sandbox {
         &self.core
     }
 
+    /// The billing system's staff: a test changes an invoice or a service here.
+    pub fn billing(&self) -> &whmcs::Installation {
+        &self.billing
+    }
+
+    /// From now on the billing system's hooks are sent to the gateway at this base URL.
+    pub fn send_hooks_to(&self, gateway: &str) {
+        self.billing.send_hooks_to(format!("{gateway}/webhooks/whmcs"), Duration::ZERO);
+    }
+
     /// Closes the doors, lets answers under way finish for a moment, and returns.
     pub async fn stop(mut self) {
         self.stopping.cancel();
@@ -172,6 +265,13 @@ impl Sandbox {
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
             self.servers.shutdown().await;
         }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // Subscriptions are connections that would outlive their listener.
+        self.org.bus.drop_connections();
     }
 }
 

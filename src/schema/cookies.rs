@@ -17,6 +17,7 @@ pub const REFRESH: &str = "__Host-refresh";
 #[derive(Clone, Debug, Default)]
 pub struct Cookies {
     refresh: Option<SecretString>,
+    is_unwritable: bool,
     writes: Arc<Mutex<Vec<Write>>>,
 }
 
@@ -29,10 +30,20 @@ struct Write {
 }
 
 impl Cookies {
+    /// The jar of a connection that is open already, whose answers carry no cookies.
+    pub fn unwritable() -> Self {
+        Self { is_unwritable: true, ..Self::default() }
+    }
+
+    /// Whether what is written reaches the browser.
+    pub const fn are_writable(&self) -> bool {
+        !self.is_unwritable
+    }
+
     /// The same jar with what the browser sent.
     #[must_use]
     pub fn receive(&self, refresh: Option<SecretString>) -> Self {
-        Self { refresh, writes: Arc::clone(&self.writes) }
+        Self { refresh, writes: Arc::clone(&self.writes), ..Self::default() }
     }
 
     /// The refresh token that the browser sent. Given only to requests that no foreign page can make.

@@ -8,11 +8,15 @@ mod case;
 mod connection;
 mod context;
 pub mod cookies;
+mod delivery;
 mod error;
 mod invoice;
 mod line;
+mod live;
 mod loaders;
+mod mutation;
 mod node;
+mod notification;
 mod order;
 mod payment_method;
 mod query;
@@ -21,28 +25,34 @@ mod subscription;
 mod summary;
 mod viewer;
 
-use async_graphql::{EmptySubscription, Request, Response, Schema, SchemaBuilder};
+use async_graphql::{Request, Response, Schema, SchemaBuilder};
+use futures::{StreamExt, stream::BoxStream};
 use rust_decimal::Decimal;
 
-use self::{case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders};
+use self::{
+    case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders, notification::NotificationList,
+};
 pub use self::{
+    delivery::Delivery,
     error::{mask, refuse},
+    live::LiveUpdates,
+    mutation::Mutation,
     query::Query,
-    session::Mutation,
 };
 use crate::{
     app::App,
     billing::{Invoice, Subscription},
     crm::{Case, Order},
     identity::Viewer,
+    notify::Notification,
 };
 
 /// The whole graph.
-pub type PortalSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type PortalSchema = Schema<Query, Mutation, LiveUpdates>;
 
-fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
     // Depth, size and cost are judged before this engine sees a document, by the guard in `http`.
-    Schema::build(Query, Mutation, EmptySubscription)
+    Schema::build(Query, Mutation::default(), LiveUpdates)
         .disable_suggestions()
         // Otherwise 32, below the guard's nesting; this is the most that the guard's can be set to.
         .limit_recursive_depth(200)
@@ -54,11 +64,17 @@ fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
         .override_output_type_description::<Paged<Order>>("A page of orders.")
         .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
+        .override_output_type_description::<Paged<Notification, NotificationList>>("A page of notifications.")
 }
 
 /// The graph over a running application.
 pub fn build(app: App) -> PortalSchema {
     builder().data(app).finish()
+}
+
+/// The same graph for [`subscribe`]: built once more, for what only deliveries need.
+pub fn build_live(app: App) -> PortalSchema {
+    builder().data(app).extension(delivery::Anew).finish()
 }
 
 /// The schema as text, the contract in `schema.graphql`.
@@ -75,4 +91,26 @@ pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Vie
     let mut response = schema.execute(request).await;
     mask(&mut response);
     response
+}
+
+/// Begins a subscription of the graph that [`build_live`] gave, and masks what fails in a delivery. A stream that
+/// ends after it delivered something could not keep up.
+pub fn subscribe(
+    schema: &PortalSchema,
+    request: Request,
+    delivery: Option<Delivery>,
+) -> BoxStream<'static, Response> {
+    let viewer = delivery.as_ref().map(Delivery::viewer);
+    let mut request = match schema.data::<App>() {
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        None => request,
+    };
+    if let Some(delivery) = delivery {
+        request = request.data(delivery);
+    }
+    let answers = schema.execute_stream(request).map(|mut response| {
+        mask(&mut response);
+        response
+    });
+    answers.boxed()
 }

@@ -2,12 +2,14 @@
 
 use async_graphql::{ID, Interface};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use uuid::Uuid;
 
 use crate::{
     billing::{Invoice, PaymentMethod, Subscription},
     crm::{Case, Order},
     error::{Error, Result},
-    id::{CaseId, InvoiceId, OrderId, PaymentMethodId, SubscriptionId},
+    id::{CaseId, InvoiceId, NotificationId, OrderId, PaymentMethodId, SubscriptionId},
+    notify::Notification,
 };
 
 /// Something with an id of its own, which `node(id:)` finds again.
@@ -28,6 +30,8 @@ pub enum Node {
     Order(Order),
     /// A support case.
     Case(Case),
+    /// A notification of the bell.
+    Notification(Notification),
 }
 
 /// What a global id names.
@@ -38,6 +42,7 @@ pub(super) enum NodeId {
     PaymentMethod(PaymentMethodId),
     Order(OrderId),
     Case(CaseId),
+    Notification(NotificationId),
 }
 
 impl NodeId {
@@ -49,6 +54,7 @@ impl NodeId {
             Self::PaymentMethod(key) => opaque("PaymentMethod", key),
             Self::Order(key) => opaque("Order", key),
             Self::Case(key) => opaque("Case", key),
+            Self::Notification(key) => opaque("Notification", key),
         }
     }
 
@@ -73,6 +79,10 @@ impl NodeId {
             "PaymentMethod" => number().map(PaymentMethodId).map(Self::PaymentMethod),
             "Order" => OrderId::parse(key).map(Self::Order),
             "Case" => CaseId::parse(key).map(Self::Case),
+            "Notification" => {
+                let id = Uuid::try_parse(key).ok().filter(|id| id.to_string() == key)?;
+                Some(Self::Notification(NotificationId(id)))
+            }
             _ => None,
         }
     }

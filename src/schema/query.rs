@@ -70,5 +70,6 @@ async fn find(ctx: &Context<'_>, argument: &'static str, id: &str) -> Result<Opt
             let all = ctx.see(app.crm.cases(viewer).await?);
             all.iter().find(|item| item.key == key).cloned().map(Node::Case)
         }
+        NodeId::Notification(key) => app.notifications.one(viewer, key).await?.map(Node::Notification),
     })
 }

@@ -12,8 +12,9 @@ use crate::{
     secret::{ExposeSecret, SecretString},
 };
 
-/// What can be changed.
-pub struct Mutation;
+/// What a session can change.
+#[derive(Default)]
+pub struct SessionMutation;
 
 /// How a session reaches the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
@@ -61,11 +62,11 @@ pub(super) struct Session {
 #[derive(SimpleObject)]
 pub(super) struct UserErrorNode {
     /// A stable code.
-    code: String,
+    pub(super) code: String,
     /// Path of the input field at fault; empty when it is the whole input.
-    field: Vec<String>,
+    pub(super) field: Vec<String>,
     /// A sentence for the person.
-    message: String,
+    pub(super) message: String,
 }
 
 /// The answer to a sign-in.
@@ -97,9 +98,9 @@ pub(super) struct SessionEndPayload {
     user_errors: Vec<UserErrorNode>,
 }
 
-/// What can be changed.
+/// What a session can change.
 #[Object]
-impl Mutation {
+impl SessionMutation {
     /// Signs a customer in. At most once per document.
     async fn session_create(
         &self,
@@ -108,6 +109,10 @@ impl Mutation {
     ) -> Option<Result<SessionCreatePayload>> {
         let read = async {
             let app = ctx.app()?;
+            if input.delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
+                let reason = "COOKIES needs a POST: this connection carries none";
+                return Err(Error::BadInput { argument: "input.delivery", reason });
+            }
             let password = SecretString::from(input.password);
             let grant = app.identity.sign_in(&input.email, &password, &ctx.origin()).await;
             let grant = match grant {

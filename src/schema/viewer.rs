@@ -8,6 +8,7 @@ use super::{
     context::Ask,
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
     node::opaque,
+    notification::NotificationList,
     order::OrderFilter,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
@@ -18,6 +19,7 @@ use crate::{
     error::Result,
     identity::Viewer,
     money::Currency,
+    notify::Notification,
     page::Page,
 };
 
@@ -131,6 +133,22 @@ impl ViewerNode {
                     counts: CaseCounts::of(&all),
                 },
             ))
+        };
+        Some(read.await)
+    }
+
+    /// What the bell shows, newest first: what was neither dismissed nor is too old.
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+    ) -> Option<Result<Paged<Notification, NotificationList>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.notifications.list(&self.0).await?;
+            let list = NotificationList::of(&all);
+            Ok(paged(&page, all, |item| item.key.to_string(), |_| list))
         };
         Some(read.await)
     }

@@ -5,6 +5,7 @@
 //! §2.6). Source of the rules: domain reference §19, §21.
 
 mod line;
+pub mod tags;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     error::{Result, Service},
-    freshness::{Cache, Kind, Read, Tag},
+    freshness::{Cache, Kind, Read},
     identity::Viewer,
     upstream::freebit,
 };
@@ -85,7 +86,7 @@ impl Sim {
                 viewer.reader(),
                 &self.kinds.line,
                 viewer.owner().key(&self.kinds.line, number),
-                vec![tag(number, "state")],
+                vec![tags::state(number)],
                 || {
                     let (freebit, number) = (self.freebit.clone(), number.to_owned());
                     async move { Ok(freebit.get_detail(budget, &number).await?.map(LineState::new)) }
@@ -105,7 +106,7 @@ impl Sim {
                 viewer.reader(),
                 &self.kinds.usage,
                 viewer.owner().key(&self.kinds.usage, number),
-                vec![tag(number, "usage")],
+                vec![tags::usage(number)],
                 || {
                     let (sim, number) = (self.clone(), number.to_owned());
                     async move {
@@ -128,7 +129,7 @@ impl Sim {
                 viewer.reader(),
                 &self.kinds.quota,
                 viewer.owner().key(&self.kinds.quota, number),
-                vec![tag(number, "quota")],
+                vec![tags::quota(number)],
                 || {
                     let (sim, number) = (self.clone(), number.to_owned());
                     async move {
@@ -141,9 +142,4 @@ impl Sim {
             )
             .await
     }
-}
-
-/// What changes together for one line.
-fn tag(number: &str, what: &str) -> Tag {
-    Tag::new(format!("line:{number}:{what}"))
 }

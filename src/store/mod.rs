@@ -8,8 +8,12 @@
 //! SQLite has one writer at a time, so it gets one writing connection, whose queue is ours and fair,
 //! and a pool of readers that never wait for it (write-ahead log).
 
+pub mod inbox;
+pub mod leases;
 mod mappings;
+mod notifications;
 mod sessions;
+pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
 #[cfg(test)]
@@ -26,6 +30,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
+pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 

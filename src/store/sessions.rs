@@ -3,13 +3,19 @@
 //! The rules of rotation stand in [`crate::identity`]; here are the steps that they take, inside one
 //! transaction that begins with [`Tx::lock_family`].
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
+use sqlx::{Database, Postgres, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 use crate::{
     id::UserId,
-    store::{Mapping, Result, Store, Tx, sql},
+    store::{Mapping, On, Result, Store, Tx, sql},
 };
+
+/// Sessions of one question.
+const BATCH: usize = 500;
 
 const REVOKE: &str = "UPDATE sessions SET revoked_at = $2, revoked_reason = $3
     WHERE session_id = $1 AND revoked_at IS NULL";
@@ -114,6 +120,24 @@ impl Store {
         .transpose()
     }
 
+    /// Those of some sessions that have neither ended nor run out, and whose user is not disabled.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn standing_sessions(&self, ids: &[Uuid], now: DateTime<Utc>) -> Result<HashSet<Uuid>> {
+        let mut standing = HashSet::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH) {
+            let rows: Vec<(Uuid,)> = match self.read() {
+                On::Sqlite(db) => standing_of::<Sqlite>(batch, now).build_query_as().fetch_all(db).await?,
+                On::Postgres(db) => {
+                    standing_of::<Postgres>(batch, now).build_query_as().fetch_all(db).await?
+                }
+            };
+            standing.extend(rows.into_iter().map(|(id,)| id));
+        }
+        Ok(standing)
+    }
+
     /// Ends a session; false when there is none, or it has been ended before.
     ///
     /// # Errors
@@ -130,6 +154,25 @@ impl Store {
     pub async fn purge_sessions(&self, before: DateTime<Utc>) -> Result<u64> {
         Ok(sql!(self.write(), "DELETE FROM sessions WHERE expires_at < $1", [before])?)
     }
+}
+
+/// The statement that asks for a batch of sessions.
+fn standing_of<DB: Database>(ids: &[Uuid], now: DateTime<Utc>) -> QueryBuilder<DB>
+where
+    Uuid: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+    DateTime<Utc>: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+{
+    let mut select = QueryBuilder::new(
+        "SELECT s.session_id FROM sessions s JOIN users u ON u.user_id = s.user_id
+         WHERE s.revoked_at IS NULL AND u.disabled_at IS NULL AND s.expires_at > ",
+    );
+    select.push_bind(now).push(" AND s.session_id IN (");
+    let mut list = select.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
+    select.push(")");
+    select
 }
 
 impl Tx {

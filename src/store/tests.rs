@@ -205,9 +205,12 @@ async fn indexes(store: &Store) -> Vec<(String, bool, String)> {
         }
         On::Postgres(_) => {
             "SELECT t.relname::text, i.indisunique,
-                (SELECT string_agg(a.attname::text, ',') FROM pg_attribute a WHERE a.attrelid = i.indexrelid)
+                (SELECT string_agg(a.attname::text, ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = i.indexrelid)
              FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
              WHERE n.nspname = 'public' AND t.relname <> '_sqlx_migrations'
+                -- A key that counts up is the row id of SQLite, which has no index of its own.
+                AND NOT (i.indisprimary AND EXISTS (SELECT 1 FROM pg_attribute a
+                    WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attidentity <> ''))
              ORDER BY t.relname::text COLLATE \"C\", 3"
         }
     };

@@ -93,6 +93,11 @@ impl Gateway {
         let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
         let door = http::Door::new(Arc::new(state));
         tokio::spawn(http::serve(listener, door, stop.clone(), Timeouts::default()));
+        tokio::spawn({
+            let (app, stop) = (app.clone(), stop.clone());
+            async move { app.work(stop).await }
+        });
+        sandbox.send_hooks_to(&url);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { url, app, sandbox, http, stop, _data: data, _store: store }
     }

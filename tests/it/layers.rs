@@ -53,7 +53,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // It fills the settings that each room declares.
-    ("config", &["billing", "crm", "sim", "identity", "upstream", "freshness", "store"]),
+    ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
     ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (

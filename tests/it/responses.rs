@@ -57,6 +57,20 @@ async fn a_second_dashboard_is_the_same_bytes_and_asks_nobody() {
 }
 
 #[tokio::test]
+async fn an_answer_with_notifications_is_not_kept() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let query = "{ viewer { profile { fullName } notifications { totalCount nodes { id } } } }";
+    let count = || async { customer.ask(query, json!({})).await.data()["viewer"]["notifications"]["nodes"].clone() };
+    assert_eq!(count().await, json!([]));
+    assert_eq!(count().await, json!([]));
+    let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
+    let notified = gateway.app.notifications.eligibility_changed(principal.account, true, "event-1").await;
+    assert!(notified.unwrap());
+    assert_eq!(count().await.as_array().unwrap().len(), 1, "nothing told the cache");
+}
+
+#[tokio::test]
 async fn two_customers_with_one_question_never_share_an_answer() {
     let gateway = Gateway::start().await;
     let (a, b) = (gateway.sign_in(1).await, gateway.sign_in(2).await);

@@ -23,6 +23,7 @@ use crate::sandbox::{
         },
         operation,
         org::Org,
+        pubsub::capture::Origin,
         refusal::Refusal,
         rest::{Desk, Held, versions},
         settings::Settings,
@@ -117,9 +118,15 @@ fn authorised(org: &Org, call: &Call, token: Option<&str>) -> Answer {
     let mut desk = Desk { org, held, now, user: session.user };
     let answer = desk.answer(call);
     if let Held::Write(overlay) = &mut desk.held {
-        org.commit(overlay);
+        org.commit(overlay, Origin::rest(&desk.user, call.version, client(call)));
     }
     answer
+}
+
+/// `client=` of `Sforce-Call-Options`.
+fn client(call: &Call) -> Option<&str> {
+    let mut options = call.header("sforce-call-options")?.split(',');
+    options.find_map(|option| option.trim().strip_prefix("client="))
 }
 
 fn session(org: &Org, headers: &HeaderMap, token: Option<&str>) -> Result<Session, Refusal> {

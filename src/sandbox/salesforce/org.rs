@@ -1,6 +1,9 @@
 //! The organisation: everything that the emulator keeps.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 use chrono::TimeDelta;
 
@@ -8,6 +11,10 @@ use crate::sandbox::{
     core::{Core, System},
     salesforce::{
         oauth::Sessions,
+        pubsub::{
+            bus::Bus,
+            capture::{self, Origin, Transaction},
+        },
         rest::cursor::Cursors,
         settings::Settings,
         store::{
@@ -26,11 +33,19 @@ pub struct Org {
     pub public_url: String,
     /// Records of nobody.
     pub shared: Shared,
+    /// Where change events and platform events are published.
+    pub bus: Bus,
     overlay: RwLock<Overlay>,
     sessions: Mutex<Sessions>,
     usage: Mutex<Usage>,
     cursors: Mutex<Cursors>,
     settings: RwLock<Settings>,
+}
+
+impl fmt::Debug for Org {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Org").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,6 +57,7 @@ impl Org {
     pub fn new(core: Arc<Core>, public_url: String) -> Self {
         let shared = shared::make(&core.world);
         Self {
+            bus: Bus::new(core.clock.now()),
             core,
             public_url: public_url.trim_end_matches('/').to_owned(),
             shared,
@@ -93,10 +109,19 @@ impl Org {
         TimeDelta::seconds(self.settings().token_lifetime_s)
     }
 
-    /// Keeps what a transaction wrote and journals its effects.
-    pub fn commit(&self, overlay: &mut Overlay) {
-        for (effect, detail) in overlay.commit() {
+    /// Keeps what a transaction wrote, journals its effects and publishes its events.
+    pub fn commit(&self, overlay: &mut Overlay, origin: Origin) {
+        let committed = overlay.commit();
+        for (effect, detail) in committed.effects {
             self.core.journal.effect(System::Salesforce, &effect, detail);
+        }
+        if committed.before.is_empty() && committed.events.is_empty() {
+            return;
+        }
+        let transaction = Transaction::new(self, origin);
+        capture::publish(self, overlay, committed.before, &transaction);
+        for (id, event, values) in committed.events {
+            transaction.publish_event(self, id, event, values);
         }
     }
 }

@@ -25,6 +25,12 @@ pub struct Settings {
     pub duplicate_rules: Vec<String>,
     /// Statements that run too long: those that contain this text fail with `QUERY_TIMEOUT`.
     pub slow_query_text: Option<String>,
+    /// Milliseconds after which a quiet subscription is told that it lives.
+    pub pubsub_keep_alive_ms: u64,
+    /// Milliseconds after which a subscription that asks for nothing more is ended.
+    pub pubsub_idle_close_ms: u64,
+    /// Most events of one answer to a subscription.
+    pub pubsub_batch: usize,
 }
 
 impl Default for Settings {
@@ -38,6 +44,9 @@ impl Default for Settings {
             validation_rules: BTreeMap::new(),
             duplicate_rules: Vec::new(),
             slow_query_text: None,
+            pubsub_keep_alive_ms: 270_000,
+            pubsub_idle_close_ms: 60_000,
+            pubsub_batch: 100,
         }
     }
 }

@@ -15,11 +15,12 @@ use crate::sandbox::core::{Core, FaultKind, System};
 use crate::sandbox::credentials;
 use crate::sandbox::whmcs::Settings;
 use crate::sandbox::whmcs::action::{self, Action, Call, Run};
+use crate::sandbox::whmcs::hooks::{self, Hooks};
 use crate::sandbox::whmcs::params::Params;
 use crate::sandbox::whmcs::php::{PhpArray, from_pairs, parse_form};
 use crate::sandbox::whmcs::render::ResponseType;
-use crate::sandbox::whmcs::reply::Refusal;
-use crate::sandbox::whmcs::store::Store;
+use crate::sandbox::whmcs::reply::{Refusal, Reply};
+use crate::sandbox::whmcs::store::{Event, Store, Table};
 
 /// PHP's `post_max_size`.
 const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -116,24 +117,73 @@ pub struct Door {
     pub public_url: String,
     pub settings: Settings,
     pub store: RwLock<Store>,
+    pub hooks: Hooks,
 }
 
 impl Door {
     /// An installation that nobody has written to.
     pub fn new(core: Arc<Core>, public_url: String, settings: Settings) -> Self {
-        Self { store: RwLock::new(Store::new(Arc::clone(&core))), core, public_url, settings }
+        let store = RwLock::new(Store::new(Arc::clone(&core)));
+        Self { store, core, public_url, settings, hooks: Hooks::default() }
     }
 
-    /// Changes state, then tells the journal which hooks fired.
+    /// Changes state, then tells the journal and the hook file which hooks fired.
     pub fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        self.write_after(false, change)
+    }
+
+    /// The same; when `announced`, hooks that fire early were sent before.
+    fn write_after<T>(&self, announced: bool, change: impl FnOnce(&mut Store) -> T) -> T {
         let (result, events) = {
             let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-            (change(&mut store), store.take_events())
+            let result = change(&mut store);
+            let events = store.take_events();
+            let with_ids = events.into_iter().map(|event| (ids(&store, &event), event));
+            (result, with_ids.collect::<Vec<_>>())
         };
-        for event in events {
+        for (ids, event) in events {
+            if !(announced && hooks::is_early(event.hook)) {
+                self.hooks.send(&self.core, &event, ids);
+            }
             self.core.journal.effect(System::Whmcs, event.hook, event.params);
         }
         result
+    }
+
+    /// Sends the hooks that fire early, and waits, so that their change is not visible yet. What would fire is found
+    /// out on a copy. Gives whether it did.
+    async fn announce(&self, run: fn(&mut Store, &Call<'_>) -> Reply, params: &Params) -> bool {
+        let Some(early_by) = self.hooks.early_by() else { return false };
+        {
+            let mut copy = self.store.read().unwrap_or_else(PoisonError::into_inner).clone();
+            // Its refusal is met again by the real run.
+            let _ = run(&mut copy, &self.call(params));
+            for event in copy.take_events().iter().filter(|event| hooks::is_early(event.hook)) {
+                self.hooks.send(&self.core, event, ids(&copy, event));
+            }
+        }
+        tokio::time::sleep(early_by).await;
+        true
+    }
+
+    fn call<'a>(&'a self, params: &'a Params) -> Call<'a> {
+        Call { params, dialect: &self.settings.dialect, public_url: &self.public_url }
+    }
+
+    /// An action without checking who calls.
+    pub async fn staff(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let Some(action) = action::find(action) else { return error_body("no such action") };
+        let pairs = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let params = Params::new(from_pairs(pairs), self.settings.dialect.php_truthiness);
+        self.perform(action, &params).await
+    }
+
+    async fn perform(&self, action: &Action, params: &Params) -> Value {
+        let announced = match action.run {
+            Run::Read(_) => false,
+            Run::Write(run) => self.announce(run, params).await,
+        };
+        self.execute(action, params, announced)
     }
 
     /// Runs a call; one that reads every account runs beside the other calls, not in their way.
@@ -148,30 +198,25 @@ impl Door {
             && !["userid", "clientid", "serviceid", "invoiceid", "id"]
                 .iter()
                 .any(|id| params.text(id).is_some());
-        if !reads_all {
-            return self.answer(caller, &name, action, &params);
-        }
-        let answer = tokio::task::spawn_blocking(move || self.answer(caller, &name, action, &params));
-        answer.await.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Value::Null))
-    }
-
-    fn answer(
-        &self,
-        caller: IpAddr,
-        name: &str,
-        action: Option<&Action>,
-        params: &Params,
-    ) -> (StatusCode, Value) {
-        let action = match self.admit(caller, name, action, params) {
+        let action = match self.admit(caller, &name, action, &params) {
             Ok(action) => action,
             Err((status, message)) => return (status, error_body(&message)),
         };
-        let call = Call { params, dialect: &self.settings.dialect, public_url: &self.public_url };
+        if !reads_all {
+            return (StatusCode::OK, self.perform(action, &params).await);
+        }
+        let answer =
+            tokio::task::spawn_blocking(move || (StatusCode::OK, self.execute(action, &params, false)));
+        answer.await.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Value::Null))
+    }
+
+    fn execute(&self, action: &Action, params: &Params, announced: bool) -> Value {
+        let call = self.call(params);
         let reply = match action.run {
             Run::Read(run) => run(&self.store.read().unwrap_or_else(PoisonError::into_inner), &call),
-            Run::Write(run) => self.write(|store| run(store, &call)),
+            Run::Write(run) => self.write_after(announced, |store| run(store, &call)),
         };
-        let body = match reply {
+        match reply {
             Ok(Value::Object(fields)) => {
                 let verdict = if action.name == "GetPermissionsList" { "status" } else { "result" };
                 let mut body = Map::from_iter([(verdict.to_owned(), Value::from("success"))]);
@@ -182,17 +227,16 @@ impl Door {
             Err(Refusal::Error(message)) => error_body(&message),
             Err(Refusal::Status(message)) => json!({"status": "error", "message": message}),
             Err(Refusal::Warning(warning)) => json!({"warning": warning}),
-        };
-        (StatusCode::OK, body)
+        }
     }
 
-    fn admit<'a>(
+    fn admit(
         &self,
         caller: IpAddr,
         name: &str,
-        action: Option<&'a Action>,
+        action: Option<&'static Action>,
         params: &Params,
-    ) -> Result<&'a Action, (StatusCode, String)> {
+    ) -> Result<&'static Action, (StatusCode, String)> {
         let access = &self.settings.access;
         let forbidden = |message: String| Err((StatusCode::FORBIDDEN, message));
         let has_key = access.access_key.is_some() && access.access_key.as_deref() == params.sent("accesskey");
@@ -239,6 +283,11 @@ impl Door {
             _ => forbidden(format!("Invalid Permissions: API action \"{lower}\" is not allowed")),
         }
     }
+}
+
+/// The ids that the hook file would send.
+fn ids(store: &Store, event: &Event) -> Map<String, Value> {
+    hooks::ids(event, |upgrade| store.client_of(Table::Upgrade, upgrade))
 }
 
 fn error_body(message: &str) -> Value {

@@ -19,6 +19,7 @@ mod cron;
 mod dialect;
 mod door;
 mod emails;
+mod hooks;
 mod installation;
 mod invoice_edit;
 mod invoices;
@@ -47,9 +48,10 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{Router, routing};
+use serde_json::Value;
 
 pub use dialect::{Dialect, EmptyLists, Numbers};
 pub use door::{Access, Credential};
@@ -73,14 +75,54 @@ pub fn router(core: Arc<Core>, public_url: String) -> Router {
 
 /// The emulator of an installation with other settings.
 pub fn router_with(core: Arc<Core>, public_url: String, settings: Settings) -> Router {
-    let public_url = public_url.trim_end_matches('/').to_owned();
-    let prefix = url::Url::parse(&public_url).map(|url| url.path().trim_end_matches('/').to_owned());
-    let prefix = prefix.unwrap_or_default();
-    let door = Arc::new(door::Door::new(core, public_url, settings));
-    Router::new()
-        .route(&format!("{prefix}/includes/api.php"), routing::any(door::api))
-        .route(&format!("{prefix}/oauth/singlesignon.php"), routing::get(sso::redeem))
-        .route(&format!("{prefix}/crons/cron.php"), routing::post(cron::run_now))
-        .route(&format!("{prefix}/index.php"), routing::get(sso::front))
-        .with_state(door)
+    Installation::new(core, public_url, settings).router()
+}
+
+/// One running installation, for who stands behind its doors. Clones share it.
+#[derive(Clone)]
+pub struct Installation(Arc<door::Door>);
+
+impl Installation {
+    /// An installation that nobody has written to; the arguments are those of [`router_with`].
+    pub fn new(core: Arc<Core>, public_url: String, settings: Settings) -> Self {
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        Self(Arc::new(door::Door::new(core, public_url, settings)))
+    }
+
+    /// Its doors.
+    pub fn router(&self) -> Router {
+        let prefix =
+            url::Url::parse(&self.0.public_url).map(|url| url.path().trim_end_matches('/').to_owned());
+        let prefix = prefix.unwrap_or_default();
+        Router::new()
+            .route(&format!("{prefix}/includes/api.php"), routing::any(door::api))
+            .route(&format!("{prefix}/oauth/singlesignon.php"), routing::get(sso::redeem))
+            .route(&format!("{prefix}/crons/cron.php"), routing::post(cron::run_now))
+            .route(&format!("{prefix}/index.php"), routing::get(sso::front))
+            .with_state(Arc::clone(&self.0))
+    }
+
+    /// What a member of the staff does: an action of the API with its parameters, without credentials, faults, delay
+    /// and journal of calls. Gives the body of the answer, and fires the same hooks.
+    pub async fn staff(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        self.0.staff(action, parameters).await
+    }
+
+    /// From now on every hook is sent to an address, signed with
+    /// [`credentials::WHMCS_WEBHOOK_SECRET`](crate::sandbox::credentials::WHMCS_WEBHOOK_SECRET). Hooks that fire before
+    /// or during their change are sent `early_by` before it is visible; with zero, right after it.
+    pub fn send_hooks_to(&self, url: String, early_by: Duration) {
+        self.0.hooks.send_to(Arc::clone(&self.0.core), url, early_by);
+    }
+
+    /// Hooks that were fired and that nobody has taken yet.
+    pub fn hooks_waiting(&self) -> u64 {
+        self.0.hooks.waiting()
+    }
+}
+
+impl fmt::Debug for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Installation").field(&self.0.public_url).finish()
+    }
 }

@@ -45,6 +45,7 @@ pub struct Event {
 }
 
 /// All tables of the installation.
+#[derive(Clone)]
 pub struct Store {
     pub core: Arc<Core>,
     accounts: BTreeMap<u64, Account>,

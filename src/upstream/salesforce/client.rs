@@ -254,6 +254,11 @@ impl Client {
         }
     }
 
+    /// The session, for the event bus.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.0.session
+    }
+
     /// The path under which everything stands: `/services/data/v67.0`.
     pub(super) fn base(&self) -> &str {
         &self.0.base

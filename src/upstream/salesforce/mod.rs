@@ -1,4 +1,4 @@
-//! The client of the CRM, Salesforce: its REST interface, spoken sparingly.
+//! The client of the CRM, Salesforce: its REST interface, spoken sparingly, and its event bus ([`pubsub`]).
 //!
 //! A call is dear here: the organisation has a daily allowance for everything it does. So statements asked in the
 //! same tick travel in one composite request ([`gather`]), the allowance is read from every answer and kept for
@@ -11,6 +11,7 @@ mod client;
 mod errors;
 mod gather;
 mod meter;
+pub mod pubsub;
 mod record;
 mod session;
 mod settings;

@@ -49,6 +49,7 @@ const RATIONED: Duration = Duration::from_secs(60);
 pub(super) struct Token {
     access: SecretString,
     instance: String,
+    organisation: Option<String>,
     issued_at: DateTime<Utc>,
 }
 
@@ -61,6 +62,11 @@ impl Token {
     /// Scheme and host of the organisation, without a slash at the end.
     pub(super) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// The id of the organisation, if the vendor gave it.
+    pub(super) fn organisation(&self) -> Option<&str> {
+        self.organisation.as_deref()
     }
 }
 
@@ -223,6 +229,8 @@ impl Session {
         struct Granted {
             access_token: SecretString,
             instance_url: String,
+            /// An address that ends with the organisation and the user.
+            id: Option<String>,
         }
         #[derive(Deserialize)]
         struct Refused {
@@ -237,7 +245,8 @@ impl Session {
             origin(&instance)
                 .filter(|url| url.scheme() == self.login.scheme() || url.scheme() == "https")
                 .ok_or(Kind::Decode { path: "instance_url".to_owned() })?;
-            return Ok(Token { access: granted.access_token, instance, issued_at: now });
+            let organisation = granted.id.as_deref().and_then(|id| id.rsplit('/').nth(1)).map(str::to_owned);
+            return Ok(Token { access: granted.access_token, instance, organisation, issued_at: now });
         }
         let Ok(refused) = decode::<Refused>(&answer.body) else { return Err(answer.status_kind()) };
         if refused.error == "rate_limit_exceeded" {

@@ -63,6 +63,12 @@ pub enum Misconfigured {
     /// Not an RSA private key.
     #[error("the private key is not an RSA key in PEM")]
     PrivateKey,
+    /// Not an absolute `http` or `https` address.
+    #[error("the address of the event bus must look like https://api.pubsub.salesforce.com:7443")]
+    BusEndpoint,
+    /// Not certificates in PEM.
+    #[error("the event bus's authorities are not certificates in PEM")]
+    BusAuthority,
     /// TLS could not be set up.
     #[error(transparent)]
     Transport(#[from] crate::upstream::Error),

@@ -10,6 +10,7 @@
 mod clients;
 mod dialect;
 mod invoices;
+mod owners;
 mod pay_methods;
 mod products;
 

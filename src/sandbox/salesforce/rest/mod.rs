@@ -4,6 +4,7 @@ pub mod collections;
 pub mod composite;
 pub mod cursor;
 pub mod describe;
+pub mod events;
 pub mod graph;
 pub mod limits;
 pub mod query;
@@ -88,6 +89,10 @@ impl Desk<'_> {
             ["limits"] => Ok(limits::limits(self.org, self.now)),
             ["recent"] => recent::recent(self, call),
             ["sobjects"] => allow(call, &["GET", "HEAD"]).map(|()| describe::global(call)),
+            ["sobjects", event, rest @ ..] if event.ends_with("__e") => {
+                events::events(self, call, event, rest)
+            }
+            ["event", "eventSchema", id] => events::schema_by_id(self, call, id),
             ["sobjects", object, rest @ ..] => records::records(self, call, object, rest),
             ["composite"] => composite::composite(self, call),
             ["composite", "batch"] => composite::batch(self, call),

@@ -24,6 +24,9 @@ pub const DRAFT_STATUSES: &[&str] = &["Draft", "Pending Review"];
 /// Statuses in which lines can no longer be added or removed.
 pub const ACTIVATED_STATUSES: &[&str] = &["Activated", "Processed", "Completed"];
 
+/// Statuses on which the organisation asks for an order's fulfilment. Source: domain reference §17.1.
+pub const APPROVED_STATUSES: &[&str] = &["Approved", "Reactivate"];
+
 /// Order. Source: domain reference §15, §16.
 pub(crate) fn order() -> Draft {
     Draft::new(["Order", "Order", "Orders", "801"], Home::Customer)

@@ -7,6 +7,6 @@ pub mod seed;
 pub mod shared;
 pub mod view;
 
-pub use overlay::{Overlay, Savepoint};
+pub use overlay::{Before, Overlay, Savepoint};
 pub use record::Record;
 pub use view::View;

@@ -1,7 +1,7 @@
 //! What was written since the start, over the seeded world.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use crate::{
     id::RecordId,
     sandbox::{
         salesforce::{
+            pubsub::platform::PlatformEvent,
             schema::{Object, is_key},
             store::record::Record,
         },
@@ -30,8 +31,26 @@ pub struct Overlay {
     by_object: HashMap<&'static str, Ids>,
     by_key: HashMap<(&'static str, &'static str), HashMap<String, Ids>>,
     created: u64,
-    undo: Vec<(RecordId, Option<Arc<Record>>)>,
+    undo: Vec<Before>,
     effects: Vec<(String, Value)>,
+    events: Vec<Announced>,
+}
+
+/// A record as it was written before a transaction; `None` when nothing had been.
+pub type Before = (RecordId, Option<Arc<Record>>);
+
+/// A platform event that a transaction publishes when it commits: its UUID, what it is, its values.
+pub type Announced = (String, &'static PlatformEvent, Vec<(String, apache_avro::types::Value)>);
+
+/// What a transaction did.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Effects for the journal.
+    pub effects: Vec<(String, Value)>,
+    /// Each record that it wrote, once, as it was before; in the order of the writes.
+    pub before: Vec<Before>,
+    /// Platform events to publish.
+    pub events: Vec<Announced>,
 }
 
 /// A point that a transaction can go back to.
@@ -39,6 +58,7 @@ pub struct Overlay {
 pub struct Savepoint {
     undo: usize,
     effects: usize,
+    events: usize,
 }
 
 impl Overlay {
@@ -91,9 +111,14 @@ impl Overlay {
         self.effects.push((effect.to_owned(), detail));
     }
 
+    /// Notes a platform event, published when the transaction commits.
+    pub fn announce(&mut self, event: Announced) {
+        self.events.push(event);
+    }
+
     /// Where the transaction stands.
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { undo: self.undo.len(), effects: self.effects.len() }
+        Savepoint { undo: self.undo.len(), effects: self.effects.len(), events: self.events.len() }
     }
 
     /// Undoes what was written since.
@@ -104,12 +129,19 @@ impl Overlay {
             }
         }
         self.effects.truncate(to.effects);
+        self.events.truncate(to.events);
     }
 
-    /// Keeps what was written; gives its effects.
-    pub fn commit(&mut self) -> Vec<(String, Value)> {
-        self.undo.clear();
-        std::mem::take(&mut self.effects)
+    /// Keeps what was written, and tells what it was.
+    pub fn commit(&mut self) -> Committed {
+        let mut seen = HashSet::new();
+        let mut before = std::mem::take(&mut self.undo);
+        before.retain(|(id, _)| seen.insert(*id));
+        Committed {
+            effects: std::mem::take(&mut self.effects),
+            before,
+            events: std::mem::take(&mut self.events),
+        }
     }
 
     /// Replaces a record and keeps the indexes in step.

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 use crate::sandbox::{
     core::Core,
     credentials::{SALESFORCE_CLIENT_ID, SALESFORCE_PRIVATE_KEY, SALESFORCE_USERNAME},
-    salesforce::router,
+    salesforce::{organisation, router},
     world::ids::{prefix, sf_id},
 };
 
@@ -63,7 +63,7 @@ impl Sandbox {
 
     async fn with_customers(customers: u64) -> Self {
         let core = Arc::new(Core::new(7, customers, false));
-        let router = router(Arc::clone(&core), URL.to_owned());
+        let router = router(organisation(Arc::clone(&core), URL.to_owned()));
         let mut sandbox = Self { core, router, token: String::new() };
         let reply = sandbox.token(&assertion(json!({}), SALESFORCE_PRIVATE_KEY)).await;
         assert_eq!(reply.status, 200, "{}", reply.body);

@@ -8,7 +8,7 @@ use crate::{
         refusal::Refusal,
         schema::{
             known,
-            order::{ACTIVATED_STATUSES, DRAFT_STATUSES},
+            order::{ACTIVATED_STATUSES, APPROVED_STATUSES, DRAFT_STATUSES},
         },
         store::{
             Record,
@@ -224,6 +224,12 @@ fn order(writer: &mut Writer<'_>, record: &mut Record, before: Option<&Record>) 
                     .on("Status"));
                 }
                 record.set("ActivatedDate", instant(writer.now));
+            }
+            // The organisation's own automation; its event follows when the transaction commits.
+            if before.get("Status") != record.get("Status") && APPROVED_STATUSES.contains(&status.as_str()) {
+                record.set("Activation_Status__c", "Activating");
+                record.set("Activation_Error_Code__c", Value::Null);
+                record.set("Activation_Error_Message__c", Value::Null);
             }
         }
     }

@@ -1,0 +1,46 @@
+//! Telling people: live hints to whoever has an open subscription, and the notifications of the bell.
+//!
+//! A [`Hint`] says that something changed, in ids; whoever hears it asks again through the ordinary reads, so a
+//! hint that is lost costs time and never truth, and nothing personal travels. [`Live`] brings hints to
+//! the subscriptions of every replica. [`Notifications`] keeps what the bell shows and hints at it.
+
+mod bus;
+mod hint;
+mod live;
+mod notifications;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::secret::SecretString;
+
+pub use hint::{Hint, Subject, Topic};
+pub use live::{Listening, Live};
+pub use notifications::{Kind, Notification, Notifications};
+
+/// How hints travel and how long notifications are kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Hints that may wait for one subscription; one more ends it.
+    pub queue: usize,
+    /// The way to the other replicas; `None` for one replica alone.
+    pub redis: Option<RedisSettings>,
+    /// How long a notification is shown.
+    pub lifetime: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { queue: 64, redis: None, lifetime: Duration::from_secs(30 * 24 * 60 * 60) }
+    }
+}
+
+/// The Redis through which replicas hear each other.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// The address; it may hold a password.
+    pub url: SecretString,
+    /// Begins the name of the channel: installations that share a Redis differ in it.
+    pub prefix: String,
+}

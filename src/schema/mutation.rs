@@ -1,0 +1,9 @@
+//! What can be changed, domain by domain.
+
+use async_graphql::MergedObject;
+
+use super::{notification::NotificationMutation, session::SessionMutation};
+
+/// What can be changed.
+#[derive(Default, MergedObject)]
+pub struct Mutation(SessionMutation, NotificationMutation);

@@ -1,0 +1,548 @@
+//! Events of the CRM, from the sandbox's bus into the inbox: whatever breaks on the way.
+
+use std::{collections::HashMap, future::Future, sync::Arc, task::Poll, time::Duration};
+
+use chrono::TimeDelta;
+use portal_gateway::{
+    clock::Clock,
+    config::Config,
+    demo,
+    events::{
+        Change,
+        salesforce::{Changes, Consumer, Report, Settings, Start},
+    },
+    id::{AccountId, CaseId, OrderId},
+    sandbox::{
+        Listen, Options, Sandbox,
+        core::System,
+        faults::{Rule, RuleKind},
+        salesforce::pubsub::bus,
+        world::ids::sf_id,
+    },
+    store::{
+        inbox::{Claimed, Source},
+        testing::TestStore,
+    },
+    upstream::salesforce::{
+        Client,
+        pubsub::{self, Body, Event},
+    },
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::{database, today};
+
+const ORDERS: &str = "/data/OrderChangeEvent";
+const CASES: &str = "/data/CaseChangeEvent";
+
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A sandbox, a database, and readers between them.
+struct Bench {
+    sandbox: Sandbox,
+    store: TestStore,
+    crm: Client,
+    settings: Settings,
+    /// Of the readers alone, for their leases.
+    clock: Clock,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(pubsub_tls: bool) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let sandbox = Sandbox::start(Options {
+            customers: 50,
+            delay: false,
+            listen: Listen::loopback(0),
+            today: Some(today()),
+            pubsub_tls,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let mut env = demo::settings(&sandbox);
+        let data = tempfile::tempdir().unwrap();
+        env.insert("DATA_DIR", data.path().display().to_string());
+        let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+        let clock = sandbox.core().clock.clone();
+        let mut settings = config.crm_events.unwrap();
+        settings.start = Start::Earliest;
+        settings.reconnect_max = Duration::from_millis(50);
+        settings.comments_every = None;
+        Self {
+            crm: Client::new(config.salesforce, clock.clone()).unwrap(),
+            store: database().await,
+            settings,
+            clock: Clock::starting_at(clock.now()),
+            sandbox,
+        }
+    }
+
+    fn consumer(&self) -> Consumer {
+        Consumer::new(
+            self.settings.clone(),
+            self.store.clone(),
+            self.crm.clone(),
+            self.clock.clone(),
+            Arc::default(),
+        )
+        .unwrap()
+    }
+
+    /// A reader at work.
+    fn read(&self) -> Reader {
+        let (consumer, stop) = (self.consumer(), CancellationToken::new());
+        let task = tokio::spawn({
+            let (consumer, stop) = (consumer.clone(), stop.clone());
+            async move { consumer.run(stop).await }
+        });
+        Reader { consumer, stop, task }
+    }
+
+    fn bus(&self) -> &bus::Bus {
+        &self.sandbox.salesforce().bus
+    }
+
+    async fn until_subscribed(&self) {
+        let all = self.bus().until_subscribed(self.settings.channels.len());
+        tokio::time::timeout(PATIENCE, all).await.unwrap();
+    }
+
+    /// Takes everything that waits in the inbox out of it, as a worker does, in the order in which it came.
+    async fn drain(&self) -> Vec<Claimed> {
+        let now = self.clock.now() + TimeDelta::seconds(1);
+        let mut all = Vec::new();
+        loop {
+            let claimed = self.store.claim_events(1_000, now, PATIENCE).await.unwrap();
+            if claimed.is_empty() {
+                all.sort_by_key(|event: &Claimed| event.sequence);
+                return all;
+            }
+            let mut tx = self.store.begin().await.unwrap();
+            for event in &claimed {
+                assert!(tx.event_applied(event, now, None).await.unwrap());
+            }
+            tx.commit().await.unwrap();
+            all.extend(claimed);
+        }
+    }
+
+    /// Events as they come, until there are so many.
+    async fn events(&self, count: usize) -> Vec<Claimed> {
+        let mut all = Vec::new();
+        eventually("events in the inbox", async || {
+            all.extend(self.drain().await);
+            all.len() >= count
+        })
+        .await;
+        assert_eq!(all.len(), count, "{all:?}");
+        all
+    }
+
+    /// The orders of a customer.
+    fn orders(&self, n: u64) -> Vec<String> {
+        let customer = self.sandbox.core().world.customer(n);
+        customer.orders.iter().map(|order| sf_id("801", n, order.k)).collect()
+    }
+
+    fn edit(&self, object: &str, id: &str, body: Value) {
+        self.sandbox.salesforce().edit(object, id, &body).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    }
+
+    fn move_order(&self, order: &str, n: usize) {
+        self.edit("Order", order, json!({ "BillingCity": format!("City {n}") }));
+    }
+
+    /// The ids of the events of a channel, in the order of the bus.
+    fn published(&self, channel: &str) -> Vec<String> {
+        let events = self.bus().after(channel, 0, usize::MAX, self.sandbox.core().clock.now());
+        let mut schemas = HashMap::new();
+        let mut ids = Vec::new();
+        for (_, event) in events {
+            let schema = schemas.entry(event.schema_id.clone()).or_insert_with(|| {
+                let definition = self.bus().definition(&event.schema_id).unwrap();
+                pubsub::Schema::parse(&definition.schema_json).unwrap()
+            });
+            let event = Event::read(&event.id, &event.payload, schema).unwrap();
+            let Body::Change(change) = event.body else { panic!("{event:?}") };
+            let id = |record: &String| format!("{}:{}:{record}", change.transaction, change.sequence);
+            ids.extend(change.records.iter().map(id));
+        }
+        ids
+    }
+
+    /// The cursor of a channel, once there is one.
+    async fn position(&self, channel: &str) -> Vec<u8> {
+        let mut position = None;
+        eventually("a cursor", async || {
+            position = self.store.event_cursor(channel).await.unwrap().and_then(|cursor| cursor.position);
+            position.is_some()
+        })
+        .await;
+        position.unwrap()
+    }
+}
+
+struct Reader {
+    consumer: Consumer,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Reader {
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    }
+
+    /// What `/health/sf-events` says of a channel.
+    async fn health(&self, channel: &str) -> Value {
+        health(&self.consumer, channel).await
+    }
+}
+
+async fn health(consumer: &Consumer, channel: &str) -> Value {
+    let health = serde_json::to_value(consumer.health().await.unwrap()).unwrap();
+    let channels = health["channels"].as_array().unwrap();
+    channels.iter().find(|one| one["channel"] == channel).unwrap().clone()
+}
+
+/// Looks until something holds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let looked = tokio::time::timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    looked.await.unwrap_or_else(|_| panic!("{what}: not in time"));
+}
+
+fn report(event: &Claimed) -> Report {
+    serde_json::from_str(&event.payload).unwrap()
+}
+
+#[tokio::test]
+async fn what_changes_in_the_crm_is_in_the_inbox_by_its_ids_alone() {
+    let bench = Bench::start().await;
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let order = bench.orders(1).remove(0);
+    bench.edit("Order", &order, json!({ "BillingCity": "Shibuya" }));
+    let event = bench.events(1).await.remove(0);
+    assert_eq!((event.source, event.topic.as_str()), (Source::Crm, "OrderChangeEvent"));
+    assert_eq!(event.record, format!("Order:{order}"));
+    assert!(!event.payload.contains("Shibuya"), "{}", event.payload);
+    assert!(matches!(report(&event), Report::Record { account: None, is_internal: false, .. }));
+
+    let health = reader.health(ORDERS).await;
+    assert_eq!(health["subscriber"]["status"], "connected");
+    assert!(health["replay"]["lastReplayId"].is_string() && health["lagSeconds"].is_number(), "{health}");
+    assert_eq!(reader.health(CASES).await["replay"]["lastReplayId"], Value::Null);
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn an_approved_order_and_a_decided_eligibility_are_known_by_what_they_name() {
+    let mut bench = Bench::start().await;
+    bench.settings.channels.retain(|channel| channel.starts_with("/event/"));
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let account = sf_id("001", 2, 0);
+    bench.edit("Account", &account, json!({ "Internet_Eligibility_Status__c": "Eligible" }));
+    let event = bench.events(1).await.remove(0);
+    assert_eq!(report(&event), Report::Eligibility { account: AccountId::parse(&account).unwrap() });
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_where_the_last_one_stopped() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let first = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&order, 1);
+    bench.events(1).await;
+    first.stop().await;
+    bench.move_order(&order, 2);
+    bench.move_order(&order, 3);
+    let second = bench.read();
+    let events = bench.events(2).await;
+    assert_eq!(
+        events.iter().map(|event| event.event_id.clone()).collect::<Vec<_>>(),
+        bench.published(ORDERS)[1..]
+    );
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_quiet_channel_keeps_its_place() {
+    let bench = Bench::start().await;
+    let org = bench.sandbox.salesforce();
+    let mut knobs = org.settings();
+    knobs.pubsub_keep_alive_ms = 20;
+    org.set(knobs);
+    let reader = bench.read();
+    let first = bench.position(CASES).await;
+    eventually("a later position", async || bench.position(CASES).await != first).await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_position_is_an_alarm_and_loses_nothing_that_the_bus_still_has() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&order, 1);
+    bench.events(1).await;
+    reader.stop().await;
+    // As after a refresh: every position given so far is unknown.
+    bench.bus().reset(ORDERS);
+    bench.move_order(&order, 2);
+    let reader = bench.read();
+    let events = bench.events(1).await;
+    assert_eq!(events[0].event_id, bench.published(ORDERS)[0]);
+    let asked = bench.store.reconciliations().await.unwrap();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].scope, ORDERS);
+    tokio::time::timeout(PATIENCE, reader.consumer.reconcile().notified()).await.unwrap();
+    assert!(bench.store.reconciled(&asked[0]).await.unwrap());
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn streams_that_break_are_opened_again_also_with_a_new_session() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    for (n, code) in [None, Some("service.unavailable"), Some("service.auth.error")].into_iter().enumerate() {
+        bench.until_subscribed().await;
+        bench.move_order(&order, n);
+        bench.events(1).await;
+        assert!(bench.bus().drop_streams(code) > 0);
+        bench.move_order(&order, 10 + n);
+        bench.events(1).await;
+    }
+    bench.bus().drop_connections();
+    bench.move_order(&order, 20);
+    bench.events(1).await;
+    // The bus refuses the session itself.
+    let expired = Rule::every(System::Salesforce, RuleKind::Expire);
+    let once = Rule { operation: "pubsub.Subscribe".into(), times: Some(1), ..expired };
+    bench.sandbox.core().faults.add(once);
+    bench.bus().drop_streams(None);
+    bench.move_order(&order, 21);
+    bench.events(1).await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_put_aside_and_holds_nobody_up() {
+    let bench = Bench::start().await;
+    let order = bench.orders(1).remove(0);
+    let now = bench.sandbox.core().clock.now();
+    bench.move_order(&order, 1);
+    let schema = bench.bus().topic(ORDERS).unwrap().definition.schema_id.clone();
+    for (id, schema, payload) in
+        [("garbage", schema.as_str(), vec![0xFF; 40]), ("no schema", "AAAAAAAAAAAAAAAAAAAAAA", vec![0])]
+    {
+        let event = bus::Event { id: id.to_owned(), schema_id: schema.to_owned(), payload };
+        bench.bus().publish(ORDERS, &Arc::new(event), now);
+    }
+    bench.move_order(&order, 2);
+    let reader = bench.read();
+    assert_eq!(bench.events(2).await.len(), 2);
+    assert_eq!(bench.store.event_backlog(Source::Crm).await.unwrap().dead, 2);
+    let asked = bench.sandbox.core().journal.counts().into_iter();
+    let asked: u64 =
+        asked.filter(|count| &*count.operation == "pubsub.GetSchema").map(|count| count.count).sum();
+    assert_eq!(asked, 1 + 5, "one schema is there, the other had five tries");
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_reader_that_resumes_writes_nothing() {
+    let mut bench = Bench::start().await;
+    bench.settings.channels = vec![ORDERS.to_owned()];
+    let order = bench.orders(1).remove(0);
+    let (paused, stop) = (bench.consumer(), CancellationToken::new());
+    let mut first = Box::pin(paused.run(stop.clone()));
+    // It reads, and is then not given the processor any more.
+    tokio::select! {
+        () = &mut first => panic!("it ended"),
+        () = bench.bus().until_subscribed(1) => {}
+    }
+    bench.clock.advance(TimeDelta::from_std(bench.settings.lease).unwrap() + TimeDelta::seconds(1));
+    let second = bench.read();
+    tokio::time::timeout(PATIENCE, bench.bus().until_subscribed(2)).await.unwrap();
+    bench.move_order(&order, 1);
+    bench.events(1).await;
+    let position = bench.position(ORDERS).await;
+    // It resumes with the event at hand, finds that the lease has gone over, and waits.
+    let lost = async {
+        eventually("the paused reader gives up", async || {
+            health(&paused, ORDERS).await["subscriber"]["status"] == "standby"
+        })
+        .await;
+    };
+    tokio::select! {
+        () = &mut first => panic!("it ended"),
+        () = lost => {}
+    }
+    assert_eq!(bench.position(ORDERS).await, position);
+    assert!(bench.drain().await.is_empty());
+    assert_eq!(second.health(ORDERS).await["subscriber"]["status"], "connected");
+    // When the other one leaves, it takes over again.
+    second.stop().await;
+    bench.move_order(&order, 2);
+    tokio::select! {
+        () = &mut first => panic!("it ended"),
+        events = bench.events(1) => assert_eq!(events[0].event_id, bench.published(ORDERS)[1]),
+    }
+    stop.cancel();
+    first.await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_paused_no_more_is_held_than_was_asked_for() {
+    let mut bench = Bench::start().await;
+    bench.settings.channels = vec![ORDERS.to_owned()];
+    bench.settings.bus.num_requested = 10;
+    let org = bench.sandbox.salesforce();
+    let mut knobs = org.settings();
+    knobs.pubsub_idle_close_ms = 50;
+    org.set(knobs);
+    let order = bench.orders(1).remove(0);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&order, 0);
+    bench.events(1).await;
+    // Somebody sits on the row of the cursor.
+    let mut paused = bench.store.begin().await.unwrap();
+    let position = bench.position(ORDERS).await;
+    paused.move_cursor(ORDERS, Some(&position), None, bench.clock.now()).await.unwrap();
+    for n in 1..=200 {
+        bench.move_order(&order, n);
+    }
+    // What was asked for arrives, and nobody asks for more: the bus ends the stream.
+    eventually("the stream is idle", async || bench.bus().subscriptions() == 0).await;
+    drop(paused);
+    let events = bench.events(200).await;
+    let ids: Vec<_> = events.into_iter().map(|event| event.event_id).collect();
+    assert_eq!(ids, bench.published(ORDERS)[1..]);
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn events_say_whose_answers_are_old() {
+    let mut bench = Bench::start().await;
+    bench.settings.comments_every = Some(Duration::from_millis(50));
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let crm = bench.crm.clone();
+    let changes = Changes::new(bench.store.clone(), crm, bench.clock.clone(), reader.consumer.reconcile());
+    let account = |n| AccountId::parse(&sf_id("001", n, 0)).unwrap();
+    let meaning = async |count: usize| {
+        let events = bench.events(count).await;
+        let mut said = Vec::new();
+        for changes in changes.of(&events).await {
+            said.extend(changes.unwrap());
+        }
+        said
+    };
+
+    let order = bench.orders(1).remove(0);
+    bench.move_order(&order, 1);
+    let orders = Change::Order { account: account(1), order: OrderId::parse(&order) };
+    assert_eq!(meaning(1).await, [orders.clone()]);
+    bench.edit("Order", &order, json!({ "WHMCS_Order_ID__c": "77" }));
+    assert_eq!(meaning(1).await, [], "nobody is shown that");
+
+    let line = bench.sandbox.core().world.customer(1).orders[0].lines[0].line;
+    let line = sf_id("802", 1, bench.sandbox.core().world.customer(1).orders[0].k * 16 + line);
+    bench.edit("OrderItem", &line, json!({ "Billing_Cycle__c": "Annually" }));
+    assert!(meaning(1).await.contains(&orders));
+
+    let case = sf_id("500", 2, bench.sandbox.core().world.customer(2).cases[0].k);
+    let case_id = CaseId::parse(&case).unwrap();
+    let conversation = Change::Conversation { account: account(2), case: case_id };
+    bench.edit("Case", &case, json!({ "Priority": "High" }));
+    let cases = Change::Case { account: account(2), case: Some(case_id) };
+    assert_eq!(meaning(1).await, [cases, conversation.clone()]);
+    let comment = json!({ "ParentId": case, "CommentBody": "We are on it", "IsPublished": true });
+    bench.sandbox.salesforce().create("CaseComment", &comment).unwrap();
+    assert_eq!(meaning(1).await, [conversation.clone()]);
+    let mail = json!({ "ParentId": case, "Subject": "Re", "TextBody": "Hello", "Incoming": true });
+    bench.sandbox.salesforce().create("EmailMessage", &mail).unwrap();
+    assert!(meaning(1).await.contains(&conversation));
+
+    bench.edit("Account", account(3).as_str(), json!({ "Phone": "03-1234-5678" }));
+    let said = meaning(1).await;
+    assert!(said.contains(&Change::Account { account: account(3) }), "{said:?}");
+    reader.stop().await;
+}
+
+/// Polls a future so many times and then drops it: a crash at whatever it was waiting for.
+async fn crash_after(polls: usize, future: impl Future<Output = ()>) {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if future.as_mut().poll(context).is_ready() || left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        Poll::Pending
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing_and_keep_the_order() {
+    const ROUNDS: usize = 200;
+    const EACH: usize = 50;
+    let mut bench = Bench::with(false).await;
+    bench.settings.channels = vec![ORDERS.to_owned()];
+    let orders: Vec<_> = (1..=20).flat_map(|n| bench.orders(n)).collect();
+    assert!(orders.len() >= 20);
+    let (mut crashes, mut halfway) = (0, 0);
+    let mut before = Vec::new();
+    for round in 0..ROUNDS {
+        for n in 0..EACH {
+            let n = round * EACH + n;
+            bench.move_order(&orders[n * 7 % orders.len()], n);
+        }
+        // Anywhere: before the lease, in a statement, in the commit, behind it.
+        let polls = rand::random_range(1..400);
+        let reader = bench.consumer();
+        let crash = crash_after(polls, reader.run(CancellationToken::new()));
+        // A reader that has read everything is crashed where it waits for more.
+        let _ = tokio::time::timeout(Duration::from_millis(500), crash).await;
+        crashes += 1;
+        // Its lease was not given back.
+        bench.clock.advance(TimeDelta::from_std(bench.settings.lease).unwrap() + TimeDelta::seconds(1));
+        let now = bench.store.event_cursor(ORDERS).await.unwrap().and_then(|cursor| cursor.position);
+        halfway += usize::from(now.as_ref().is_some_and(|now| *now != before));
+        before = now.unwrap_or(before);
+    }
+    let reader = bench.read();
+    let published = bench.published(ORDERS);
+    assert_eq!((crashes, published.len()), (ROUNDS, ROUNDS * EACH));
+    assert!(halfway > ROUNDS / 10, "only {halfway} readers had stored anything when they crashed");
+    let mut stored = Vec::new();
+    eventually("all events", async || {
+        stored.extend(bench.drain().await);
+        stored.len() >= published.len()
+    })
+    .await;
+    reader.stop().await;
+    stored.sort_by_key(|event| event.sequence);
+    let stored: Vec<_> = stored.into_iter().map(|event| event.event_id).collect();
+    assert!(stored == published, "{} of {} events, or in another order", stored.len(), published.len());
+}

@@ -1,0 +1,131 @@
+//! Redis fails under load: nobody gets an error, nothing is older than the bound, and soon all is as before.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{
+    Fleet,
+    history::{Known, Violation, violations},
+    inbox::{acknowledged, all_applied, events},
+    proxy::Mode,
+    registers::registers,
+    traffic::Traffic,
+};
+
+/// How old an answer may be while a replica cannot know what changed; the default of `CACHE_UNCONFIRMED_WITHIN`.
+const BOUND: TimeDelta = TimeDelta::seconds(5);
+
+/// What the way of an event and of a load may add on a busy machine.
+const SLACK: TimeDelta = TimeDelta::seconds(2);
+
+/// How soon all must be as before.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// How long a fault lasts: longer than any lease.
+const FAULT: Duration = Duration::from_secs(4);
+
+/// Has a fault happen under load and end again, and judges what was read.
+async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)) {
+    let fleet = Arc::new(Fleet::start().await);
+    let registers = Arc::new(registers(&fleet, 4).await);
+    let mut traffic = Traffic::start(&fleet, &registers).await;
+    traffic.until(1_000).await;
+    fault(&fleet).await;
+    tokio::time::sleep(FAULT).await;
+    end(&fleet).await;
+    let ended = fleet.clock.now();
+    tokio::time::sleep(RECOVERY).await;
+    let recovered = fleet.clock.now();
+    let written = traffic.answers();
+    traffic.until(written + 500).await;
+    traffic.stop_writing().await;
+    all_applied(&fleet, &registers, Duration::from_secs(10)).await;
+    traffic.until(traffic.answers() + 500).await;
+    let reads = traffic.stop().await;
+    println!("{} reads; the slowest took {} ms", reads.good.len(), reads.slowest.num_milliseconds());
+
+    assert!(reads.bad.is_empty(), "{} of them: {:?}", reads.bad.len(), &reads.bad[..reads.bad.len().min(3)]);
+    let some = |found: &[Violation]| format!("{} of them: {:?}", found.len(), &found[..found.len().min(5)]);
+    let written: Vec<Vec<_>> = registers
+        .iter()
+        .map(|register| {
+            let writes = register.writes().into_iter();
+            writes.map(|write| Known { value: write.value, from: write.ended }).collect()
+        })
+        .collect();
+    let old = violations(&reads.good, &written, BOUND + SLACK);
+    assert!(old.is_empty(), "older than the bound: {}", some(&old));
+
+    let events = events(&fleet).await;
+    let known: Vec<_> = registers.iter().map(|register| acknowledged(&events, register)).collect();
+    let later: Vec<_> = reads.good.iter().filter(|read| read.began >= recovered).copied().collect();
+    assert!(later.len() >= 500);
+    let old = violations(&later, &known, TimeDelta::zero());
+    assert!(old.is_empty(), "older than acknowledged, after the recovery: {}", some(&old));
+    let settled = |register: usize, write: usize| known[register][write].from;
+    for (number, register) in registers.iter().enumerate() {
+        for (at, write) in register.writes().iter().enumerate().filter(|(_, write)| write.ended < ended) {
+            let late = settled(number, at) - ended;
+            assert!(late <= BOUND, "{write:?} was acknowledged {late} after the end of the fault");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_killed_and_starts_again_empty() {
+    survives(
+        async |fleet| fleet.redis.lock().await.kill().await,
+        async |fleet| {
+            fleet.redis.lock().await.restart_empty().await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_hangs() {
+    survives(
+        async |fleet| fleet.each_redis(|redis| redis.set(Mode::Hang)),
+        async |fleet| {
+            fleet.each_redis(|redis| redis.set(Mode::Open));
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_restarted_empty_and_emptied_at_once() {
+    survives(
+        async |fleet| fleet.redis.lock().await.restart_empty().await,
+        async |fleet| {
+            fleet.redis.lock().await.command(&["FLUSHALL"]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_connections_that_carry_pushes_are_cut() {
+    survives(
+        async |fleet| {
+            for _ in 0..10 {
+                fleet.each_redis(super::proxy::Proxy::cut_push);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        },
+        async |fleet| fleet.each_redis(super::proxy::Proxy::cut_push),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_connection_of_one_replica_that_carries_pushes_hangs() {
+    survives(
+        async |fleet| fleet.replicas[1].redis.set_push(Mode::Hang),
+        async |fleet| {
+            fleet.replicas[1].redis.set_push(Mode::Open);
+        },
+    )
+    .await;
+}
