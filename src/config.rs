@@ -77,6 +77,8 @@ pub struct Config {
     pub cache: freshness::Settings,
     /// How old a mirrored list may be that is shown while billing does not answer.
     pub mirror_within: Duration,
+    /// The most bytes that kept answers may weigh together.
+    pub response_bytes: u64,
     /// Fresh times of billing.
     pub billing_times: billing::Times,
     /// Fresh times of the CRM.
@@ -137,6 +139,7 @@ impl Config {
         let reconcile = reconcile::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
+        let response_bytes = cache::responses(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,
@@ -158,6 +161,7 @@ impl Config {
             reconcile,
             cache,
             mirror_within,
+            response_bytes,
             billing_times,
             crm_times,
             sim_times,

@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod log;
 pub mod money;
 pub mod notify;
 pub mod page;

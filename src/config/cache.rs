@@ -136,6 +136,18 @@ pub(super) fn mirror_within(env: &mut Reader<'_>) -> Duration {
     .duration("7d", "0s", "90d")
 }
 
+/// Finished answers.
+pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
+    let megabytes: u64 = env
+        .get(
+            "CACHE_RESPONSES_MB",
+            "MB",
+            "Memory for finished answers, which are sent again while nothing in them has changed.",
+        )
+        .number(64, 1..=1_048_576);
+    megabytes << 20
+}
+
 /// Fresh times by kind of data (domain reference §27).
 pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
     let mut time = |name: &str, about: &str, default: &str| {

@@ -20,6 +20,7 @@ mod load;
 mod mirror;
 mod reader;
 pub mod redis;
+mod response;
 
 use std::{
     collections::HashMap,
@@ -46,6 +47,7 @@ pub use self::{
     key::{Key, Owner, Tag},
     reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
+    response::{Found, Kept, ResponseKey, Responses},
 };
 use crate::{
     clock::Clock,

@@ -6,7 +6,10 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Asker, Badge, Origins, Seats, State, Streams, Webhooks, graphiql::Example, guard::Guard};
+use super::{
+    Answers, Asker, Badge, Executed, Origins, Seats, State, Streams, Webhooks, graphiql::Example,
+    guard::Guard,
+};
 use crate::{
     app::App,
     config::Config,
@@ -35,6 +38,7 @@ pub fn state(
         let sessions = sessions.clone();
         async move { sessions.authenticate(&token).await }
     };
+    let known = app.identity.clone();
     let ready = move || {
         let store = store.clone();
         async move {
@@ -78,6 +82,9 @@ pub fn state(
     };
     let cached = app.clone();
     State {
+        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
+        clock: app.clock.clone(),
+        recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
@@ -120,17 +127,15 @@ fn cache_health(app: &App) -> serde_json::Value {
     })
 }
 
-async fn answer(
-    schema: &PortalSchema,
-    request: async_graphql::Request,
-    asker: Asker<Principal>,
-) -> async_graphql::Response {
+async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
+    let reader = viewer.as_ref().map(|viewer| viewer.reader().clone());
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
-    schema::execute(schema, request, viewer).instrument(span).await
+    let response = schema::execute(schema, request, viewer).instrument(span).await;
+    Executed { response, reader }
 }
 
 fn subscribe(

@@ -18,7 +18,23 @@ const WORDS: &[&str] =
 const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
-    ("http", &["app", "config", "schema", "identity", "events"]),
+    (
+        "http",
+        &[
+            "app",
+            "config",
+            "schema",
+            "identity",
+            "events",
+            "freshness::Cache",
+            "freshness::Found",
+            "freshness::Origin",
+            "freshness::Owner",
+            "freshness::Reader",
+            "freshness::Responses",
+            "freshness::Source",
+        ],
+    ),
     ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
@@ -39,6 +55,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     // It fills the settings that each room declares.
     ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
+    ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",

@@ -17,6 +17,7 @@ mod mirrors;
 mod outages;
 mod process;
 mod protocol;
+mod responses;
 mod schema;
 mod sessions;
 mod socket;
