@@ -27,11 +27,11 @@ use clap::Parser;
 use futures::{SinkExt, StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use portal_gateway::{
+    clock::Clock,
     id::InvoiceId,
     notify::{Hint, Live, RedisSettings, Settings, Subject, Topic},
-    sandbox::{credentials, world::World},
-    clock::Clock,
     sandbox,
+    sandbox::{credentials, world::World},
 };
 use serde_json::{Value, json};
 use tokio::{
