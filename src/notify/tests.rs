@@ -84,7 +84,8 @@ fn a_hint_survives_its_way() {
 
 /// A hub on the Redis of the tests, with a channel of its own.
 fn replica(prefix: &str) -> Live {
-    let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL: run with scripts/services");
+    let url = std::env::var("TEST_REDIS_URL")
+        .unwrap_or_else(|_| panic!("TEST_REDIS_URL is missing: run with scripts/services"));
     let redis = RedisSettings { url: url.into(), prefix: prefix.to_owned() };
     Live::new(&Settings { queue: 1_000, redis: Some(redis), ..Settings::default() }).unwrap()
 }

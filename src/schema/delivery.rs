@@ -32,7 +32,7 @@ pub struct Delivery {
 impl Delivery {
     /// The viewer of one delivery, which begins now.
     pub(super) fn viewer(&self) -> Viewer {
-        Viewer::new(self.principal.clone(), Budget::new(self.within, Lane::Interactive))
+        Viewer::new(self.principal, Budget::new(self.within, Lane::Interactive))
     }
 }
 

@@ -4,13 +4,24 @@
 
 use std::{collections::BTreeMap, fs};
 
-use portal_gateway::sandbox::credentials;
+use portal_gateway::{
+    notify::{Hint, Subject, Topic},
+    sandbox::credentials,
+};
 use serde_json::{Value, json};
 
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, socket::Socket};
 
-/// Every document in `examples/queries` by its name.
+/// The documents in `examples/queries` by name: those that are asked once.
 fn documents() -> BTreeMap<String, String> {
+    all().into_iter().filter(|(_, document)| !is_subscription(document)).collect()
+}
+
+fn is_subscription(document: &str) -> bool {
+    document.lines().any(|line| line.starts_with("subscription"))
+}
+
+fn all() -> BTreeMap<String, String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/queries");
     fs::read_dir(folder)
         .unwrap()
@@ -65,6 +76,22 @@ async fn every_example_document_answers_as_it_did() {
             ".sessionCreate.session.refreshToken" => "[token]",
             ".sessionCreate.session.refreshTokenExpiresAt" => "[instant]",
         });
+    }
+}
+
+#[tokio::test]
+async fn every_example_subscription_brings_updates() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let mut socket = Socket::of(&gateway, &customer).await;
+    let documents: Vec<_> = all().into_iter().filter(|(_, document)| is_subscription(document)).collect();
+    assert!(!documents.is_empty());
+    for (name, document) in &documents {
+        socket.subscribe(name, document).await;
+        socket.settle().await;
+        gateway.app.live.publish(Hint::new(Topic::Everyone, Subject::Everything)).await;
+        assert!(socket.update(name).await.is_object());
+        socket.say(json!({ "id": name, "type": "complete" })).await;
     }
 }
 
