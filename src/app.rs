@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    billing::Billing,
+    billing::{Billing, Mirrors},
     clock::Clock,
     config::{self, Config},
     crm::Crm,
     deadline::{Budget, Lane},
-    events::{self, Inbox, Owners, Worker, salesforce as crm_events},
+    events::{self, Inbox, Owners, Worker, reconcile::Reconciler, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
     notify::{self, Live, Notifications},
@@ -100,6 +100,8 @@ pub struct App {
     pub notifications: Notifications,
     /// Reads the CRM's events; `None` when they are not read.
     pub crm_events: Option<crm_events::Consumer>,
+    /// Compares what is served with the systems.
+    pub reconciler: Reconciler,
     /// The cache of all domains.
     pub cache: Cache,
     /// The time.
@@ -137,21 +139,34 @@ impl App {
                     .map_err(MisconfiguredClient::new)
             })
             .transpose()?;
+        let billing = Billing::new(
+            upstreams.whmcs.clone(),
+            cache.clone(),
+            clock.clone(),
+            config.billing_fields.clone(),
+            &config.billing_times,
+        )
+        .mirrored(Mirrors::new(store.clone(), config.mirror_within));
+        let crm = Crm::new(
+            upstreams.salesforce.clone(),
+            cache.clone(),
+            config.crm_fields.clone(),
+            config.case_origins.clone(),
+            &config.crm_times,
+        );
+        let reconciler = Reconciler::new(
+            &inbox,
+            billing.clone(),
+            crm.clone(),
+            cache.clone(),
+            live.clone(),
+            crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default(),
+            config.reconcile.clone(),
+        );
         Ok(Self {
-            billing: Billing::new(
-                upstreams.whmcs.clone(),
-                cache.clone(),
-                clock.clone(),
-                config.billing_fields.clone(),
-                &config.billing_times,
-            ),
-            crm: Crm::new(
-                upstreams.salesforce.clone(),
-                cache.clone(),
-                config.crm_fields.clone(),
-                config.case_origins.clone(),
-                &config.crm_times,
-            ),
+            billing,
+            crm,
+            reconciler,
             notifications: Notifications::new(
                 store.clone(),
                 live.clone(),
@@ -171,9 +186,9 @@ impl App {
         })
     }
 
-    /// Receives and applies events until `stopping` is cancelled.
+    /// Receives and applies events, and compares what is served with the systems, until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
-        let owners = Owners::new(self.upstreams.whmcs.clone());
+        let owners = Owners::new(self.upstreams.whmcs.clone(), self.store.clone());
         let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
         let (cache, live) = (self.cache.clone(), self.live.clone());
         let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
@@ -182,7 +197,7 @@ impl App {
                 consumer.run(stopping.clone()).await;
             }
         };
-        tokio::join!(worker.run(stopping.clone()), reading);
+        tokio::join!(worker.run(stopping.clone()), reading, self.reconciler.run(stopping.clone()));
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

@@ -13,13 +13,14 @@ mod crm_events;
 mod limits;
 mod live;
 mod reader;
+mod reconcile;
 mod server;
 #[cfg(test)]
 mod tests;
 mod upstreams;
 mod webhooks;
 
-use std::{fmt, fmt::Write};
+use std::{fmt, fmt::Write, time::Duration};
 
 pub use cache::Redis;
 pub use limits::Limits;
@@ -70,8 +71,14 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// How reported changes are applied.
     pub events: events::Settings,
+    /// How often what is served is compared with the systems.
+    pub reconcile: events::reconcile::Settings,
     /// The memory tier of the cache.
     pub cache: freshness::Settings,
+    /// How old a mirrored list may be that is shown while billing does not answer.
+    pub mirror_within: Duration,
+    /// The most bytes that kept answers may weigh together.
+    pub response_bytes: u64,
     /// Fresh times of billing.
     pub billing_times: billing::Times,
     /// Fresh times of the CRM.
@@ -129,7 +136,10 @@ impl Config {
         let crm_events = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
+        let reconcile = reconcile::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
+        let mirror_within = cache::mirror_within(reader);
+        let response_bytes = cache::responses(reader);
         let (billing_times, crm_times, sim_times) = cache::times(reader);
         Self {
             server,
@@ -148,7 +158,10 @@ impl Config {
             case_origins,
             webhooks,
             events,
+            reconcile,
             cache,
+            mirror_within,
+            response_bytes,
             billing_times,
             crm_times,
             sim_times,

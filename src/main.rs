@@ -27,6 +27,9 @@ enum Command {
     Sandbox(command::sandbox::Options),
     /// Brings the database up to date.
     Migrate,
+    /// Fills or empties the mirrors: the lists of billing that are shown when it does not answer.
+    #[command(subcommand)]
+    Mirror(command::mirror::Command),
     /// Prints the schema, writes it to a file, or compares it with one.
     Schema(command::schema::Options),
     /// Reads the configuration and tries every system; lists all faults at once.
@@ -44,6 +47,7 @@ async fn main() -> ExitCode {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(options) => command::sandbox::run(options).await,
         Command::Migrate => command::migrate::run().await,
+        Command::Mirror(mirror) => command::mirror::run(mirror).await,
         Command::Schema(options) => command::schema::run(&options),
         Command::Check => command::check::run().await,
         Command::Health(options) => command::health::run(options).await,

@@ -68,14 +68,21 @@ impl InvoiceStatus {
         match text {
             "Draft" => Self::Draft,
             "Payment Pending" => Self::Pending,
-            "Unpaid" if due_on.is_some_and(|due| due < today) => Self::Overdue,
-            "Unpaid" => Self::Unpaid,
+            "Unpaid" => Self::Unpaid.on(due_on, today),
             "Overdue" => Self::Overdue,
             "Paid" => Self::Paid,
             "Cancelled" => Self::Cancelled,
             "Refunded" => Self::Refunded,
             "Collections" => Self::Collections,
             _ => Self::Unknown,
+        }
+    }
+
+    /// As it is on a day: what was unpaid and in time may be overdue by then.
+    pub(super) fn on(self, due_on: Option<NaiveDate>, today: NaiveDate) -> Self {
+        match self {
+            Self::Unpaid if due_on.is_some_and(|due| due < today) => Self::Overdue,
+            other => other,
         }
     }
 

@@ -4,7 +4,9 @@
 //! invoices at most, so one call serves every page, filter, sort and total, and one tag makes it old.
 //! Source of the rules: domain reference §8, §9, §20, §23.
 
+mod compare;
 mod invoice;
+mod mirror;
 mod payment_method;
 mod profile;
 mod subscription;
@@ -12,10 +14,13 @@ pub mod tags;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 
 pub use self::{
+    compare::Drift,
     invoice::{Invoice, InvoiceDetails, InvoiceLine, InvoiceLineKind, InvoiceStatus, InvoiceTotals},
+    mirror::Mirrors,
     payment_method::{PaymentMethod, PaymentMethodKind},
     profile::{Address, Profile},
     subscription::{BillingCycle, Subscription, SubscriptionKind, SubscriptionStatus},
@@ -83,6 +88,7 @@ pub struct Billing {
     clock: Clock,
     fields: CustomFields,
     kinds: Arc<Kinds>,
+    mirrors: Option<Mirrors>,
 }
 
 struct Kinds {
@@ -111,7 +117,7 @@ impl Billing {
             invoice: Kind { never_stale: true, ..kind("invoice", times.invoice) },
             payment_methods: kind("payment_methods", times.payment_methods),
         };
-        Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds) }
+        Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds), mirrors: None }
     }
 
     /// The viewer's profile with the current address.
@@ -137,7 +143,7 @@ impl Billing {
             .await
     }
 
-    /// All subscriptions of the viewer, newest first.
+    /// All subscriptions of the viewer, newest first; from the mirror when billing does not answer and nothing is cached.
     ///
     /// The rows carry no currency, so the profile is asked beside them.
     ///
@@ -145,67 +151,102 @@ impl Billing {
     /// [`Error::Unavailable`] when billing does not answer.
     pub async fn subscriptions(&self, viewer: &Viewer) -> Result<Read<Vec<Subscription>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
-        self.cache
-            .read(
-                viewer.reader(),
-                &self.kinds.subscriptions,
-                viewer.owner().key(&self.kinds.subscriptions, ""),
-                vec![tags::subscriptions(client), tags::profile(client)],
-                || {
-                    let (billing, viewer) = (self.clone(), viewer.clone());
-                    async move {
-                        let rows = every_page(|offset| {
-                            let whmcs = billing.whmcs.clone();
-                            async move {
-                                let page = whmcs.get_clients_products(budget, client.0, offset, PAGE).await?;
-                                Ok((page.total, page.products))
-                            }
-                        });
-                        // Both to their end: a call that is dropped half way may be the one that a
-                        // breaker waits for to learn that billing is back.
-                        let (rows, profile) = tokio::join!(rows, billing.profile(&viewer));
-                        let (rows, profile) = (rows?, profile?);
-                        let mut all: Vec<_> =
-                            rows.into_iter().map(|row| Subscription::new(row, profile.currency)).collect();
-                        all.sort_by_key(|s| std::cmp::Reverse((s.registered_on, s.key)));
-                        Ok(all)
-                    }
-                },
-            )
-            .await
+        let read = self.cache.read(
+            viewer.reader(),
+            &self.kinds.subscriptions,
+            viewer.owner().key(&self.kinds.subscriptions, ""),
+            vec![tags::subscriptions(client), tags::profile(client)],
+            || {
+                let (billing, viewer) = (self.clone(), viewer.clone());
+                async move {
+                    let asked_at = billing.clock.now();
+                    let currency = async { Ok(billing.profile(&viewer).await?.currency) };
+                    let all = billing.load_subscriptions(client, budget, currency).await?;
+                    billing.keep(client, &all, asked_at);
+                    Ok(all)
+                }
+            },
+        );
+        match read.await {
+            Err(error) => self.last_source(viewer.reader(), client, error).await,
+            found => found,
+        }
     }
 
-    /// All invoices of the viewer without their lines, newest first.
+    /// All invoices of the viewer without their lines, newest first; from the mirror when billing does not answer and
+    /// nothing is cached.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
     pub async fn invoices(&self, viewer: &Viewer) -> Result<Read<Vec<Invoice>>> {
         let (client, budget) = (viewer.client(), viewer.budget());
-        self.cache
-            .read(
-                viewer.reader(),
-                &self.kinds.invoices,
-                viewer.owner().key(&self.kinds.invoices, ""),
-                vec![tags::invoices(client)],
-                || {
-                    let billing = self.clone();
-                    async move {
-                        let rows = every_page(|offset| {
-                            let whmcs = billing.whmcs.clone();
-                            async move {
-                                let page = whmcs.get_invoices(budget, client.0, offset, PAGE).await?;
-                                Ok((page.total, page.invoices))
-                            }
-                        })
-                        .await?;
-                        let today = billing.clock.today();
-                        let mut all: Vec<_> = rows.into_iter().map(|row| Invoice::new(row, today)).collect();
-                        all.sort_by_key(|i| std::cmp::Reverse((i.issued_on, i.key)));
-                        Ok(all)
-                    }
-                },
-            )
-            .await
+        let read = self.cache.read(
+            viewer.reader(),
+            &self.kinds.invoices,
+            viewer.owner().key(&self.kinds.invoices, ""),
+            vec![tags::invoices(client)],
+            || {
+                let billing = self.clone();
+                async move {
+                    let asked_at = billing.clock.now();
+                    let all = billing.ask_invoices(client, budget).await?;
+                    billing.keep(client, &all, asked_at);
+                    Ok(all)
+                }
+            },
+        );
+        match read.await {
+            Err(error) => self.last_source(viewer.reader(), client, error).await,
+            found => found,
+        }
+    }
+
+    /// Lets the mirror of a list that was read be written, if there is one.
+    fn keep<T: mirror::Mirrored>(&self, client: ClientId, list: &[T], asked_at: DateTime<Utc>) {
+        if let Some(mirrors) = &self.mirrors {
+            mirrors.keep_later(client, list, asked_at);
+        }
+    }
+
+    /// All invoices of a client as billing says now, newest first.
+    async fn ask_invoices(&self, client: ClientId, budget: Budget) -> Result<Vec<Invoice>> {
+        let rows = every_page(|offset| async move {
+            let page = self.whmcs.get_invoices(budget, client.0, offset, PAGE).await?;
+            Ok((page.total, page.invoices))
+        })
+        .await?;
+        let today = self.clock.today();
+        let mut all: Vec<_> = rows.into_iter().map(|row| Invoice::new(row, today)).collect();
+        all.sort_by_key(|i| std::cmp::Reverse((i.issued_on, i.key)));
+        Ok(all)
+    }
+
+    /// All subscriptions of a client as billing says now, newest first.
+    async fn ask_subscriptions(&self, client: ClientId, budget: Budget) -> Result<Vec<Subscription>> {
+        let currency = async {
+            let details = self.whmcs.get_clients_details(budget, client.0).await?;
+            Ok(Profile::new(details, &self.fields).currency)
+        };
+        self.load_subscriptions(client, budget, currency).await
+    }
+
+    async fn load_subscriptions(
+        &self,
+        client: ClientId,
+        budget: Budget,
+        currency: impl Future<Output = Result<Currency>>,
+    ) -> Result<Vec<Subscription>> {
+        let rows = every_page(|offset| async move {
+            let page = self.whmcs.get_clients_products(budget, client.0, offset, PAGE).await?;
+            Ok((page.total, page.products))
+        });
+        // Both to their end: a call that is dropped half way may be the one that a
+        // breaker waits for to learn that billing is back.
+        let (rows, currency) = tokio::join!(rows, currency);
+        let (rows, currency) = (rows?, currency?);
+        let mut all: Vec<_> = rows.into_iter().map(|row| Subscription::new(row, currency)).collect();
+        all.sort_by_key(|s| std::cmp::Reverse((s.registered_on, s.key)));
+        Ok(all)
     }
 
     /// One invoice of the viewer with its lines and balance; `None` when there is none of that number

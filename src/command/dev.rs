@@ -51,7 +51,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let listener = http::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))).await?;
     let port = listener.local_addr()?.port();
     let config = configuration(&options, &sandbox, port)?;
-    super::start_log(&config);
+    let _log = super::start_log(&config)?;
 
     let app = App::build(&config, Clock::system()).await?;
     let accounts = options.accounts.min(options.world.customers);

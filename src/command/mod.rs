@@ -5,6 +5,7 @@ pub mod check;
 pub mod dev;
 pub mod health;
 pub mod migrate;
+pub mod mirror;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;
@@ -12,10 +13,9 @@ pub mod serve;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use anyhow::anyhow;
-use portal_gateway::config::{Config, LogFormat};
+use anyhow::{Context, anyhow};
+use portal_gateway::{config::Config, log};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// The exit code of a configuration that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -32,17 +32,11 @@ fn configuration() -> Result<Config, ExitCode> {
     })
 }
 
-/// Starts the log.
-fn start_log(config: &Config) {
-    let filter = EnvFilter::new(&config.server.log_level);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.server.log_format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
+/// Starts the log, on the terminal.
+fn start_log(config: &Config) -> anyhow::Result<log::Guard> {
+    let (filter, format) = (&config.server.log_level, config.server.log_format);
+    let out = std::io::stderr();
+    log::start(filter, format, out.is_terminal(), out).context("the log cannot be started")
 }
 
 /// Installs the one TLS implementation.

@@ -23,7 +23,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    super::start_log(&config);
+    let _log = super::start_log(&config)?;
     super::install_tls()?;
     let listener = http::bind(config.server.listen).await?;
     let app = App::build(&config, Clock::system()).await?;
@@ -53,7 +53,7 @@ pub async fn serve(
         let (app, stopping) = (app.clone(), stopping.clone());
         async move { app.work(stopping).await }
     });
-    http::serve(listener, http::router(Arc::new(state)), stopping, timeouts).await;
+    http::serve(listener, http::Door::new(Arc::new(state)), stopping, timeouts).await;
     warming.abort();
     // It ends with the batch that it is at.
     let _ = working.await;

@@ -126,6 +126,28 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
     }
 }
 
+/// How old a mirrored list may be.
+pub(super) fn mirror_within(env: &mut Reader<'_>) -> Duration {
+    env.get(
+        "CACHE_MIRROR_WITHIN",
+        "duration",
+        "How old the database's copy of invoices and subscriptions may be, marked as stale, while billing does not answer and no cache knows them; 0s to show none.",
+    )
+    .duration("7d", "0s", "90d")
+}
+
+/// Finished answers.
+pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
+    let megabytes: u64 = env
+        .get(
+            "CACHE_RESPONSES_MB",
+            "MB",
+            "Memory for finished answers, which are sent again while nothing in them has changed.",
+        )
+        .number(64, 1..=1_048_576);
+    megabytes << 20
+}
+
 /// Fresh times by kind of data (domain reference §27).
 pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
     let mut time = |name: &str, about: &str, default: &str| {

@@ -5,6 +5,7 @@
 //! Source of the rules: domain reference §15, §24.
 
 mod case;
+mod compare;
 mod conversation;
 mod fields;
 mod order;
@@ -14,6 +15,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     case::{Case, CaseCounts, CasePriority, CaseStatus},
+    compare::Drift,
     conversation::{CaseMessage, MessageAuthor, MessageChannel},
     fields::FieldMap,
     order::{
@@ -24,7 +26,7 @@ use crate::{
     deadline::Budget,
     error::{Result, Service},
     freshness::{Cache, Key, Kind, Read},
-    id::{CaseId, SubscriptionId},
+    id::{AccountId, CaseId, SubscriptionId},
     identity::Viewer,
     upstream::salesforce::{self, Record},
 };
@@ -99,16 +101,7 @@ impl Crm {
                 vec![tags::orders(account)],
                 || {
                     let crm = self.clone();
-                    async move {
-                        let soql = order::select(&crm.fields, account)?;
-                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
-                        let mut orders = rows
-                            .iter()
-                            .map(|row| Order::new(row, &crm.fields))
-                            .collect::<Result<Vec<_>, _>>()?;
-                        orders.sort_by_key(|o| std::cmp::Reverse((o.placed_at, o.key)));
-                        Ok(orders)
-                    }
+                    async move { crm.ask_orders(account, budget).await }
                 },
             )
             .await
@@ -128,19 +121,29 @@ impl Crm {
                 vec![tags::cases(account)],
                 || {
                     let crm = self.clone();
-                    async move {
-                        let soql = case::select(&crm.fields, account, &crm.origins)?;
-                        let rows: Vec<Record> = crm.salesforce.query(budget, soql).await?;
-                        let mut cases =
-                            rows.iter()
-                                .map(|row| Case::new(row, &crm.fields))
-                                .collect::<Result<Vec<_>, _>>()?;
-                        cases.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.key)));
-                        Ok(cases)
-                    }
+                    async move { crm.ask_cases(account, budget).await }
                 },
             )
             .await
+    }
+
+    /// All orders of an account as the CRM says now, newest first.
+    async fn ask_orders(&self, account: AccountId, budget: Budget) -> Result<Vec<Order>> {
+        let soql = order::select(&self.fields, account)?;
+        let rows: Vec<Record> = self.salesforce.query(budget, soql).await?;
+        let mut orders =
+            rows.iter().map(|row| Order::new(row, &self.fields)).collect::<Result<Vec<_>, _>>()?;
+        orders.sort_by_key(|o| std::cmp::Reverse((o.placed_at, o.key)));
+        Ok(orders)
+    }
+
+    /// All cases of an account that the portal shows as the CRM says now, last changed first.
+    async fn ask_cases(&self, account: AccountId, budget: Budget) -> Result<Vec<Case>> {
+        let soql = case::select(&self.fields, account, &self.origins)?;
+        let rows: Vec<Record> = self.salesforce.query(budget, soql).await?;
+        let mut cases = rows.iter().map(|row| Case::new(row, &self.fields)).collect::<Result<Vec<_>, _>>()?;
+        cases.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.key)));
+        Ok(cases)
     }
 
     /// The conversations of some of the viewer's cases, oldest message first. Cases that are not the

@@ -6,6 +6,7 @@
 
 pub mod change;
 mod owners;
+pub mod reconcile;
 pub mod salesforce;
 pub mod whmcs;
 mod worker;

@@ -7,7 +7,8 @@ use moka::future::Cache;
 use crate::{
     deadline::{Budget, Lane},
     events::whmcs::Ids,
-    id::ClientId,
+    id::{ClientId, InvoiceId},
+    store::Store,
     upstream::{
         error::{Error, Kind},
         whmcs,
@@ -42,13 +43,14 @@ pub(super) enum Unknown {
 #[derive(Clone)]
 pub struct Owners {
     whmcs: whmcs::Client,
+    store: Store,
     known: Cache<Row, ClientId>,
 }
 
 impl Owners {
-    /// Owners as a client of billing tells them.
-    pub fn new(whmcs: whmcs::Client) -> Self {
-        Self { whmcs, known: Cache::builder().max_capacity(CAPACITY).time_to_live(MEMORY).build() }
+    /// Owners as the mirrors in a store tell them, and else a client of billing.
+    pub fn new(whmcs: whmcs::Client, store: Store) -> Self {
+        Self { whmcs, store, known: Cache::builder().max_capacity(CAPACITY).time_to_live(MEMORY).build() }
     }
 
     /// The client that the ids belong to; `None` when there is no such row any more, or no id that would tell.
@@ -61,6 +63,13 @@ impl Owners {
             if let Some(client) = self.known.get(&row).await {
                 return Ok(Some(client));
             }
+        }
+        // An invoice never changes hands, except when clients are merged, and then their mirrors are deleted.
+        if let Some(invoice) = ids.invoice
+            && let Ok(Some(client)) = self.store.owner_of_mirrored_invoice(InvoiceId(invoice)).await
+        {
+            self.known.insert(Row::Invoice(invoice), client).await;
+            return Ok(Some(client));
         }
         for row in rows(ids) {
             let budget = Budget::new(WITHIN, Lane::Background);

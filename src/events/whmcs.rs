@@ -402,7 +402,7 @@ mod tests {
             "[]",
             r#"{"id":"a1","event":"InvoicePaid"}"#,
             r#"{"id":"a1","event":"InvoicePaid","occurred_at":1,"ids":{"invoice":"31; DROP"}}"#,
-            r#"{"id":"a1","event":"InvoicePaid","occurred_at":1,"ids":[31]}"#,
+            r#"{"id":"a1","event":"InvoicePaid","occurred_at":1,"ids":"31"}"#,
         ] {
             assert!(matches!(Reading::of(text.as_bytes(), "a1"), Reading::Malformed(_)), "{text}");
         }

@@ -3,7 +3,11 @@
 //! A row is settled only after every replica has confirmed that the answers are old, so nothing is lost with a replica;
 //! what was applied and not yet settled is applied again by another, which does no harm.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
@@ -19,9 +23,10 @@ use crate::{
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
+    id::ClientId,
     notify::{Hint, Live},
     store::{
-        self, Store,
+        self, MirroredList, Store,
         inbox::{Claimed, Failed, Source},
     },
 };
@@ -220,6 +225,15 @@ impl Worker {
                     .record(lag.as_secs_f64());
             }
         }
+        let changes = batch.iter().flat_map(|(_, meaning)| &meaning.changes);
+        // In one order, so that no two workers wait for each other.
+        let marks: BTreeSet<_> = changes.filter_map(mirror_mark).collect();
+        for (client, list) in marks {
+            match list {
+                Some(list) => tx.mirror_changed(list, client, now).await?,
+                None => tx.forget_mirrors(client).await?,
+            }
+        }
         tx.commit().await?;
         let hints: HashSet<Hint> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
@@ -284,6 +298,17 @@ impl Worker {
         if let Err(error) = purged {
             tracing::warn!(error = &error as &dyn std::error::Error, "old events cannot be forgotten now");
         }
+    }
+}
+
+/// What a change makes of the mirrors: a list is known to be old, or (`None`) all that is mirrored of a client goes, since
+/// it was closed, merged or deleted.
+fn mirror_mark(change: &Change) -> Option<(ClientId, Option<MirroredList>)> {
+    match change {
+        Change::Invoice { client, .. } => Some((*client, Some(MirroredList::Invoices))),
+        Change::Subscription { client, .. } => Some((*client, Some(MirroredList::Subscriptions))),
+        Change::Client { client } => Some((*client, None)),
+        _ => None,
     }
 }
 

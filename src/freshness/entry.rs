@@ -10,6 +10,7 @@ use super::{
     mirror::Stamp,
     reader::{Origin, Source, Stale},
 };
+use crate::spending::Spending;
 
 /// What is cached: it travels to Redis and back.
 pub trait Value: Serialize + DeserializeOwned + Send + Sync + 'static {}
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     /// From Redis, or loaded here.
     pub(super) source: Source,
     pub(super) weight: u32,
+    /// The calls that its load made; of an entry that was found, none.
+    pub(super) spent: Arc<[Spending]>,
 }
 
 impl Entry {
@@ -33,6 +36,7 @@ impl Entry {
         stamp: Stamp,
         now: DateTime<Utc>,
         fresh: TimeDelta,
+        spent: Arc<[Spending]>,
     ) -> (Arc<Self>, Packed) {
         let json = Json {
             epoch: stamp.epoch(),
@@ -50,6 +54,7 @@ impl Entry {
             loaded_at: now,
             fresh_until: now + fresh,
             source: Source::Live,
+            spent,
         };
         (Arc::new(entry), Packed(json))
     }
@@ -66,6 +71,7 @@ impl Entry {
             loaded_at,
             fresh_until: loaded_at + TimeDelta::microseconds(read.fresh_us),
             source: Source::Redis,
+            spent: Arc::default(),
         }))
     }
 

@@ -18,6 +18,7 @@ use super::{
     mirror::{Stamp, Standing},
     redis::Link,
 };
+use crate::spending::{Spending, noted};
 
 /// How long a replica that waits for another's load sleeps between two looks, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -104,7 +105,8 @@ impl Cache {
         count(kind, "load");
         let inner = &*self.0;
         let asked_at = inner.clock.now();
-        let values = load.await;
+        let (values, spent) = noted(load).await;
+        let spent: Arc<[Spending]> = spent.into();
         let ails = matches!(values, Err(Error::Unavailable { .. }));
         inner.ailing[kind.service as usize].store(ails, Ordering::Relaxed);
         let mut values = values?;
@@ -115,7 +117,7 @@ impl Cache {
         for (key, tags) in leading {
             let Some(value) = values.remove(&key) else { continue };
             let stamp = Stamp::new(&*tags, epoch);
-            let (entry, json) = Entry::loaded(value, stamp, asked_at, jitter(kind.fresh));
+            let (entry, json) = Entry::loaded(value, stamp, asked_at, jitter(kind.fresh), Arc::clone(&spent));
             self.remember(key.clone(), Arc::clone(&entry)).await;
             if inner.link.is_some() {
                 packed.push((key.clone(), json));
@@ -152,7 +154,7 @@ impl Cache {
     }
 
     /// Whether an entry counts as fresh; where the mirror does not reach back far enough, Redis tells.
-    async fn is_usable(&self, link: &Link, kind: &Kind, entry: &Entry) -> bool {
+    pub(super) async fn is_usable(&self, link: &Link, kind: &Kind, entry: &Entry) -> bool {
         match self.judge(kind, entry) {
             Use::Fresh => true,
             Use::Verify => {

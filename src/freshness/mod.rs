@@ -20,6 +20,7 @@ mod load;
 mod mirror;
 mod reader;
 pub mod redis;
+mod response;
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
@@ -44,8 +45,9 @@ use self::{
 pub use self::{
     entry::Value,
     key::{Key, Owner, Tag},
-    reader::{Basis, Origin, Read, Reader, Source, Stale},
+    reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
+    response::{Found, Kept, ResponseKey, Responses},
 };
 use crate::{
     clock::Clock,
@@ -170,7 +172,7 @@ impl Cache {
         if tags.is_empty() {
             return Ok(());
         }
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let done = match &self.0.link {
             Some(link) => link.invalidate(tags).await,
             None => {
@@ -190,6 +192,16 @@ impl Cache {
     /// Whether every acknowledged change is known here. Always, without Redis.
     pub fn is_live(&self) -> bool {
         self.0.mirror.is_live()
+    }
+
+    /// Whether Redis is connected; `None` without Redis.
+    pub fn is_connected(&self) -> Option<bool> {
+        self.0.link.as_ref().map(|link| link.is_connected())
+    }
+
+    /// Whether the last load from a system failed, so that what is remembered of it is served although it is old.
+    pub fn ails(&self, service: Service) -> bool {
+        self.0.ailing[service as usize].load(Ordering::Relaxed)
     }
 
     /// Entries in memory, and what they weigh in bytes.
@@ -244,6 +256,8 @@ impl Cache {
         if kind.never_stale {
             reader.keep_not();
         }
+        let began = Instant::now();
+        let mut costs: HashMap<Key, Cost> = HashMap::new();
         let mut found = HashMap::with_capacity(wanted.len());
         let mut missing: Vec<Wanted> = Vec::new();
         let mut refreshed = Vec::new();
@@ -299,8 +313,10 @@ impl Cache {
                 }
                 match self.land(kind, reader.budget(), batch).await {
                     Ok(landed) => {
-                        found
-                            .extend(landed.get(&key).map(|entry| (key, (Arc::clone(entry), entry.landed()))));
+                        let Some(entry) = landed.get(&key) else { continue };
+                        let calls = Arc::clone(&entry.spent);
+                        costs.insert(key.clone(), Cost { waited: began.elapsed(), calls });
+                        found.insert(key, (Arc::clone(entry), entry.landed()));
                     }
                     Err(error) => {
                         let (entry, origin) = self.last_resort(kind, &key, error)?;
@@ -318,11 +334,42 @@ impl Cache {
                 }
                 reader.note(&entry.stamp, entry.fresh_until);
                 match Arc::clone(&entry.value).downcast::<T>() {
-                    Ok(value) => Ok((key, Read::new(value, origin))),
+                    Ok(value) => {
+                        let cost = costs.remove(&key);
+                        Ok((key, Read::new(value, origin).costing(cost)))
+                    }
                     Err(_) => Err(Error::internal("two types of value under one kind of key")),
                 }
             })
             .collect()
+    }
+
+    /// What would be served under a key without asking its system, from memory or else from Redis. It counts as no
+    /// read, and starts none.
+    pub async fn peek<T: Value>(&self, kind: &Kind, key: &Key) -> Option<Read<T>> {
+        if let Some(entry) = self.get(key) {
+            let stale = match self.judge(kind, &entry) {
+                Use::Fresh => None,
+                Use::Refresh(why) => Some(why),
+                Use::Verify | Use::LastResort | Use::Never => return None,
+            };
+            let origin = entry.remembered(stale);
+            return Some(Read::new(Arc::clone(&entry.value).downcast().ok()?, origin));
+        }
+        let link = self.0.link.as_ref().filter(|_| self.is_live())?;
+        let stored = link.get(std::slice::from_ref(key)).await?.pop()??;
+        let entry = Entry::unpack::<T>(&stored)?;
+        if !self.is_usable(link, kind, &entry).await {
+            return None;
+        }
+        Some(Read::new(Arc::clone(&entry.value).downcast().ok()?, entry.landed()))
+    }
+
+    /// Whether what was peeked at before is served still, and is not what its system says now.
+    pub async fn still_differs<T: Value>(&self, kind: &Kind, key: &Key, before: &Read<T>, now: &T) -> bool {
+        self.peek::<T>(kind, key).await.is_some_and(|served| {
+            served.origin().loaded_at == before.origin().loaded_at && !is_same(&*served, now)
+        })
     }
 
     /// What memory holds under a key.
@@ -370,9 +417,13 @@ impl Cache {
         let origin = entry.remembered(Some(Stale::Unavailable));
         Ok((entry, origin))
     }
+}
 
-    fn ails(&self, service: Service) -> bool {
-        self.0.ailing[service as usize].load(Ordering::Relaxed)
+/// Whether two values read alike: what is served and what its system says now.
+pub fn is_same<T: Value>(one: &T, other: &T) -> bool {
+    match (serde_json::to_vec(one), serde_json::to_vec(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 

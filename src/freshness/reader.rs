@@ -3,6 +3,7 @@
 use std::{
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +12,7 @@ use super::{
     Tag,
     mirror::{Mirror, Stamp, Standing},
 };
-use crate::deadline::Budget;
+use crate::{deadline::Budget, spending::Spending};
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,17 +76,31 @@ impl Origin {
     }
 }
 
+/// What it took to read a value that was not in memory.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// How long the reader waited.
+    pub waited: Duration,
+    /// The calls of the load that it waited for; none when another replica's was found.
+    pub calls: Arc<[Spending]>,
+}
+
 /// A value that was read, with its origin.
 #[derive(Debug)]
 pub struct Read<T> {
     value: Arc<T>,
     origin: Origin,
+    cost: Option<Cost>,
 }
 
 impl<T> Read<T> {
     /// A value from where the caller says.
     pub fn new(value: Arc<T>, origin: Origin) -> Self {
-        Self { value, origin }
+        Self { value, origin, cost: None }
+    }
+
+    pub(super) fn costing(self, cost: Option<Cost>) -> Self {
+        Self { cost, ..self }
     }
 
     /// Where it came from.
@@ -95,7 +110,7 @@ impl<T> Read<T> {
 
     /// A part of the value, with the same origin.
     pub fn part<U>(&self, part: U) -> Read<U> {
-        Read { value: Arc::new(part), origin: self.origin }
+        Read { value: Arc::new(part), origin: self.origin, cost: self.cost.clone() }
     }
 
     /// The value alone.
@@ -106,7 +121,7 @@ impl<T> Read<T> {
 
 impl<T> Clone for Read<T> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), origin: self.origin }
+        Self { value: Arc::clone(&self.value), origin: self.origin, cost: self.cost.clone() }
     }
 }
 
@@ -132,6 +147,8 @@ struct Log {
     epoch: Option<u64>,
     fresh_until: Option<DateTime<Utc>>,
     seen: Vec<(String, Origin)>,
+    /// When the request asked to be explained: what each path cost.
+    costs: Option<Vec<(String, Cost)>>,
 }
 
 /// Whether an answer may be kept whole.
@@ -169,9 +186,23 @@ impl Reader {
         self.log().is_kept = Kept::No;
     }
 
-    /// Notes that the value behind a path of the answer came from there.
-    pub fn see(&self, path: String, origin: Origin) {
-        self.log().seen.push((path, origin));
+    /// Asks for an account of what each path of the answer cost.
+    pub fn explain(&self) {
+        self.log().costs = Some(Vec::new());
+    }
+
+    /// What each path of the answer cost so far, where it was not in memory; `None` unless it was asked for.
+    pub fn costs(&self) -> Option<Vec<(String, Cost)>> {
+        self.log().costs.clone()
+    }
+
+    /// Notes that a value stands behind a path of the answer.
+    pub fn see<T>(&self, path: String, read: &Read<T>) {
+        let mut log = self.log();
+        if let (Some(costs), Some(cost)) = (&mut log.costs, &read.cost) {
+            costs.push((path.clone(), cost.clone()));
+        }
+        log.seen.push((path, read.origin));
     }
 
     /// Where the values of the answer came from so far, by path.

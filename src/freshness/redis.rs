@@ -398,6 +398,11 @@ impl Link {
         Ok(())
     }
 
+    /// Whether there is a connection now.
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.data).is_some()
+    }
+
     /// Entries under some keys, as they were stored.
     pub(super) async fn get(&self, keys: &[Key]) -> Option<Vec<Option<Vec<u8>>>> {
         let mut data = self.data()?;

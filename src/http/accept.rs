@@ -24,8 +24,11 @@ impl Media {
     /// between equals, `application/json`, which every client of old understands, unless the newer
     /// type is named first.
     pub(super) fn negotiate(headers: &HeaderMap) -> Option<Self> {
-        if !headers.contains_key(ACCEPT) {
-            return Some(Self::Json);
+        let mut ranges = headers.get_all(ACCEPT).iter();
+        match (ranges.next().map(HeaderValue::as_bytes), ranges.next()) {
+            (None | Some(b"*/*" | b"application/json"), None) => return Some(Self::Json),
+            (Some(b"application/graphql-response+json"), None) => return Some(Self::Graphql),
+            _ => {}
         }
         let (mut json, mut graphql) = (Weight::default(), Weight::default());
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());

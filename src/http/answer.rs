@@ -4,12 +4,19 @@ use std::borrow::Cow;
 
 use async_graphql::{ErrorExtensionValues, Response as Executed, ServerError, Value};
 use axum::{
-    body::Body,
-    http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
+    body::{Body, Bytes},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
+    },
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::http::{RequestId, accept::Media, guard::Refusal};
+use crate::{
+    freshness::Origin,
+    http::{RequestId, accept::Media, finished, guard::Refusal},
+};
 
 /// The most errors of a refused document.
 const ERRORS: usize = 10;
@@ -137,23 +144,84 @@ fn was_refused(executed: &mut Executed) -> bool {
     was_refused
 }
 
-/// The answer of the engine.
-pub(super) fn executed(mut executed: Executed, media: Media, id: &RequestId) -> Response<Body> {
-    if !was_refused(&mut executed) {
-        executed.extensions.insert("requestId".to_owned(), Value::from(id.as_str()));
-        let mut answer = bytes(StatusCode::OK, media, &executed);
-        answer.headers_mut().extend(executed.http_headers);
-        return answer;
+/// An answer of the engine, written.
+pub(super) struct Written {
+    pub answer: Response<Body>,
+    /// Its data, when something was executed and nothing failed: it may be sent again.
+    pub data: Option<Bytes>,
+}
+
+/// Writes the answer of the engine. Without data and without a place in the data, its errors say that the
+/// document was refused before anything ran. `seen` is where the data came from.
+pub(super) fn executed(
+    mut executed: Executed,
+    seen: &[(String, Origin)],
+    now: DateTime<Utc>,
+    media: Media,
+    id: &RequestId,
+) -> Written {
+    if was_refused(&mut executed) {
+        return Written { answer: invalid(&executed.errors, media, id), data: None };
     }
+    let mut text = Vec::with_capacity(4096);
+    // Values of the engine are always JSON.
+    if executed.errors.is_empty() {
+        text.extend_from_slice(br#"{"data":"#);
+    } else {
+        text.extend_from_slice(br#"{"errors":"#);
+        let _ = serde_json::to_writer(&mut text, &executed.errors);
+        text.extend_from_slice(br#","data":"#);
+    }
+    let _ = serde_json::to_writer(&mut text, &executed.data);
+    let is_plain =
+        executed.errors.is_empty() && executed.extensions.is_empty() && executed.http_headers.is_empty();
+    let data = is_plain.then(|| Bytes::copy_from_slice(&text));
+    text.extend(finished::head(seen.iter().map(|(path, origin)| (path.as_str(), *origin)), now));
+    for (name, value) in &executed.extensions {
+        let _ = serde_json::to_writer(&mut text, name);
+        text.push(b':');
+        let _ = serde_json::to_writer(&mut text, value);
+        text.push(b',');
+    }
+    text.extend(finished::foot(id));
+    let mut answer = whole(Body::from(text), media);
+    answer.headers_mut().extend(executed.http_headers);
+    Written { answer, data }
+}
+
+/// An answer of what was executed.
+pub(super) fn whole(body: Body, media: Media) -> Response<Body> {
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(CONTENT_TYPE, media.header());
+    answer
+}
+
+/// What a GET without errors tells of how it may be kept: by whoever asked, and asked for again each time.
+pub(super) fn validated(
+    mut answer: Response<Body>,
+    tag: HeaderValue,
+    request: &HeaderMap,
+    is_personal: bool,
+) -> Response<Body> {
+    if finished::is_known(&tag, request) {
+        answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = answer.headers_mut();
+    let control = if is_personal { "private, no-cache" } else { "no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
+    headers.append(VARY, HeaderValue::from_static("Accept, Authorization, Cookie"));
+    headers.insert(ETAG, tag);
+    answer
+}
+
+/// A document that the engine refused.
+fn invalid(errors: &[ServerError], media: Media, id: &RequestId) -> Response<Body> {
     let status = match media {
         Media::Json => StatusCode::OK,
         Media::Graphql => StatusCode::BAD_REQUEST,
     };
-    bytes(
-        status,
-        media,
-        &Refused { errors: &executed.errors, extensions: Extensions { request_id: id.as_str() } },
-    )
+    bytes(status, media, &Refused { errors, extensions: Extensions { request_id: id.as_str() } })
 }
 
 fn set_code(error: &mut ServerError, code: &'static str) {

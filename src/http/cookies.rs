@@ -14,10 +14,10 @@ use crate::{
 const LONGEST: usize = 8 * 1024;
 
 /// What a request says about who sent it.
-#[derive(Debug, Default)]
-pub(super) struct Credentials {
+#[derive(Default)]
+pub(super) struct Credentials<'a> {
     /// The access token, from the header or, without one, from the cookie.
-    pub access: Option<String>,
+    pub access: Option<&'a str>,
     /// The refresh cookie.
     pub refresh: Option<SecretString>,
     /// Whether the browser added them by itself, so that its user may not have meant it.
@@ -26,21 +26,21 @@ pub(super) struct Credentials {
     pub are_malformed: bool,
 }
 
-impl Credentials {
-    pub(super) fn read(headers: &HeaderMap) -> Self {
+impl<'a> Credentials<'a> {
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let mut cookies = Self::default();
         let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         for (name, value) in values.flat_map(|v| v.split(';')).filter_map(|pair| pair.trim().split_once('='))
         {
             match name {
-                ACCESS => cookies.access = Some(value.to_owned()),
+                ACCESS => cookies.access = Some(value),
                 REFRESH => cookies.refresh = Some(SecretString::from(value)),
                 _ => {}
             }
         }
         let Some(header) = headers.get(AUTHORIZATION) else {
             cookies.are_ambient = cookies.access.is_some() || cookies.refresh.is_some();
-            cookies.are_malformed = cookies.access.as_ref().is_some_and(|token| !is_token(token));
+            cookies.are_malformed = cookies.access.is_some_and(|token| !is_token(token));
             return cookies;
         };
         // Only a page that may send this header can have sent it: the cookies beside it are meant too.
@@ -50,10 +50,10 @@ impl Credentials {
 }
 
 /// The token of an `Authorization` header; `None` when it is no bearer token.
-pub(super) fn bearer(header: &str) -> Option<String> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then(|| token.to_owned())
+    (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
 }
 
 fn is_token(text: &str) -> bool {

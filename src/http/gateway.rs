@@ -6,10 +6,14 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Asker, Badge, Origins, Seats, State, Streams, Webhooks, graphiql::Example, guard::Guard};
+use super::{
+    Answers, Asker, Badge, Executed, Origins, Seats, State, Streams, Webhooks, graphiql::Example,
+    guard::Guard,
+};
 use crate::{
     app::App,
     config::Config,
+    error::Service,
     events,
     identity::{self, Principal, Viewer},
     schema::{self, Delivery, PortalSchema},
@@ -34,6 +38,7 @@ pub fn state(
         let sessions = sessions.clone();
         async move { sessions.authenticate(&token).await }
     };
+    let known = app.identity.clone();
     let ready = move || {
         let store = store.clone();
         async move {
@@ -75,7 +80,11 @@ pub fn state(
             serde_json::to_value(health).ok()
         }
     };
+    let cached = app.clone();
     State {
+        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
+        clock: app.clock.clone(),
+        recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
@@ -83,6 +92,7 @@ pub fn state(
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
+        cache_health: Some(Arc::new(move || cache_health(&cached))),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,
@@ -99,17 +109,33 @@ pub fn state(
     }
 }
 
-async fn answer(
-    schema: &PortalSchema,
-    request: async_graphql::Request,
-    asker: Asker<Principal>,
-) -> async_graphql::Response {
+/// What an operator wants to know of the cache of this replica.
+fn cache_health(app: &App) -> serde_json::Value {
+    let (entries, bytes) = app.cache.size();
+    let ailing: Vec<_> = [Service::Billing, Service::Crm, Service::Sim]
+        .into_iter()
+        .filter(|service| app.cache.ails(*service))
+        .map(Service::as_str)
+        .collect();
+    serde_json::json!({
+        "entries": entries,
+        "bytes": bytes,
+        "versionsLive": app.cache.is_live(),
+        "redis": app.cache.is_connected().map(|is_connected| serde_json::json!({ "connected": is_connected })),
+        "ailing": ailing,
+        "reconciliation": app.reconciler.tally(),
+    })
+}
+
+async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
+    let reader = viewer.as_ref().map(|viewer| viewer.reader().clone());
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
-    schema::execute(schema, request, viewer).instrument(span).await
+    let response = schema::execute(schema, request, viewer).instrument(span).await;
+    Executed { response, reader }
 }
 
 fn subscribe(

@@ -1,11 +1,11 @@
 //! `/graphql`: one request of GraphQL over HTTP.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::parser::types::OperationType;
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::State as Extract,
+    extract::{Request, State as Extract},
     http::{
         HeaderName, HeaderValue, Method, Response, StatusCode,
         header::{ALLOW, RETRY_AFTER, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE},
@@ -19,14 +19,19 @@ use tokio::time::timeout;
 use crate::{
     deadline::{Budget, Lane},
     error::Error,
+    freshness::{Found, Reader},
     http::{
-        Asker, RequestId, State,
+        Asker, Executed, RequestId, State,
         accept::Media,
-        answer::{self, Fault},
+        answer::{self, Fault, Written},
         cookies::Credentials,
-        entry::{self, Record},
+        entry::{self, Entry, Record},
+        finished,
+        guard::Admitted,
         operation::Operation,
         params::{self, Params},
+        questions::{Form, Question},
+        responses::Outcome,
         sse, ws,
     },
     schema::cookies::{ACCESS, Cookies},
@@ -36,32 +41,60 @@ use crate::{
 /// can still be answered.
 pub(super) const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// Through the router: a method that we do not know, a connection that is to become a socket.
 pub(super) async fn handle<V: Clone + Send + Sync + 'static>(
     Extract(state): Extract<Arc<State<V>>>,
-    request: axum::extract::Request,
+    request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let id = entry::request_id(&parts);
+    let (id, peer) = (entry::request_id(&parts), entry::peer(&parts));
     if ws::is_handshake(&parts.method, &parts.headers) {
         return ws::open(&state, parts, &id).await.unwrap_or_else(|fault| fault.answer(Media::Json, &id));
     }
+    let mut record = Record::default();
+    let mut answer = converse(&state, &parts, body, peer, &id, &mut record).await;
+    answer.extensions_mut().insert(record);
+    answer
+}
+
+/// Past the router, straight from the connection.
+pub(super) async fn answer<V: Send + Sync + 'static>(
+    state: Arc<State<V>>,
+    request: Request,
+    peer: SocketAddr,
+) -> Response<Body> {
+    let entry = Entry::begin(&request);
+    let (parts, body) = request.into_parts();
+    let mut record = Record::default();
+    let mut answer = converse(&state, &parts, body, Some(peer), &entry.id, &mut record).await;
+    entry.leave(&mut answer, &record);
+    answer
+}
+
+async fn converse<V: Send + Sync + 'static>(
+    state: &Arc<State<V>>,
+    parts: &Parts,
+    body: Body,
+    peer: Option<SocketAddr>,
+    id: &RequestId,
+    record: &mut Record,
+) -> Response<Body> {
     let media = Media::negotiate(&parts.headers);
     let cookies = Cookies::default();
-    let mut record = Record::default();
-    let asked = ask(&state, &parts, body, media, &id, &cookies, &mut record);
+    let asked = ask(state, parts, body, media, peer, id, &cookies, record);
     // A panic of a resolver costs its own request only.
     let mut answer = match AssertUnwindSafe(asked).catch_unwind().await {
         Ok(Ok(answer)) => answer,
         Ok(Err(fault)) => {
             record.code = Some(fault.code);
-            fault.answer(media.unwrap_or(Media::Json), &id)
+            fault.answer(media.unwrap_or(Media::Json), id)
         }
         Err(_) => {
             record.code = Some("INTERNAL");
             tracing::error!(request_id = id.as_str(), "a request panicked");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             let message = "something went wrong on our side";
-            answer::refused(status, media.unwrap_or(Media::Json), "INTERNAL", message, &id)
+            answer::refused(status, media.unwrap_or(Media::Json), "INTERNAL", message, id)
         }
     };
     for cookie in cookies.headers() {
@@ -76,22 +109,23 @@ pub(super) async fn handle<V: Clone + Send + Sync + 'static>(
     } else {
         state.origins.grant(&parts.headers, answer.headers_mut());
     }
-    answer.extensions_mut().insert(record);
     answer
 }
 
+#[expect(clippy::too_many_arguments, reason = "what is known of one request")]
 async fn ask<V: Send + Sync + 'static>(
     state: &Arc<State<V>>,
     parts: &Parts,
     body: Body,
     media: Option<Media>,
+    peer: Option<SocketAddr>,
     id: &RequestId,
     cookies: &Cookies,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
-    let is_get = match parts.method {
-        Method::GET => true,
-        Method::POST => false,
+    let form = match parts.method {
+        Method::GET => Form::Address,
+        Method::POST => Form::Body,
         Method::OPTIONS => return Ok(options()),
         _ => return Err(wrong_method("send GET or POST", "GET, POST, OPTIONS")),
     };
@@ -100,7 +134,7 @@ async fn ask<V: Send + Sync + 'static>(
         let message = "we answer application/json, application/graphql-response+json or text/event-stream";
         Fault::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     })?;
-    if !is_get {
+    if form == Form::Body {
         params::check_media(&parts.headers)?;
     }
     let credentials = Credentials::read(&parts.headers);
@@ -109,7 +143,7 @@ async fn ask<V: Send + Sync + 'static>(
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
     let cookies = cookies.receive(credentials.refresh);
-    record.caller = match (&credentials.access, credentials.are_ambient) {
+    record.caller = match (credentials.access, credentials.are_ambient) {
         (None, _) => "anonymous",
         (Some(_), true) => "cookie",
         (Some(_), false) => "bearer",
@@ -122,52 +156,117 @@ async fn ask<V: Send + Sync + 'static>(
     }
     let viewer = match credentials.access {
         None => None,
-        Some(token) => Some((state.authenticate)(token).await.map_err(|error| {
-            // Else the browser would send it again, and could not even sign in.
-            if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
-                cookies.forget(ACCESS);
-            }
-            unauthenticated(&error)
-        })?),
+        Some(token) => Some(match (state.recall)(token) {
+            Some(viewer) => viewer,
+            None => (state.authenticate)(token.to_owned()).await.map_err(|error| {
+                // Else the browser would send it again, and could not even sign in.
+                if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
+                    cookies.forget(ACCESS);
+                }
+                unauthenticated(&error)
+            })?,
+        }),
     };
 
     let bytes;
-    let params = if is_get {
-        Params::from_address(parts.uri.query().unwrap_or_default(), &state.guard)?
-    } else {
-        bytes = read(state, body).await?;
-        Params::from_body(&bytes, &state.guard)?
+    let words = match form {
+        Form::Address => parts.uri.query().unwrap_or_default().as_bytes(),
+        Form::Body => {
+            bytes = read(state, body).await?;
+            &bytes
+        }
     };
-    let operation = Operation::admit(state, params).await?;
-    let admitted = &operation.admitted;
-    record.operation.clone_from(&admitted.operation_name);
-    record.document = Some(admitted.document.hash);
-    let is_allowed_by_get = match admitted.kind {
+    let question = match state.questions.get(form, words) {
+        Some(known) => known,
+        None => Box::pin(admit(state, form, words)).await?.0,
+    };
+    record.question = Some(Arc::clone(&question));
+    let is_allowed_by_get = match question.kind {
         OperationType::Query => true,
         OperationType::Subscription => wants_events,
         OperationType::Mutation => false,
     };
-    if is_get && !is_allowed_by_get {
+    if form == Form::Address && !is_allowed_by_get {
         return Err(wrong_method("a GET only queries", "POST"));
     }
-    let asker = Asker {
+    let mut is_old = false;
+    if let (Some(answers), Some(viewer), false) = (&state.answers, &viewer, wants_events) {
+        match answers.get(viewer, &question) {
+            Found::Standing(kept) => {
+                record.note(Outcome::Hit);
+                let body = kept.answer.body(&kept.basis.seen, state.clock.now(), id);
+                let answer = answer::whole(body, media);
+                return Ok(match kept.answer.tag() {
+                    Some(tag) if form == Form::Address => {
+                        answer::validated(answer, tag.clone(), &parts.headers, true)
+                    }
+                    _ => answer,
+                });
+            }
+            Found::Old => is_old = true,
+            Found::Nothing => {}
+        }
+    }
+    let asker = |cost| Asker {
         viewer,
-        request_id: id.clone(),
+        request_id: *id,
         budget: Budget::new(state.answer_within, Lane::Interactive),
-        cookies: cookies.clone(),
-        cost: admitted.cost,
-        address: entry::address(parts, &state.proxies),
+        cookies,
+        cost,
+        address: entry::origin(parts, peer, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
-    if wants_events {
-        return sse::answer(state, operation, asker);
-    }
-    let answered = timeout(state.answer_within + SLACK, (state.execute)(operation.request, asker)).await;
-    let executed = answered.map_err(|_| {
-        let status = StatusCode::GATEWAY_TIMEOUT;
-        Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
-    })?;
-    Ok(answer::executed(executed, media, id))
+    // Boxed, so that the future of a hit stays small.
+    Box::pin(async move {
+        let admitted = match question.admitted() {
+            Some(admitted) => admitted,
+            None => admit(state, form, words).await?.1,
+        };
+        let asker = asker(admitted.cost);
+        let operation = Operation::new(admitted, question.variables.clone());
+        if wants_events {
+            return sse::answer(state, operation, asker);
+        }
+        let is_personal = asker.viewer.is_some();
+        let owner = state.answers.as_ref().zip(asker.viewer.as_ref());
+        let owner = owner.map(|(answers, viewer)| answers.owner(viewer));
+        let answered = timeout(state.answer_within + SLACK, (state.execute)(operation.request, asker)).await;
+        let Executed { response, reader } = answered.map_err(|_| {
+            let status = StatusCode::GATEWAY_TIMEOUT;
+            Fault::new(status, "DEADLINE_EXCEEDED", "the request took too long")
+        })?;
+        let seen = reader.as_ref().map(Reader::seen).unwrap_or_default();
+        let Written { answer, data } = answer::executed(response, &seen, state.clock.now(), media, id);
+        let tag = match form {
+            Form::Address => data.as_deref().and_then(finished::entity_tag),
+            Form::Body => None,
+        };
+        if let Some(answers) = &state.answers {
+            record.note(match answers.keep(owner, &question, data, reader.as_ref()) {
+                Outcome::Miss if is_old => Outcome::Old,
+                outcome => outcome,
+            });
+        }
+        Ok(match tag {
+            Some(tag) => answer::validated(answer, tag, &parts.headers, is_personal),
+            None => answer,
+        })
+    })
+    .await
+}
+
+/// Reads and judges what was not asked before.
+async fn admit<V>(state: &State<V>, form: Form, words: &[u8]) -> Result<(Arc<Question>, Admitted), Fault> {
+    let params = match form {
+        // An address is text.
+        Form::Address => Params::from_address(std::str::from_utf8(words).unwrap_or_default(), &state.guard)?,
+        Form::Body => Params::from_body(words, &state.guard)?,
+    };
+    let operation_name = params.operation_name.as_deref();
+    let admitted = state.guard.admit(&params.query, &params.variables, operation_name).await?;
+    let question = Arc::new(Question::new(&admitted, params.variables));
+    state.questions.insert(form, words, &question);
+    Ok((question, admitted))
 }
 
 async fn read<V>(state: &State<V>, body: Body) -> Result<Bytes, Fault> {

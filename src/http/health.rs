@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State as Extract},
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
 };
 use tokio::time::timeout;
 
@@ -44,6 +45,12 @@ pub(super) async fn sf_events<V>(
             (StatusCode::SERVICE_UNAVAILABLE, Json(unknown))
         }
     }
+}
+
+/// How the cache stands.
+pub(super) async fn cache<V>(Extract(state): Extract<Arc<State<V>>>, request: Request) -> Response<Body> {
+    let Some(health) = &state.cache_health else { return not_found(request).await };
+    Json(health()).into_response()
 }
 
 /// What Prometheus reads.

@@ -4,13 +4,17 @@
 //! answers errors with 200; so the handler is ours. It knows neither the schema nor how a token is
 //! verified: [`State`] brings both as functions, and the type `V` of whoever is signed in.
 //!
-//! One layer wraps all routes (request id, headers, one log line, two metrics). Everything else is
-//! done where it is needed: a layer that a request does not need still costs it.
+//! Every answer passes one place (request id, headers, one log line, two metrics). Everything else is
+//! done where it is needed: a layer that a request does not need still costs it. For the same reason
+//! `/graphql` does not go through the router ([`Door`]), and what was asked before by the same bytes is
+//! neither parsed nor judged again.
 
 mod accept;
 mod answer;
 mod cookies;
+mod door;
 mod entry;
+mod finished;
 pub mod gateway;
 pub mod graphiql;
 mod graphql;
@@ -20,6 +24,8 @@ mod operation;
 mod origin;
 mod pace;
 mod params;
+mod questions;
+mod responses;
 mod seats;
 mod serve;
 mod sse;
@@ -41,14 +47,18 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     config::{self, Network},
     deadline::Budget,
     error::Result,
+    freshness::Reader,
     schema::cookies::Cookies,
 };
 
+pub use door::Door;
 pub use entry::RequestId;
 pub use origin::Origins;
+pub use responses::Answers;
 pub use seats::{Badge, Ended, Seats};
 pub use serve::{Timeouts, bind, serve};
 pub use webhooks::Webhooks;
@@ -74,8 +84,27 @@ pub struct Asker<V> {
 /// Verifies an access token. `Error::Unauthenticated` becomes 401.
 pub type Authenticate<V> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<V>> + Send + Sync>;
 
+/// What is known of an access token without asking anybody: whoever it names, when it was verified a
+/// moment ago. `None` says nothing against it: [`Authenticate`] tells.
+pub type Recall<V> = Arc<dyn Fn(&str) -> Option<V> + Send + Sync>;
+
 /// Executes a request whose document is parsed and admitted.
-pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Response> + Send + Sync>;
+pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Executed> + Send + Sync>;
+
+/// What came of it.
+pub struct Executed {
+    /// The engine's answer.
+    pub response: Response,
+    /// What it was read with; `None` when nobody is signed in.
+    pub reader: Option<Reader>,
+}
+
+impl From<Response> for Executed {
+    /// An answer that nothing is known of but itself.
+    fn from(response: Response) -> Self {
+        Self { response, reader: None }
+    }
+}
 
 /// Begins a subscription whose document is parsed and admitted. The stream ends after its first answer when
 /// that has no data, and later only when its reader is too slow.
@@ -99,12 +128,17 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + 
 /// Says how the reading of the CRM's events stands, as JSON; `None` when that cannot be found out.
 pub type SfEvents = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>;
 
+/// Says how the cache stands, as JSON.
+pub type CacheHealth = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// All that the routes need.
 pub struct State<V> {
     /// The graph.
     pub execute: Execute<V>,
     /// The sessions.
     pub authenticate: Authenticate<V>,
+    /// The same without waiting, for tokens that were verified a moment ago.
+    pub recall: Recall<V>,
     /// What documents may ask.
     pub guard: guard::Guard,
     /// Which web pages may use us.
@@ -121,6 +155,8 @@ pub struct State<V> {
     pub ready: Ready,
     /// For `/health/sf-events`.
     pub sf_events: SfEvents,
+    /// For `/health/cache`; without it the route is missing.
+    pub cache_health: Option<CacheHealth>,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
     /// Connections that stay open; `None` refuses them.
@@ -131,6 +167,12 @@ pub struct State<V> {
     pub metrics: Option<PrometheusHandle>,
     /// For `/webhooks/whmcs`; without it the route is missing.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// Answers that are sent again; `None` leaves every request to be executed.
+    pub answers: Option<Answers<V>>,
+    /// By which ages are told.
+    pub clock: Clock,
+    /// Requests that were admitted before.
+    questions: questions::Questions,
 }
 
 impl<V> State<V> {
@@ -139,6 +181,7 @@ impl<V> State<V> {
         Self {
             execute,
             authenticate,
+            recall: Arc::new(|_| None),
             guard: guard::Guard::new(guard::Limits::default()),
             origins: Origins::default(),
             body_bytes: 128 * 1024,
@@ -147,16 +190,20 @@ impl<V> State<V> {
             proxies: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             sf_events: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "enabled": false })) })),
+            cache_health: None,
             stopping: CancellationToken::new(),
             streams: None,
             graphiql: None,
             metrics: None,
             webhooks: None,
+            answers: None,
+            clock: Clock::system(),
+            questions: questions::Questions::new(),
         }
     }
 }
 
-/// The routes.
+/// The routes. A server takes a [`Door`], which is faster.
 pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router {
     let webhooks = state.webhooks.clone().map_or_else(Router::new, webhooks::router);
     let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
@@ -165,6 +212,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<V>))
         .route("/health/sf-events", get(health::sf_events::<V>))
+        .route("/health/cache", get(health::cache::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
         .merge(webhooks)

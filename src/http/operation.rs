@@ -4,7 +4,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{Request, Response, Value, parser::types::OperationType};
+use async_graphql::{Request, Response, Value, Variables, parser::types::OperationType};
 use futures::{
     StreamExt,
     future::ready,
@@ -12,9 +12,11 @@ use futures::{
 };
 use tokio::time::timeout;
 
+use crate::freshness::Reader;
 use crate::http::{
-    Asker, State, Streams,
+    Asker, Executed, State, Streams,
     answer::{self, Fault},
+    finished,
     graphql::SLACK,
     guard::Admitted,
     params::Params,
@@ -44,10 +46,15 @@ impl Operation {
     pub(super) async fn admit<V>(state: &State<V>, params: Params<'_>) -> Result<Self, Fault> {
         let name = params.operation_name.as_deref();
         let admitted = state.guard.admit(&params.query, &params.variables, name).await?;
-        let mut request = Request::new(params.query).variables(params.variables);
+        Ok(Self::new(admitted, params.variables))
+    }
+
+    /// An operation of a document that was admitted, which stands for its text.
+    pub(super) fn new(admitted: Admitted, variables: Variables) -> Self {
+        let mut request = Request::new("").variables(variables);
         request.operation_name.clone_from(&admitted.operation_name);
         request.set_parsed_query(admitted.document.parsed.clone());
-        Ok(Self { request, admitted })
+        Self { request, admitted }
     }
 
     /// Runs it, and says each answer.
@@ -57,7 +64,7 @@ impl Operation {
         streams: &Streams<V>,
         asker: Asker<V>,
     ) -> BoxStream<'static, Said> {
-        let id = asker.request_id.clone();
+        let id = asker.request_id;
         let is_subscription = self.admitted.kind == OperationType::Subscription;
         let answers = if is_subscription {
             (streams.subscribe)(self.request, asker)
@@ -96,5 +103,12 @@ impl Operation {
 
 async fn execute<V>(state: Arc<State<V>>, request: Request, asker: Asker<V>) -> Response {
     let answered = timeout(state.answer_within + SLACK, (state.execute)(request, asker));
-    answered.await.unwrap_or_else(|_| answer::too_late())
+    match answered.await {
+        Ok(Executed { mut response, reader }) => {
+            let seen = reader.as_ref().map(Reader::seen).unwrap_or_default();
+            finished::tell(&mut response, &seen, state.clock.now());
+            response
+        }
+        Err(_) => answer::too_late(),
+    }
 }

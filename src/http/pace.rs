@@ -1,7 +1,8 @@
 //! Tells a client that drips the headers of a request from one that has nothing to ask, and one that takes
 //! nothing of its answer.
 //!
-//! hyper has one timer for both; it gets the longer time, and this watches for the shorter one.
+//! hyper has one timer for both, and arms it anew for every request; this is two numbers that the
+//! connection looks at now and then.
 
 use std::{
     io,
@@ -19,18 +20,20 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Between two requests.
-const IDLE: u64 = u64::MAX;
 /// A request is being answered.
-const BUSY: u64 = u64::MAX - 1;
+const BUSY: u64 = u64::MAX;
+/// What is there for the client can be written.
+const FLOWS: u64 = u64::MAX;
+/// Set between two requests; otherwise headers are arriving.
+const IDLE: u64 = 1;
 
-/// Since when the headers of a request have been arriving.
+/// What the client owes, and since when.
 #[derive(Debug)]
 pub(super) struct Pace {
     accepted: Instant,
-    /// Milliseconds after `accepted`, or [`IDLE`], or [`BUSY`].
+    /// Twice the milliseconds after `accepted`, with [`IDLE`]; or [`BUSY`].
     since: AtomicU64,
-    /// Milliseconds after `accepted` since when nothing could be written, or [`IDLE`].
+    /// Milliseconds after `accepted` since when nothing could be written, or [`FLOWS`].
     stalled_since: AtomicU64,
 }
 
@@ -40,12 +43,12 @@ impl Pace {
         Arc::new(Self {
             accepted: Instant::now(),
             since: AtomicU64::new(0),
-            stalled_since: AtomicU64::new(IDLE),
+            stalled_since: AtomicU64::new(FLOWS),
         })
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(BUSY - 1)
+        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
     }
 
     /// The headers are there.
@@ -55,21 +58,22 @@ impl Pace {
 
     /// The request is answered.
     pub(super) fn answered(&self) {
-        self.since.store(IDLE, Ordering::Relaxed);
+        self.since.store(self.now() << 1 | IDLE, Ordering::Relaxed);
     }
 
     fn received(&self) {
-        if self.since.load(Ordering::Relaxed) == IDLE {
-            self.since.store(self.now(), Ordering::Relaxed);
+        let since = self.since.load(Ordering::Relaxed);
+        if since != BUSY && since & IDLE != 0 {
+            self.since.store(self.now() << 1, Ordering::Relaxed);
         }
     }
 
     /// Something was to be written, and could be or not.
     fn wrote(&self, could: bool) {
         let since = self.stalled_since.load(Ordering::Relaxed);
-        if could && since != IDLE {
-            self.stalled_since.store(IDLE, Ordering::Relaxed);
-        } else if !could && since == IDLE {
+        if could && since != FLOWS {
+            self.stalled_since.store(FLOWS, Ordering::Relaxed);
+        } else if !could && since == FLOWS {
             self.stalled_since.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -77,13 +81,14 @@ impl Pace {
     /// Whether the client has taken nothing for longer than that although something was there for it.
     pub(super) fn is_stalled_for(&self, within: Duration) -> bool {
         let since = self.stalled_since.load(Ordering::Relaxed);
-        since != IDLE && u128::from(self.now().saturating_sub(since)) > within.as_millis()
+        since != FLOWS && u128::from(self.now().saturating_sub(since)) > within.as_millis()
     }
 
-    /// Whether headers have been arriving for longer than that.
-    pub(super) fn is_longer_than(&self, within: Duration) -> bool {
+    /// Whether headers have been arriving for longer than `headers`, or nothing for longer than `idle`.
+    pub(super) fn is_over(&self, headers: Duration, idle: Duration) -> bool {
         let since = self.since.load(Ordering::Relaxed);
-        since < BUSY && u128::from(self.now().saturating_sub(since)) > within.as_millis()
+        let within = if since & IDLE != 0 { idle } else { headers };
+        since != BUSY && u128::from(self.now().saturating_sub(since >> 1)) > within.as_millis()
     }
 }
 

@@ -4,15 +4,16 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::header::UPGRADE};
+use axum::{body::Body, http::header::UPGRADE};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
@@ -21,9 +22,11 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tower::ServiceExt;
 
-use crate::http::pace::{Pace, Paced};
+use crate::http::{
+    door::Door,
+    pace::{Pace, Paced},
+};
 
 /// How patient the server is.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +78,13 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until `stopping` is cancelled: then lingers, closes the port, lets accepted requests finish
 /// within the grace, and returns. What is not finished by then is cut off.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken, timeouts: Timeouts) {
+pub async fn serve(
+    listener: TcpListener,
+    door: impl Into<Door>,
+    stopping: CancellationToken,
+    timeouts: Timeouts,
+) {
+    let door = door.into();
     let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
     let counts = Counts::default();
@@ -96,9 +105,9 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
             continue;
         };
         let Some(place) = counts.take(peer.ip(), timeouts.connections_per_address) else { continue };
-        let (router, draining, cut) = (router.clone(), draining.clone(), cut.clone());
+        let (door, draining, cut) = (door.clone(), draining.clone(), cut.clone());
         let hold = Hold(Arc::new((place, connections.token())));
-        tokio::spawn(connection(stream, peer, router, timeouts, draining, cut, hold));
+        tokio::spawn(connection(stream, peer, door, timeouts, draining, cut, hold));
     }
     drop(listener);
     draining.cancel();
@@ -118,7 +127,7 @@ pub(super) struct Hold(#[expect(dead_code, reason = "held, not read")] Arc<(Plac
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    door: Door,
     timeouts: Timeouts,
     draining: CancellationToken,
     cut: CancellationToken,
@@ -131,33 +140,32 @@ async fn connection(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         pace.asked();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(hold.clone());
         }
-        let (answer, pace) = (router.clone().oneshot(request), Arc::clone(&pace));
+        let (answer, pace) = (door.answer(request, peer), Arc::clone(&pace));
         async move {
             let answer = answer.await;
             pace.answered();
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let stream = Paced { stream, pace: watched };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeouts.idle)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
-    let mut looks = interval((timeouts.headers / 4).max(Duration::from_millis(1)));
+    let shortest = timeouts.headers.min(timeouts.idle).min(timeouts.stalled);
+    let mut looks = interval((shortest / 4).max(Duration::from_millis(1)));
     loop {
         // How a connection ends is the client's matter.
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             () = draining.cancelled() => break connection.as_mut().graceful_shutdown(),
-            _ = looks.tick() => if pace.is_longer_than(timeouts.headers) || pace.is_stalled_for(timeouts.stalled) {
-                return;
-            },
+            _ = looks.tick() => {
+                if pace.is_over(timeouts.headers, timeouts.idle) || pace.is_stalled_for(timeouts.stalled) {
+                    return;
+                }
+            }
         }
     }
     tokio::select! {

@@ -3,7 +3,13 @@
 //! A successor is derived from its predecessor and the server's secret, so the same one can be given
 //! again to a client that lost the answer, though only hashes are stored (requirements A6, A7).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,7 +28,7 @@ use crate::{
 /// How long a predecessor may be presented again while its successor is unused.
 const GRACE: TimeDelta = TimeDelta::seconds(10);
 /// How long the state of a session is believed: with what a request takes, less than the 5 s of requirement A8.
-const BELIEF: TimeDelta = TimeDelta::seconds(4);
+pub(super) const BELIEF: TimeDelta = TimeDelta::seconds(4);
 /// How long an ended session is remembered here: longer than an access token lives.
 const ENDED_MEMORY: Duration = Duration::from_secs(15 * 60);
 /// Sessions whose state is remembered at most: about 200 bytes each.
@@ -39,9 +45,9 @@ pub(super) struct Issued {
 
 /// The state of a session when it was last read.
 #[derive(Clone, Copy)]
-struct Seen {
-    at: DateTime<Utc>,
-    state: Option<SessionState>,
+pub(super) struct Seen {
+    pub(super) at: DateTime<Utc>,
+    pub(super) state: Option<SessionState>,
 }
 
 /// Opens, refreshes and ends sessions.
@@ -53,6 +59,8 @@ pub(super) struct Sessions {
     seen: Cache<Uuid, Seen>,
     /// Sessions that were ended here. It outlives what a concurrent read may put into `seen`.
     ended: Cache<Uuid, ()>,
+    /// How often something here made what was believed of sessions doubtful.
+    ends: AtomicU64,
 }
 
 impl Sessions {
@@ -72,6 +80,7 @@ impl Sessions {
                 .time_to_live(ENDED_MEMORY)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            ends: AtomicU64::new(0),
         }
     }
 
@@ -159,15 +168,16 @@ impl Sessions {
         Ok(())
     }
 
-    /// The state of a session, at most 4 seconds old; `None` when there is none.
-    pub(super) async fn state(&self, session: Uuid, now: DateTime<Utc>) -> Result<Option<SessionState>> {
+    /// The state of a session, at most 4 seconds old; without one when there is none.
+    pub(super) async fn state(&self, session: Uuid, now: DateTime<Utc>) -> Result<Seen> {
+        let ended = Seen { at: now, state: None };
         if self.ended.contains_key(&session) {
-            return Ok(None);
+            return Ok(ended);
         }
         if let Some(seen) = self.seen.get(&session).await {
             // A clock that was set back is no reason to believe for longer.
             if (TimeDelta::zero()..BELIEF).contains(&(now - seen.at)) {
-                return Ok(seen.state);
+                return Ok(seen);
             }
             self.seen.invalidate(&session).await;
         }
@@ -177,8 +187,8 @@ impl Sessions {
         };
         let seen = self.seen.try_get_with(session, load).await;
         match seen {
-            Ok(_) if self.ended.contains_key(&session) => Ok(None),
-            Ok(seen) => Ok(seen.state),
+            Ok(_) if self.ended.contains_key(&session) => Ok(ended),
+            Ok(seen) => Ok(seen),
             Err(error) => Err(Error::internal(Shared(error))),
         }
     }
@@ -188,11 +198,19 @@ impl Sessions {
         let is_theirs = move |_: &Uuid, seen: &Seen| seen.state.is_some_and(|state| state.user == user);
         // It fails only without the support that the builder asked for.
         let _ = self.seen.invalidate_entries_if(is_theirs);
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
+    /// What was believed before this number changed must be looked at again.
+    pub(super) fn ends(&self) -> u64 {
+        self.ends.load(Ordering::Acquire)
     }
 
     async fn note_end(&self, session: Uuid) {
         self.ended.insert(session, ()).await;
         self.seen.invalidate(&session).await;
+        // Last, so that whoever reads the new number finds the session ended.
+        self.ends.fetch_add(1, Ordering::Release);
     }
 
     fn row(

@@ -25,7 +25,7 @@ const TYPE: &str = "at+jwt";
 /// Longer texts are refused unread; ours have about 500 bytes.
 const MAX_BYTES: usize = 4 * 1024;
 /// How far the clocks of two replicas may be apart.
-const SKEW: TimeDelta = TimeDelta::seconds(30);
+pub(super) const SKEW: TimeDelta = TimeDelta::seconds(30);
 /// No access token is good for longer (requirement A5).
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
 /// Tokens known by hash at most: about 100 bytes each.

@@ -24,6 +24,13 @@ pub struct Principal {
     pub expires_at: DateTime<Utc>,
 }
 
+impl Principal {
+    /// Whose data this principal reads, in the keys of the cache.
+    pub fn owner(&self) -> Owner {
+        Owner::User(self.user)
+    }
+}
+
 /// A principal with what its request reads with. Every read and write of a domain takes one, so nothing
 /// is asked without saying for whom.
 #[derive(Clone, Debug)]
@@ -45,7 +52,7 @@ impl Viewer {
 
     /// Whose data this viewer reads, in the keys of the cache.
     pub fn owner(&self) -> Owner {
-        Owner::User(self.principal.user)
+        self.principal.owner()
     }
 
     /// The client in billing.

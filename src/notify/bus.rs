@@ -73,7 +73,7 @@ impl Bus {
         let publisher = client.get_connection_manager_lazy(config)?;
         let shared = Arc::new(Shared {
             replica: Uuid::new_v4(),
-            channel: format!("{}live", settings.prefix),
+            channel: format!("{}:live", settings.prefix),
             client,
             publisher,
             owes: AtomicBool::new(false),

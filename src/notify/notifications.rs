@@ -211,6 +211,8 @@ impl Notifications {
     /// # Errors
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn list(&self, viewer: &Viewer) -> Result<Vec<Notification>> {
+        // No tag tells when they change, so an answer that shows them is not kept.
+        viewer.reader().keep_not();
         let rows = self.store.notifications(viewer.user(), self.now()).await?;
         Ok(rows.into_iter().map(Notification::from).collect())
     }

@@ -91,9 +91,9 @@ fn replica(prefix: &str) -> Live {
 
 #[tokio::test]
 async fn replicas_hear_each_other_and_nobody_hears_twice() {
-    let prefix = format!("{}:", Uuid::new_v4());
+    let prefix = Uuid::new_v4().to_string();
     let (here, there) = (replica(&prefix), replica(&prefix));
-    let foreign = replica("another:");
+    let foreign = replica("another");
     let topic = Topic::Client(ClientId(1));
     let mut at_home = here.subscribe([topic.clone()]);
     let mut abroad = there.subscribe([topic.clone()]);

@@ -47,7 +47,7 @@ impl Ask for Context<'_> {
         if let Ok(viewer) = self.viewer()
             && let Some(path) = self.path_node
         {
-            viewer.reader().see(path.to_string(), read.origin());
+            viewer.reader().see(path.to_string(), &read);
         }
         read.into_value()
     }

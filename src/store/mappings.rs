@@ -52,7 +52,7 @@ pub struct NewCustomer {
 /// The number as the databases know it.
 ///
 /// Ids of billing are far smaller than 2⁶³; one that is not belongs to nobody, like −1.
-fn number(client: ClientId) -> i64 {
+pub(super) fn number(client: ClientId) -> i64 {
     i64::try_from(client.0).unwrap_or(-1)
 }
 
@@ -100,6 +100,32 @@ impl Store {
         )?
         .map(|(user, client, account)| Mapping::read(user, client, &account))
         .transpose()
+    }
+
+    /// Mappings in the order of their users, from behind one of them on, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn mappings_after(&self, user: Option<UserId>, limit: u32) -> Result<Vec<Mapping>> {
+        let user = user.map_or(Uuid::nil(), |user| user.0);
+        sql!(
+            self.read(),
+            "SELECT user_id, client_id, account_id FROM id_mappings WHERE user_id > $1 ORDER BY user_id LIMIT $2",
+            [user, i64::from(limit)],
+            fetch_all as (Uuid, i64, String)
+        )?
+        .into_iter()
+        .map(|(user, client, account)| Mapping::read(user, client, &account))
+        .collect()
+    }
+
+    /// How many users are mapped.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn count_mappings(&self) -> Result<u64> {
+        let (count,) = sql!(self.read(), "SELECT COUNT(*) FROM id_mappings", [], fetch_one as (i64,))?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// Stores many customers with one password, in one transaction, and skips those whose client is mapped

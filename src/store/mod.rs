@@ -11,6 +11,7 @@
 pub mod inbox;
 pub mod leases;
 mod mappings;
+mod mirrors;
 mod notifications;
 mod sessions;
 pub mod streams;
@@ -30,6 +31,7 @@ use sqlx::{
 };
 
 pub use mappings::{Mapping, NewCustomer};
+pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};

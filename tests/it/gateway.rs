@@ -93,8 +93,8 @@ impl Gateway {
         let listener = http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
-        let router = http::router(Arc::new(state));
-        tokio::spawn(http::serve(listener, router, stop.clone(), Timeouts::default()));
+        let door = http::Door::new(Arc::new(state));
+        tokio::spawn(http::serve(listener, door, stop.clone(), Timeouts::default()));
         tokio::spawn({
             let (app, stop) = (app.clone(), stop.clone());
             async move { app.work(stop).await }
@@ -126,6 +126,11 @@ impl Gateway {
     /// Somebody who is not signed in.
     pub fn nobody(&self) -> Customer<'_> {
         Customer { gateway: self, token: None }
+    }
+
+    /// Begins to stop, as a signal does.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// A request to a path of the gateway.

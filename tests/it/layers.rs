@@ -11,13 +11,30 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The words that all layers share.
-const WORDS: &[&str] = &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret"];
+const WORDS: &[&str] =
+    &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret", "spending"];
 
 /// Each room, and what it may name besides itself and the shared words. `room::Item` allows that item alone.
 const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
-    ("http", &["app", "config", "schema", "identity", "events"]),
+    (
+        "http",
+        &[
+            "app",
+            "config",
+            "schema",
+            "identity",
+            "events",
+            "freshness::Cache",
+            "freshness::Found",
+            "freshness::Origin",
+            "freshness::Owner",
+            "freshness::Reader",
+            "freshness::Responses",
+            "freshness::Source",
+        ],
+    ),
     ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
@@ -38,6 +55,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     // It fills the settings that each room declares.
     ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
+    ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
         "events",

@@ -73,6 +73,11 @@ impl Running {
         text
     }
 
+    /// Ends it without asking.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Asks it to stop, and waits for that.
     pub async fn stop(mut self) -> Ended {
         let terminate = format!("kill -TERM {}", self.child.id().unwrap());

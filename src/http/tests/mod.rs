@@ -3,6 +3,7 @@
 
 mod graphiql;
 mod protocol;
+mod responses;
 mod sessions;
 mod stopping;
 
@@ -97,7 +98,7 @@ pub(super) fn state() -> (State<String>, Arc<Effects>) {
         if let Some(viewer) = asker.viewer {
             request = request.data(viewer);
         }
-        Box::pin(async move { schema.execute(request).await }) as _
+        Box::pin(async move { schema.execute(request).await.into() }) as _
     };
     let authenticate = |token: String| {
         Box::pin(async move {

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Timeouts, bind, router, serve, tests::state};
+use crate::http::{Door, Timeouts, bind, serve, tests::state};
 
 const LIVE: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const QUERY: &[u8] = b"GET /graphql?query=%7Bhello%7D HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -42,14 +42,14 @@ async fn server(timeouts: Timeouts) -> Server {
                 arrive.send(()).unwrap();
                 let _ = go_on.await;
             }
-            Response::new(Value::from("done"))
+            Response::new(Value::from("done")).into()
         })
     });
     state.body_within = Duration::from_millis(50);
     let stopping = state.stopping.clone();
     let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let ended = tokio::spawn(serve(listener, router(Arc::new(state)), stopping.clone(), timeouts));
+    let ended = tokio::spawn(serve(listener, Door::new(Arc::new(state)), stopping.clone(), timeouts));
     Server { address, stopping, ended, arrived, proceed }
 }
 

@@ -56,10 +56,10 @@ pub(super) async fn open<V: Clone + Send + Sync + 'static>(
     }
     let handshake = Handshake {
         speaks: speaks_protocol(&parts.headers),
-        access: credentials.access,
+        access: credentials.access.map(str::to_owned),
         is_ambient: credentials.are_ambient,
         is_malformed: credentials.are_malformed,
-        request_id: id.clone(),
+        request_id: *id,
         address: entry::address(&parts, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };

@@ -124,7 +124,6 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
         let mut is_alive = true;
         loop {
             tokio::select! {
-                biased;
                 () = stopping.cancelled() => return Err(Close::Stopping.into()),
                 end = admitted.seat.ended() => return Err(Close::from(end).into()),
                 message = self.socket.recv() => {
@@ -218,7 +217,7 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
         }
         let asker = Asker {
             viewer: Some(admitted.viewer.clone()),
-            request_id: self.handshake.request_id.clone(),
+            request_id: self.handshake.request_id,
             budget: Budget::new(self.state.answer_within, Lane::Interactive),
             cookies: Cookies::unwritable(),
             cost: operation.admitted.cost,
@@ -287,7 +286,7 @@ async fn admit<V>(
 ) -> Result<Admitted<V>, Close> {
     let forbidden = Close::Forbidden("Forbidden");
     let (token, is_ambient) = match &proof.authorization {
-        Some(header) => (bearer(header).ok_or_else(|| forbidden.clone())?, false),
+        Some(header) => (bearer(header).ok_or_else(|| forbidden.clone())?.to_owned(), false),
         None if handshake.is_malformed => return Err(forbidden),
         None => {
             let token = handshake.access.clone().ok_or_else(|| forbidden.clone())?;

@@ -115,11 +115,10 @@ fn authorised(org: &Org, call: &Call, token: Option<&str>) -> Answer {
         return refusal.into();
     }
     let held = if operation::writes(call) { Held::Write(org.write()) } else { Held::Read(org.read()) };
-    let mut desk = Desk { org, held, now, user: session.user };
+    let origin = Origin::rest(&session.user, call.version, client(call));
+    let mut desk = Desk { org, held, now, origin };
     let answer = desk.answer(call);
-    if let Held::Write(overlay) = &mut desk.held {
-        org.commit(overlay, Origin::rest(&desk.user, call.version, client(call)));
-    }
+    desk.commit();
     answer
 }
 

@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::{
     deadline::Budget,
+    spending::carried,
     upstream::{
         Error, Kind,
         salesforce::{
@@ -121,7 +122,7 @@ impl Gather {
             let group: Vec<Asked> = waiting.by_ref().take(QUERIES).collect();
             let Some(budget) = joined(&group) else { return };
             let client = client.clone();
-            tokio::spawn(async move { client.answer(budget, group).await }.in_current_span());
+            tokio::spawn(carried(async move { client.answer(budget, group).await }).in_current_span());
         }
     }
 }

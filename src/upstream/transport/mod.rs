@@ -31,6 +31,7 @@ pub use crate::upstream::transport::settings::{
 use crate::{
     deadline::Budget,
     error::Service,
+    spending::{self, Spending},
     upstream::{
         error::{Error, Kind},
         transport::{
@@ -186,7 +187,11 @@ impl Transport {
         let (name, operation) = (self.0.name, call.operation);
         let span = info_span!("upstream", service = name, operation, attempts = Empty, outcome = Empty);
         let began = Instant::now();
-        let outcome = self.0.attempts(call, build, judge).instrument(span.clone()).await;
+        let mut effort = Effort::default();
+        let outcome = self.0.attempts(call, &mut effort, build, judge).instrument(span.clone()).await;
+        let Effort { queued, attempts } = effort;
+        let service = self.0.service;
+        spending::note(Spending { service, operation, queued, took: began.elapsed(), attempts });
         let word = outcome.as_ref().map_or_else(Kind::as_str, |_| "ok");
         span.record("outcome", word);
         metrics::counter!("upstream_calls_total", "service" => name, "operation" => operation, "outcome" => word)
@@ -202,10 +207,19 @@ impl Transport {
     }
 }
 
+/// What a call cost so far.
+#[derive(Default)]
+struct Effort {
+    queued: Duration,
+    /// How often it was sent.
+    attempts: u32,
+}
+
 impl Inner {
     async fn attempts<T>(
         &self,
         call: Call,
+        effort: &mut Effort,
         build: impl Fn(&Client) -> RequestBuilder,
         judge: impl Fn(Answer) -> Result<T, Kind>,
     ) -> Result<T, Kind> {
@@ -215,7 +229,7 @@ impl Inner {
         let mut cause = None;
         for attempt in 0.. {
             Span::current().record("attempts", attempt + 1);
-            let kind = match self.attempt(call, deadline, attempt == 0, &build, &judge).await {
+            let kind = match self.attempt(call, deadline, effort, &build, &judge).await {
                 Ok(value) => return Ok(value),
                 Err(kind) => kind,
             };
@@ -250,7 +264,7 @@ impl Inner {
         &self,
         call: Call,
         deadline: Instant,
-        first: bool,
+        effort: &mut Effort,
         build: &impl Fn(&Client) -> RequestBuilder,
         judge: &impl Fn(Answer) -> Result<T, Kind>,
     ) -> Result<T, Kind> {
@@ -258,6 +272,7 @@ impl Inner {
             Class::Read => &self.reads,
             Class::Write => &self.writes,
         };
+        let began = Instant::now();
         let pass = {
             let opening = breaker.opening();
             pin!(opening);
@@ -273,8 +288,10 @@ impl Inner {
             }
             .map_err(|shed| Kind::Shed { retry_after: shed.retry_after })?
         };
+        effort.queued += began.elapsed();
         let mut ticket = breaker.enter(Instant::now()).ok_or(Kind::Open)?;
-        if first {
+        effort.attempts += 1;
+        if effort.attempts == 1 {
             self.retries.deposit();
         }
         let request = build(&self.client);

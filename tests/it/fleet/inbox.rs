@@ -12,21 +12,17 @@ use super::{
     registers::Register,
 };
 
-/// One row: what it is about, when it happened, and when it was applied on every replica.
+/// One row: what it is about, and when it was applied on every replica.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Event {
     pub source: String,
-    pub topic: String,
     pub record: String,
-    pub occurred_at: DateTime<Utc>,
-    pub received_at: DateTime<Utc>,
     pub settled_at: Option<DateTime<Utc>>,
 }
 
 /// All rows, oldest first.
 pub async fn events(fleet: &Fleet) -> Vec<Event> {
-    const ROWS: &str = "SELECT source, topic, record, occurred_at, received_at, settled_at
-        FROM inbox_events ORDER BY sequence";
+    const ROWS: &str = "SELECT source, record, settled_at FROM inbox_events ORDER BY sequence";
     let url = fleet.store.settings().url.expose_secret().to_owned();
     if url.starts_with("sqlite:") {
         let mut connection = url.parse::<SqliteConnectOptions>().unwrap().connect().await.unwrap();
@@ -54,7 +50,7 @@ pub async fn all_applied(fleet: &Fleet, registers: &[Register], within: Duration
             if lacking.is_empty() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     };
     if tokio::time::timeout(within, applied).await.is_err() {

@@ -1,7 +1,7 @@
 //! Several replicas of the gateway in this process, on one store, one Redis and one sandbox; and the faults between them.
 
 mod client;
-mod desk;
+pub mod desk;
 mod faults;
 mod fresh;
 mod history;
@@ -79,7 +79,6 @@ pub struct Replica {
     address: SocketAddr,
     /// Between it and Redis.
     redis: Proxy,
-    app: App,
 }
 
 impl Fleet {
@@ -96,6 +95,7 @@ impl Fleet {
             delay: false,
             listen: Listen::loopback(0),
             today: Some(today()),
+            pubsub_tls: false,
             ..Options::default()
         })
         .await
@@ -116,6 +116,8 @@ impl Fleet {
         env.insert("SF_CALLS_PER_MINUTE", "0".to_owned());
         env.insert("DATA_DIR", data.path().display().to_string());
         env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+        // What is written before the reader of events has connected counts, too.
+        env.insert("SF_EVENTS_REPLAY", "ALL".to_owned());
         env.extend(wishes.env);
 
         let stop = CancellationToken::new();
@@ -140,8 +142,15 @@ impl Fleet {
                 ..Timeouts::default()
             };
             tokio::spawn(http::serve(listener, http::router(Arc::new(state)), stop.clone(), timeouts));
-            replicas.push(Replica { address, redis: between, app });
+            tokio::spawn({
+                let (app, stop) = (app.clone(), stop.clone());
+                async move { app.work(stop).await }
+            });
+            replicas.push(Replica { address, redis: between });
         }
+        // Whichever replica receives an event, all must know.
+        let last: &Replica = &replicas[wishes.replicas - 1];
+        sandbox.send_hooks_to(&format!("http://{}", last.address));
         Self {
             replicas,
             sandbox,

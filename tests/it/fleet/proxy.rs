@@ -33,9 +33,7 @@ struct Orders {
     mode: Mode,
     /// For connections that carry pushes; the stricter of the two modes holds.
     push_mode: Mode,
-    /// Every connection that is older than its number is closed.
-    cut: u64,
-    /// The same for connections that carry pushes.
+    /// How often connections that carry pushes were cut.
     push_cut: u64,
     /// How long every piece of an answer is held back.
     answer_delay: Duration,
@@ -53,13 +51,8 @@ impl Proxy {
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let orders = Orders {
-            mode: Mode::Open,
-            push_mode: Mode::Open,
-            cut: 0,
-            push_cut: 0,
-            answer_delay: Duration::ZERO,
-        };
+        let orders =
+            Orders { mode: Mode::Open, push_mode: Mode::Open, push_cut: 0, answer_delay: Duration::ZERO };
         let (orders, seen) = watch::channel(orders);
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -85,11 +78,6 @@ impl Proxy {
     /// Changes how connections are treated that carry pushes.
     pub fn set_push(&self, mode: Mode) {
         self.orders.send_modify(|orders| orders.push_mode = mode);
-    }
-
-    /// Closes every connection there is; new ones are taken.
-    pub fn cut(&self) {
-        self.orders.send_modify(|orders| orders.cut += 1);
     }
 
     /// Closes the connections that carry pushes; new ones are taken.
@@ -126,7 +114,7 @@ async fn carry(mut client: TcpStream, target: SocketAddr, mut orders: watch::Rec
     let is_over = async {
         loop {
             let now = *orders.borrow_and_update();
-            let refused = now.mode == Mode::Refuse || now.cut > born.cut;
+            let refused = now.mode == Mode::Refuse;
             let push_refused = now.push_mode == Mode::Refuse || now.push_cut > born.push_cut;
             if refused || (push_refused && pushes.load(Ordering::SeqCst)) {
                 return;

@@ -50,8 +50,8 @@ impl View {
     pub fn value(&self, answer: &Answer) -> u64 {
         let found = answer.body["data"].pointer(self.pointer).and_then(Value::as_str);
         let found = found.unwrap_or_else(|| panic!("nothing at {}: {}", self.pointer, answer.body));
-        let digits = found.rsplit(' ').next().unwrap_or_default();
-        digits.parse::<u64>().unwrap_or(0).saturating_sub(self.base)
+        let number = found.rsplit(' ').next().unwrap_or_default();
+        whole(number).unwrap_or(0).saturating_sub(self.base)
     }
 }
 
@@ -91,7 +91,8 @@ impl Register {
     pub fn record(&self) -> (&'static str, String) {
         match &self.target {
             Target::Invoice { invoice, .. } => ("billing", format!("invoice:{invoice}")),
-            Target::Order { record } | Target::Case { record } => ("crm", record.clone()),
+            Target::Order { record } => ("crm", format!("Order:{record}")),
+            Target::Case { record } => ("crm", format!("Case:{record}")),
         }
     }
 
@@ -147,7 +148,12 @@ pub async fn registers(fleet: &Fleet, customers: u64) -> Vec<Register> {
 }
 
 fn yen(money: &Value) -> u64 {
-    money["amount"].as_str().unwrap().parse().unwrap()
+    whole(money["amount"].as_str().unwrap()).unwrap()
+}
+
+/// A whole number, whatever zeros stand behind its point.
+fn whole(text: &str) -> Option<u64> {
+    text.split('.').next()?.parse().ok()
 }
 
 /// The system's own key in an id of the graph.

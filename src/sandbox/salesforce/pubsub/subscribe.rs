@@ -40,13 +40,13 @@ pub fn subscribe(
     requests: Streaming<FetchRequest>,
 ) -> impl Stream<Item = Result<FetchResponse, Status>> {
     enum State {
-        New(Arc<Org>, Streaming<FetchRequest>),
+        New(Arc<Org>, Box<Streaming<FetchRequest>>),
         Open(Box<Subscription>),
         Ended,
     }
-    stream::unfold(State::New(org, requests), |state| async move {
+    stream::unfold(State::New(org, Box::new(requests)), |state| async move {
         let mut subscription = match state {
-            State::New(org, requests) => match Subscription::open(org, requests).await {
+            State::New(org, requests) => match Subscription::open(org, *requests).await {
                 Ok(Some(subscription)) => Box::new(subscription),
                 Ok(None) => return None,
                 Err(status) => return Some((Err(status), State::Ended)),

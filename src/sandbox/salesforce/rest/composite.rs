@@ -264,6 +264,7 @@ pub fn batch(desk: &mut Desk<'_>, call: &Call) -> Result<Answer, Refusal> {
                 }),
             }
         };
+        desk.commit();
         has_errors |= !answer.is_success();
         results.push(Node::object([
             ("statusCode", usize::from(answer.status).into()),

@@ -57,6 +57,7 @@ pub fn graph(desk: &mut Desk<'_>, call: &Call) -> Result<Answer, Refusal> {
         }
         let requests = subrequests(&graph["compositeRequest"], call.version)?;
         let outcomes = run(desk, &requests, call, true);
+        desk.commit();
         let is_successful = outcomes.iter().all(|outcome| outcome.answer.is_success());
         failed += usize::from(!is_successful);
         let responses = outcomes.iter().map(Outcome::to_node).collect();

@@ -25,6 +25,7 @@ use crate::sandbox::salesforce::{
     answer::Answer,
     call::Call,
     org::Org,
+    pubsub::capture::Origin,
     refusal::Refusal,
     store::{Overlay, View},
 };
@@ -48,7 +49,7 @@ impl Deref for Held<'_> {
     }
 }
 
-/// One request being served: a transaction.
+/// One request being served: a transaction, or several when its parts stand alone.
 pub struct Desk<'a> {
     /// The organisation.
     pub org: &'a Org,
@@ -56,8 +57,8 @@ pub struct Desk<'a> {
     pub held: Held<'a>,
     /// When the request came.
     pub now: DateTime<Utc>,
-    /// Whose request it is.
-    pub user: String,
+    /// Whose request it is, and through what it came.
+    pub origin: Origin,
 }
 
 impl Desk<'_> {
@@ -78,10 +79,17 @@ impl Desk<'_> {
         answer
     }
 
+    /// Ends a transaction: what was written stays, and its events are published.
+    pub fn commit(&mut self) {
+        if let Held::Write(overlay) = &mut self.held {
+            self.org.commit(overlay, self.origin.clone());
+        }
+    }
+
     fn dispatch(&mut self, call: &Call) -> Result<Answer, Refusal> {
         let segments = call.segments();
         match &segments[..] {
-            [] => Ok(versions::resources(self.org, call.version, &self.user)),
+            [] => Ok(versions::resources(self.org, call.version, &self.origin.user)),
             ["query" | "queryAll"] => query::query(self, call),
             ["query" | "queryAll", locator] => query::more(self, call, locator),
             // No managed subscriptions exist, and nothing else of the tooling API does.

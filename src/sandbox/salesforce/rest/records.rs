@@ -74,7 +74,7 @@ pub fn writer<'a>(desk: &'a mut Desk<'_>, call: &Call) -> Result<Writer<'a>, Ref
         overlay,
         settings,
         now: desk.now,
-        user: desk.user.clone(),
+        user: desk.origin.user.clone(),
         assigns: !is("sforce-auto-assign", "false"),
         saves_duplicates: is("sforce-duplicate-rule-header", "allowsave=true"),
         blob: match &call.body {

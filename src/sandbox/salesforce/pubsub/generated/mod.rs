@@ -3,6 +3,7 @@
 
 mod wire {
     #![expect(missing_docs, reason = "not every field of the interface says more than its name")]
+    #![expect(clippy::allow_attributes, reason = "the generator writes them")]
 
     include!("eventbus.v1.rs");
 }

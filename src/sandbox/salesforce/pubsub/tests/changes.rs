@@ -44,7 +44,7 @@ async fn a_changed_record_tells_only_what_changed() {
     let mut orders = bench.latest(ORDERS, 10).await;
     let body = json!({"Activation_Error_Code__c": "X", "Weekend_Install__c": true});
     bench.org().edit("Order", &order(1), &body).unwrap();
-    let body = json!({"Activation_Error_Code__c": null, "BillingCity": "渋谷区"});
+    let body = json!({"Activation_Error_Code__c": null, "BillingCity": "Nagoya"});
     bench.org().edit("Order", &order(1), &body).unwrap();
     let events = orders.events(2).await;
     let event = bench.decode(&events[0]).await;
@@ -59,7 +59,7 @@ async fn a_changed_record_tells_only_what_changed() {
 
     let event = bench.decode(&events[1]).await;
     let header = &event["ChangeEventHeader"];
-    assert_eq!(event["BillingAddress"]["City"], "渋谷区");
+    assert_eq!(event["BillingAddress"]["City"], "Nagoya");
     assert_eq!(event["BillingAddress"]["Street"], Value::Null);
     let names = bench.marked(&events[1], &header["changedFields"]).await;
     assert_eq!(names, ["Activation_Error_Code__c", "LastModifiedDate", "BillingAddress.City"]);
@@ -85,11 +85,12 @@ async fn a_deleted_record_leaves_its_id_and_comments_leave_nothing() {
     let comment = json!({"ParentId": case(1), "CommentBody": "We are on it.", "IsPublished": true});
     bench.org().create("CaseComment", &comment).unwrap();
     bench.org().delete("Case", &case(1)).unwrap();
-    let event = bench.decode(&all.events(1).await[0]).await;
-    assert_eq!(
-        (&event["ChangeEventHeader"]["changeType"], &event["ChangeEventHeader"]["recordIds"]),
-        (&json!("DELETE"), &json!([case(1)]))
-    );
+    let events = all.events(2).await;
+    let (email, event) = (bench.decode(&events[0]).await, bench.decode(&events[1]).await);
+    let (mail, header) = (&email["ChangeEventHeader"], &event["ChangeEventHeader"]);
+    assert_eq!((&mail["changeType"], &mail["entityName"]), (&json!("DELETE"), &json!("EmailMessage")));
+    assert_eq!((&header["changeType"], &header["recordIds"]), (&json!("DELETE"), &json!([case(1)])));
+    assert_eq!(mail["transactionKey"], header["transactionKey"]);
     assert_eq!(event["Subject"], Value::Null);
 }
 
@@ -126,6 +127,23 @@ async fn the_events_of_one_request_share_its_key_in_their_order() {
     rest(&bench, "PATCH", "composite/sobjects", records).await;
     let merged = bench.decode(&all.events(1).await[0]).await;
     assert_eq!(merged["ChangeEventHeader"]["recordIds"], json!([case(1), case(2)]));
+}
+
+#[tokio::test]
+async fn the_parts_of_a_batch_are_transactions_of_their_own() {
+    let bench = Bench::start().await;
+    let mut cases = bench.latest(CASES, 20).await;
+    let part = |n: u64| {
+        let url = format!("v68.0/sobjects/Case/{}", case(n));
+        json!({"method": "PATCH", "url": url, "richInput": {"Subject": "the same"}})
+    };
+    let batch = json!({"batchRequests": [part(1), part(2)]});
+    rest(&bench, "POST", "composite/batch", batch).await;
+    let events = cases.events(2).await;
+    let (one, other) = (bench.decode(&events[0]).await, bench.decode(&events[1]).await);
+    let key = |event: &Value| event["ChangeEventHeader"]["transactionKey"].clone();
+    assert_ne!(key(&one), key(&other));
+    assert_eq!(other["ChangeEventHeader"]["sequenceNumber"], 1);
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ async fn a_subscription_begins_with_the_oldest_with_what_follows_or_behind_a_pos
 #[tokio::test]
 async fn a_position_that_is_missing_unknown_too_old_or_reset_is_refused() {
     let bench = Bench::start().await;
+    bench.set(|settings| settings.token_lifetime_s = 100 * 3_600);
     edit(&bench, 2);
     let refusal = async |replay_id: &[u8]| {
         let status = bench.subscribe(first(CASES, ReplayPreset::Custom, replay_id, 1)).await.refusal().await;

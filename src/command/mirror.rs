@@ -1,0 +1,198 @@
+//! `mirror`: fills the mirrors of billing's lists, or empties them.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use futures::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use portal_gateway::{
+    app::App,
+    billing::Billing,
+    clock::Clock,
+    deadline::{Budget, Lane},
+    error::Error,
+    store::{Mapping, Store},
+};
+
+/// How long one customer may take. Nobody waits for one.
+const WITHIN: Duration = Duration::from_secs(60);
+/// Customers that are read at once.
+const AT_ONCE: usize = 2;
+/// Customers that are looked up at once.
+const PAGE: u32 = 500;
+/// How often a customer is asked for again when a limit is reached.
+const TRIES: u32 = 5;
+/// The longest wait before that.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a line tells how far it is, where there is no terminal.
+const TELL: Duration = Duration::from_secs(10);
+
+/// What is done with the mirrors.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Reads the lists of every customer from billing, in the background lane, and writes their mirrors.
+    Rebuild(Rebuild),
+    /// Empties the mirrors. They fill again as customers ask.
+    Drop,
+}
+
+/// Options of `mirror rebuild`.
+#[derive(Args)]
+pub struct Rebuild {
+    /// Leaves out customers whose lists were all read within so many minutes, so that what was stopped goes on; 0 leaves out none.
+    #[arg(long, default_value_t = 60)]
+    pub newer_than: u32,
+}
+
+/// Does it. The exit code of a rebuild tells whether some customers failed.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let config = match super::configuration() {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    super::install_tls()?;
+    match command {
+        Command::Drop => {
+            let store = Store::connect(&config.store).await?;
+            store.migrate().await?;
+            let lists = store.drop_mirrors().await?;
+            store.close().await;
+            println!("The mirrors are empty; {lists} lists were in them.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Rebuild(options) => {
+            let clock = Clock::system();
+            let app = App::build(&config, clock.clone()).await?;
+            let since = clock.now() - TimeDelta::minutes(i64::from(options.newer_than));
+            let done = rebuild(&app, Some(since).filter(|_| options.newer_than > 0)).await?;
+            app.store.close().await;
+            Ok(done.tell())
+        }
+    }
+}
+
+/// What a rebuild came to.
+#[derive(Default)]
+struct Done {
+    rebuilt: u64,
+    left_out: u64,
+    /// By the code of the failure.
+    failed: BTreeMap<&'static str, u64>,
+}
+
+impl Done {
+    fn count(&mut self, outcome: Result<Outcome, Error>) {
+        match outcome {
+            Ok(Outcome::Rebuilt) => self.rebuilt += 1,
+            Ok(Outcome::LeftOut) => self.left_out += 1,
+            Err(error) => *self.failed.entry(error.code()).or_default() += 1,
+        }
+    }
+
+    /// Prints it.
+    fn tell(&self) -> ExitCode {
+        println!("{} customers were read, {} were left out as new enough.", self.rebuilt, self.left_out);
+        if self.failed.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        for (code, count) in &self.failed {
+            eprintln!("{count} customers failed: {code}");
+        }
+        ExitCode::FAILURE
+    }
+}
+
+enum Outcome {
+    Rebuilt,
+    LeftOut,
+}
+
+/// Reads every mapped customer, except those whose lists were all read since an instant.
+async fn rebuild(app: &App, since: Option<DateTime<Utc>>) -> anyhow::Result<Done> {
+    let mut progress = Progress::new(app.store.count_mappings().await?);
+    let (mut done, mut last) = (Done::default(), None);
+    loop {
+        let page = app.store.mappings_after(last, PAGE).await?;
+        let Some(end) = page.last() else { break };
+        last = Some(end.user);
+        let mut outcomes = stream::iter(page)
+            .map(|mapping| read(&app.billing, &app.store, mapping, since))
+            .buffer_unordered(AT_ONCE);
+        while let Some(outcome) = outcomes.next().await {
+            done.count(outcome);
+            progress.step();
+        }
+    }
+    progress.end();
+    Ok(done)
+}
+
+async fn read(
+    billing: &Billing,
+    store: &Store,
+    mapping: Mapping,
+    since: Option<DateTime<Utc>>,
+) -> Result<Outcome, Error> {
+    if let Some(since) = since
+        && store.is_mirrored_since(mapping.client, since).await?
+    {
+        return Ok(Outcome::LeftOut);
+    }
+    let mut tries = 1;
+    loop {
+        let budget = Budget::new(WITHIN, Lane::Background);
+        match billing.mirror_anew(mapping.client, budget).await {
+            Err(Error::RateLimited { retry_after, .. }) if tries < TRIES => {
+                tokio::time::sleep(retry_after.min(PAUSE_MAX)).await;
+                tries += 1;
+            }
+            outcome => return outcome.map(|()| Outcome::Rebuilt),
+        }
+    }
+}
+
+/// How far it is: a bar on a terminal, else a line from time to time.
+struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(customers: u64) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(customers), target);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} customers, {eta} left") {
+            bar.set_style(style);
+        }
+        let progress = Self { bar, is_terminal, told: Instant::now() };
+        progress.tell();
+        progress
+    }
+
+    fn step(&mut self) {
+        self.bar.inc(1);
+        if self.told.elapsed() >= TELL {
+            self.told = Instant::now();
+            self.tell();
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if !self.is_terminal {
+            eprintln!("{} of {} customers", self.bar.position(), self.bar.length().unwrap_or_default());
+        }
+    }
+}

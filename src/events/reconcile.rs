@@ -1,0 +1,326 @@
+//! Compares, at a slow pace, what is served with what the systems say, and heals what differs: a change may have been
+//! reported by nobody, or its report may be lost.
+//!
+//! One replica at a time goes round the mapped customers, in the background lane: while a system's breaker is open, or
+//! Salesforce's allowance is nearly used, it is refused, and waits. A round begins from time to time, and at once when
+//! [`Store::reconciliations`] asks for one.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    billing::Billing,
+    clock::Clock,
+    crm::Crm,
+    deadline::{Budget, Lane},
+    error::Error,
+    events::{Change, Inbox},
+    freshness::{Cache, Owner, Tag},
+    notify::Live,
+    store::{Mapping, Store, leases::Lease, streams::Reconciliation},
+};
+
+/// The lease of the replica that compares.
+const LEASE: &str = "reconciliation";
+/// How long the lease lasts when it is not renewed.
+const LEASE_LASTS: Duration = Duration::from_secs(30);
+/// How often it is looked whether a round is asked for.
+const LOOK: Duration = Duration::from_secs(60);
+/// Customers that are looked up at once.
+const PAGE: u32 = 200;
+/// How long the systems may take for one customer. Nobody waits for it.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How long to wait when a system is away.
+const AWAY: Duration = Duration::from_secs(30);
+/// How often a customer is tried before the round goes on without.
+const TRIES: u32 = 3;
+
+/// How much is compared, and when.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Customers a minute; 0 compares nothing.
+    pub per_minute: u32,
+    /// From the end of a round to the begin of the next, when none is asked for.
+    pub every: Duration,
+    /// How long a difference is watched before it counts: a report of it may be on its way.
+    pub settle: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { per_minute: 30, every: Duration::from_secs(60 * 60), settle: Duration::from_secs(6) }
+    }
+}
+
+/// What this replica has compared since it began to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Customers that were compared.
+    pub checked: u64,
+    /// Lists of theirs that differed, and were healed.
+    pub drifted: u64,
+    /// When the counting began.
+    pub since: DateTime<Utc>,
+}
+
+/// What one round came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Customers that were compared.
+    pub checked: u64,
+    /// Lists of theirs that differed, and were healed.
+    pub drifted: u64,
+    /// Customers that could not be compared.
+    pub failed: u64,
+}
+
+/// Compares what is served with the systems. Clones share everything.
+#[derive(Clone)]
+pub struct Reconciler(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    billing: Billing,
+    crm: Crm,
+    cache: Cache,
+    live: Live,
+    asked: Arc<Notify>,
+    settings: Settings,
+    tally: Mutex<Tally>,
+}
+
+impl Reconciler {
+    /// One over the domains. `asked` is notified when a round is asked for on this replica.
+    pub fn new(
+        inbox: &Inbox,
+        billing: Billing,
+        crm: Crm,
+        cache: Cache,
+        live: Live,
+        asked: Arc<Notify>,
+        settings: Settings,
+    ) -> Self {
+        let (store, clock) = (inbox.store.clone(), inbox.clock.clone());
+        let tally = Mutex::new(Tally { checked: 0, drifted: 0, since: clock.now() });
+        Self(Arc::new(Inner { store, clock, billing, crm, cache, live, asked, settings, tally }))
+    }
+
+    /// What this replica has compared.
+    pub fn tally(&self) -> Tally {
+        *self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the lease, goes round while it lasts, and so on until told to stop; then it gives the lease back.
+    pub async fn run(&self, stopping: CancellationToken) {
+        if self.0.settings.per_minute == 0 {
+            return;
+        }
+        while let Some(lease) = stopping.run_until_cancelled(self.acquire()).await {
+            let work = async {
+                tokio::select! {
+                    () = self.renew(&lease) => {}
+                    () = self.rounds() => {}
+                }
+            };
+            if stopping.run_until_cancelled(work).await.is_some() {
+                continue;
+            }
+            if let Err(error) = self.0.store.release_lease(&lease, self.0.clock.now()).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the lease of the comparison runs out by itself");
+            }
+            return;
+        }
+    }
+
+    async fn acquire(&self) -> Lease {
+        loop {
+            match self.0.store.acquire_lease(LEASE, self.0.clock.now(), LEASE_LASTS).await {
+                Ok(Some(lease)) => return lease,
+                Ok(None) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the lease of the comparison cannot be asked for");
+                }
+            }
+            sleep((LEASE_LASTS / 3).mul_f64(rand::random_range(0.9..=1.1))).await;
+        }
+    }
+
+    /// Renews the lease until it is another's. Two that compare do no harm, so an unreachable database ends nothing.
+    async fn renew(&self, lease: &Lease) {
+        loop {
+            sleep(LEASE_LASTS / 3).await;
+            match pin!(self.0.store.renew_lease(lease, self.0.clock.now(), LEASE_LASTS)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the lease of the comparison cannot be renewed");
+                }
+            }
+        }
+    }
+
+    /// Goes round again and again.
+    async fn rounds(&self) {
+        let Inner { store, asked, settings, .. } = &*self.0;
+        // What is asked for is done at once, unless the last round was not whole.
+        let (mut next, mut next_asked) = (Instant::now() + settings.every, Instant::now());
+        loop {
+            let requests = self.requests().await;
+            let due = if requests.is_empty() { next } else { next_asked };
+            if Instant::now() < due {
+                tokio::select! {
+                    () = asked.notified() => {}
+                    () = sleep_until(due.min(Instant::now() + LOOK)) => {}
+                }
+                continue;
+            }
+            let round = self.round().await;
+            tracing::info!(
+                checked = round.checked,
+                drifted = round.drifted,
+                failed = round.failed,
+                "what is served was compared with the systems"
+            );
+            next = Instant::now() + settings.every;
+            if round.failed > 0 {
+                // What was asked for stays asked for.
+                next_asked = next;
+                continue;
+            }
+            next_asked = Instant::now();
+            for request in &requests {
+                if let Err(error) = store.reconciled(request).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, scope = request.scope, "a comparison cannot be settled");
+                }
+            }
+        }
+    }
+
+    async fn requests(&self) -> Vec<Reconciliation> {
+        self.0.store.reconciliations().await.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "nobody can say whether a comparison is asked for");
+            Vec::new()
+        })
+    }
+
+    /// Compares every mapped customer once, at the pace of the settings.
+    pub async fn round(&self) -> Round {
+        let Inner { store, settings, .. } = &*self.0;
+        let mut pace = interval(Duration::from_secs(60) / settings.per_minute.max(1));
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut round, mut last, mut is_away) = (Round::default(), None, false);
+        loop {
+            let page = match store.mappings_after(last, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the customers to be compared cannot be read");
+                    round.failed += 1;
+                    return round;
+                }
+            };
+            let Some(end) = page.last() else { return round };
+            last = Some(end.user);
+            for mapping in &page {
+                pace.tick().await;
+                let (drifted, outcome) = self.check_patiently(mapping, is_away).await;
+                round.drifted += drifted;
+                is_away = matches!(outcome, Err(Error::Unavailable { .. }));
+                match outcome {
+                    Ok(()) => {
+                        round.checked += 1;
+                        metrics::counter!("reconcile_checked_total").increment(1);
+                    }
+                    Err(error) => {
+                        round.failed += 1;
+                        metrics::counter!("reconcile_failed_total", "code" => error.code()).increment(1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares one customer; waits and tries again while a system refuses background work, or is away: what one
+    /// customer lacks may be the customer's own fault, what two after each other lack is the system's.
+    async fn check_patiently(&self, mapping: &Mapping, is_away: bool) -> (u64, Result<(), Error>) {
+        let (mut tries, mut drifted) = (1, 0);
+        loop {
+            let (count, outcome) = self.check(mapping).await;
+            drifted += count;
+            let pause = match outcome {
+                Err(Error::RateLimited { retry_after, .. }) if tries < TRIES => {
+                    retry_after.clamp(Duration::from_secs(1), LOOK)
+                }
+                Err(Error::Unavailable { .. }) if is_away && tries < TRIES => AWAY,
+                outcome => return (drifted, outcome),
+            };
+            tries += 1;
+            sleep(pause).await;
+        }
+    }
+
+    /// Compares one customer and heals what differs. Gives how many lists did, and why not all could be compared.
+    async fn check(&self, mapping: &Mapping) -> (u64, Result<(), Error>) {
+        let Inner { billing, crm, settings, .. } = &*self.0;
+        let Mapping { user, client, account } = *mapping;
+        let (owner, budget) = (Owner::User(user), Budget::new(WITHIN, Lane::Background));
+        let (billing, crm) = tokio::join!(
+            billing.compare(owner, client, budget, settings.settle),
+            crm.compare(owner, account, budget, settings.settle),
+        );
+        let mut drifted = Vec::new();
+        let mut note = |is_drifted: bool, kind: &'static str, change: Change| {
+            if is_drifted {
+                drifted.push((kind, change));
+            }
+        };
+        if let Ok(drift) = &billing {
+            note(drift.invoices, "invoices", Change::Invoice { client, invoice: None });
+            note(drift.subscriptions, "subscriptions", Change::Subscription { client, subscription: None });
+        }
+        if let Ok(drift) = &crm {
+            note(drift.orders, "orders", Change::Order { account, order: None });
+            note(drift.cases, "cases", Change::Case { account, case: None });
+        }
+        let count = drifted.len() as u64;
+        self.heal(mapping, &drifted).await;
+        let mut tally = self.0.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.drifted += count;
+        let outcome = billing.and(crm).map(|_| ());
+        tally.checked += u64::from(outcome.is_ok());
+        (count, outcome)
+    }
+
+    /// Makes what differs old everywhere, and tells the listeners.
+    async fn heal(&self, mapping: &Mapping, drifted: &[(&'static str, Change)]) {
+        for (kind, _) in drifted {
+            metrics::counter!("reconcile_drift_total", "kind" => *kind).increment(1);
+            let (client, account) = (mapping.client.0, mapping.account.as_str());
+            tracing::warn!(client, account, kind, "what is served was not what its system says");
+        }
+        let tags: Vec<Tag> = drifted.iter().flat_map(|(_, change)| change.tags()).collect();
+        if self.0.cache.invalidate(&tags).await.is_err() {
+            tracing::warn!("not every replica has confirmed what was healed; it will when Redis is back");
+        }
+        for (_, change) in drifted {
+            self.0.live.publish(change.hint()).await;
+        }
+    }
+}

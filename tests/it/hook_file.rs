@@ -1,0 +1,282 @@
+//! `deploy/whmcs/portal_gateway.php`, run by PHP against the running gateway.
+//!
+//! It needs `php`, which `scripts/test` installs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::{Duration, SystemTime},
+};
+
+use chrono::Utc;
+use portal_gateway::{sandbox::credentials, store::inbox::Source};
+use serde_json::{Value, json};
+
+use crate::gateway::{ACCOUNTS, Gateway};
+
+const HOOK_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/whmcs/portal_gateway.php");
+const WHMCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/php/whmcs.php");
+
+/// No gateway listens there.
+const NOWHERE: &str = "http://127.0.0.1:1/webhooks/whmcs";
+
+/// A folder beside the web root of an installation.
+struct Installation {
+    folder: tempfile::TempDir,
+    with_capsule: bool,
+}
+
+impl Installation {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("web")).unwrap();
+        Self { folder, with_capsule: false }
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.folder.path().join("spool")
+    }
+
+    /// Writes the settings as an operator does.
+    fn configure(&self, url: &str) {
+        let ini = format!(
+            "url = \"{url}\"\nsecret = \"{}\"\nspool = \"{}\"\nsource = billing.example.test\n",
+            credentials::WHMCS_WEBHOOK_SECRET,
+            self.spool().display()
+        );
+        fs::write(self.folder.path().join("portal_gateway.ini"), ini).unwrap();
+    }
+
+    /// One request to WHMCS that fires hooks. Nothing may be printed, and PHP ends as if nothing was.
+    fn fire(&self, hooks: &Value) {
+        let mut php = php();
+        php.args([WHMCS, HOOK_FILE, &hooks.to_string()]).env("WHMCS_ROOT", self.folder.path().join("web"));
+        if self.with_capsule {
+            php.env("WITH_CAPSULE", "1");
+        }
+        let Output { status, stdout, .. } = php.output().unwrap();
+        assert!(status.success(), "{status}");
+        assert_eq!(String::from_utf8_lossy(&stdout), "", "a hook must not print");
+    }
+
+    fn queue(&self, folder: &str) -> Vec<PathBuf> {
+        let Ok(files) = fs::read_dir(self.spool().join(folder)) else { return Vec::new() };
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        self.queue("new").iter().map(read).collect()
+    }
+
+    /// As if the pause before the next try were over.
+    fn pause_is_over(&self) {
+        for file in self.queue("new") {
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(5)).unwrap();
+        }
+    }
+}
+
+fn php() -> Command {
+    let found = Command::new("php").arg("--version").output();
+    assert!(found.is_ok(), "php is missing: run scripts/need php=php-cli");
+    let mut php = Command::new("php");
+    php.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    php
+}
+
+/// A gateway whose clock shows what PHP's does, and that hears of billing through the hook file alone.
+async fn gateway() -> Gateway {
+    let gateway = Gateway::start().await;
+    gateway.sandbox.billing().send_hooks_to(NOWHERE.to_owned(), Duration::ZERO);
+    let behind = Utc::now() - gateway.app.clock.now();
+    gateway.app.clock.advance(behind);
+    gateway.sandbox.core().clock.advance(behind);
+    gateway
+}
+
+// PHP keeps the thread of the test; the gateway needs one of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_are_queued_while_the_gateway_is_away_arrive_when_it_is_back() {
+    let (gateway, whmcs) = (gateway().await, Installation::new());
+    let question = "{ viewer { invoices(first: 100) { totals { paid { amount } } } } }";
+    let n = ACCOUNTS;
+    let (customer, client) = (gateway.sign_in(n).await, portal_gateway::sandbox::world::ids::client_id(n));
+    let before = customer.ask(question, json!({})).await.data();
+
+    // Somebody orders and pays; only the hook file tells, and the gateway is away.
+    let client = client.to_string();
+    let billing = gateway.sandbox.billing();
+    let made = billing
+        .staff(
+            "CreateInvoice",
+            &[
+                ("userid", &*client),
+                ("status", "Unpaid"),
+                ("itemdescription1", "Router"),
+                ("itemamount1", "5000"),
+            ],
+        )
+        .await;
+    let invoice = made["invoiceid"].as_u64().unwrap_or_else(|| panic!("{made}"));
+    let paid = billing.staff("AddInvoicePayment", &[("invoiceid", &*invoice.to_string())]).await;
+    assert_eq!(paid["result"], "success", "{paid}");
+    whmcs.configure(NOWHERE);
+    let model = json!({ "id": invoice, "firstname": "Taro", "notes": "hunter2" });
+    whmcs.fire(&json!([
+        ["InvoiceCreated", { "invoiceid": invoice, "source": "adminarea", "user": "system", "status": "Unpaid" }],
+        ["InvoicePaid", { "invoiceid": invoice, "invoice": model }],
+    ]));
+    let events = whmcs.events();
+    assert_eq!(events.len(), 2, "both are queued");
+    assert_eq!(customer.ask(question, json!({})).await.data(), before, "nobody was told");
+
+    // It comes back; the cron job sends what is due, and the answer is new.
+    whmcs.configure(&format!("{}/webhooks/whmcs", gateway.url));
+    whmcs.pause_is_over();
+    whmcs.fire(&json!([["AfterCronJob", {}]]));
+    assert!(
+        whmcs.queue("new").is_empty()
+            && whmcs.queue("sending").is_empty()
+            && whmcs.queue("refused").is_empty()
+    );
+    let told = async {
+        while customer.ask(question, json!({})).await.data() == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("the paid invoice shows");
+    let backlog = gateway.app.store.event_backlog(Source::Billing).await.unwrap();
+    assert_eq!((backlog.waiting, backlog.dead), (0, 0));
+
+    // While it is there, an event goes out with its own request.
+    whmcs.fire(&json!([["InvoicePaid", { "invoiceid": invoice }]]));
+    assert!(whmcs.queue("new").is_empty());
+}
+
+#[test]
+fn only_ids_leave_and_the_client_is_found_while_the_row_is_there() {
+    let mut whmcs = Installation::new();
+    whmcs.with_capsule = true;
+    whmcs.configure(NOWHERE);
+    let cases = [
+        (
+            "InvoicePaid",
+            json!({ "invoiceid": 31, "invoice": { "id": 31 } }),
+            json!({ "invoice": 31, "client": 1031 }),
+        ),
+        (
+            "AfterModuleCreate",
+            json!({ "params": { "serviceid": 7, "userid": 42, "serverpassword": "hunter2", "clientsdetails": {} } }),
+            json!({ "service": 7, "client": 42 }),
+        ),
+        (
+            "AfterModuleChangePassword",
+            json!({ "serviceid": "7", "oldpassword": "hunter2", "newpassword": "hunter2" }),
+            json!({ "service": 7, "client": 1007 }),
+        ),
+        ("DeleteOrder", json!({ "orderid": 5 }), json!({ "order": 5, "client": 1005 })),
+        (
+            "CCUpdate",
+            json!({ "userid": 42, "cardnum": "hunter2", "cardcvv": "hunter2" }),
+            json!({ "client": 42 }),
+        ),
+        (
+            "ClientEdit",
+            json!({ "userid": 42, "email": "hunter2@example.jp", "olddata": { "notes": "hunter2" } }),
+            json!({ "client": 42 }),
+        ),
+        (
+            "AddTransaction",
+            json!({ "id": 3, "userid": 42, "invocieid": 31, "description": "hunter2" }),
+            json!({ "client": 42, "invoice": 31 }),
+        ),
+        (
+            "OrderPaid",
+            json!({ "orderId": 5, "userId": 42, "invoiceId": 31 }),
+            json!({ "invoice": 31, "client": 42, "order": 5 }),
+        ),
+        ("ManualRefund", json!({ "transid": 9, "amount": "1.00" }), json!({ "invoice": 77, "client": 1077 })),
+        (
+            "CancellationRequest",
+            json!({ "userid": 42, "relid": 7, "reason": "hunter2" }),
+            json!({ "service": 7, "client": 42 }),
+        ),
+        (
+            "InvoiceSplit",
+            json!({ "originalinvoiceid": 31, "newinvoiceid": 32 }),
+            json!({ "invoice": 31, "other_invoice": 32, "client": 1031 }),
+        ),
+        (
+            "AfterClientMerge",
+            json!({ "toUserID": 1, "fromUserID": 2 }),
+            json!({ "client": 1, "other_client": 2 }),
+        ),
+        ("AfterProductUpgrade", json!({ "upgradeid": 4 }), json!({})),
+        ("ProductEdit", json!({ "pid": 3, "name": "hunter2" }), json!({})),
+    ];
+    let hooks: Vec<_> = cases.iter().map(|(name, params, _)| json!([name, params])).collect();
+    whmcs.fire(&Value::Array(hooks));
+    let events = whmcs.events();
+    assert_eq!(events.len(), cases.len());
+    for ((name, _, ids), event) in cases.iter().zip(&events) {
+        assert_eq!((&event["event"], &event["ids"]), (&json!(name), ids));
+        assert_eq!(event.as_object().unwrap().len(), 5, "{event}");
+    }
+    assert!(!json!(events).to_string().contains("hunter2"));
+    // What a hook is not told in the usual form, and what is noise, harms nobody.
+    whmcs.fire(&json!([
+        ["InvoicePaid", null], ["InvoicePaid", { "invoiceid": { "a": 1 } }], ["UserLogin", { "user": 1 }],
+        ["LogActivity", { "description": "hunter2" }],
+    ]));
+}
+
+#[test]
+fn tries_are_spaced_and_what_another_process_sends_is_left_to_it() {
+    let whmcs = Installation::new();
+    whmcs.configure(NOWHERE);
+    whmcs.fire(&json!([["InvoicePaid", { "invoiceid": 31 }]]));
+    let first = whmcs.queue("new");
+    assert!(first[0].to_string_lossy().ends_with(".1"), "one try: {first:?}");
+    let due = fs::metadata(&first[0]).unwrap().modified().unwrap();
+    assert!(due > SystemTime::now(), "it waits");
+    whmcs.fire(&json!([["AfterCronJob", {}]]));
+    assert_eq!(whmcs.queue("new"), first, "not yet");
+    whmcs.pause_is_over();
+    whmcs.fire(&json!([["AfterCronJob", {}]]));
+    let second = whmcs.queue("new");
+    assert!(second[0].to_string_lossy().ends_with(".2"), "{second:?}");
+    assert!(fs::metadata(&second[0]).unwrap().modified().unwrap() > due, "it waits longer");
+
+    // Another process is at it, and died: after a minute it is free again.
+    let name = second[0].file_name().unwrap();
+    let taken = whmcs.spool().join("sending").join(name);
+    fs::rename(&second[0], &taken).unwrap();
+    let age = |path: &Path, seconds| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    };
+    age(&taken, 5);
+    whmcs.fire(&json!([["AfterCronJob", {}]]));
+    assert!(whmcs.queue("new").is_empty() && taken.exists());
+    age(&taken, 120);
+    whmcs.fire(&json!([["AfterCronJob", {}]]));
+    assert_eq!(whmcs.queue("new").len(), 1);
+}
+
+#[test]
+fn without_whmcs_or_settings_it_does_nothing() {
+    let direct = php().arg(HOOK_FILE).output().unwrap();
+    assert_eq!((direct.status.code(), direct.stdout.as_slice()), (Some(1), &b""[..]));
+    let whmcs = Installation::new();
+    whmcs.fire(&json!([["InvoicePaid", { "invoiceid": 31 }], ["AfterCronJob", {}]]));
+    assert!(!whmcs.spool().exists());
+    let unwritable = Installation::new();
+    fs::write(unwritable.spool(), "a file where the folder should be").unwrap();
+    unwritable.configure(NOWHERE);
+    unwritable.fire(&json!([["InvoicePaid", { "invoiceid": 31 }], ["AfterCronJob", {}]]));
+}

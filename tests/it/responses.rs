@@ -1,0 +1,176 @@
+//! Answers that are kept, in the whole gateway: what a second one costs, and when there is none.
+
+use portal_gateway::freshness::Tag;
+use reqwest::header::{CONTENT_LENGTH, ETAG};
+use serde_json::{Value, json};
+
+use crate::gateway::{Customer, DASHBOARD, Gateway, Wishes};
+
+/// Asks, and gives the bytes of the answer.
+async fn raw(gateway: &Gateway, customer: &Customer<'_>, query: &str) -> Vec<u8> {
+    let token = customer.token.as_deref().unwrap();
+    let request = gateway.request("POST", "/graphql").bearer_auth(token).json(&json!({ "query": query }));
+    let response = request.send().await.unwrap();
+    let announced: usize = response.headers()[CONTENT_LENGTH].to_str().unwrap().parse().unwrap();
+    let bytes = response.bytes().await.unwrap().to_vec();
+    assert_eq!(bytes.len(), announced);
+    bytes
+}
+
+/// The bytes of the data, before what differs from answer to answer.
+fn data(bytes: &[u8]) -> &[u8] {
+    let end = bytes.windows(14).position(|at| at == br#","extensions":"#).unwrap();
+    &bytes[..end]
+}
+
+#[tokio::test]
+async fn a_second_dashboard_is_the_same_bytes_and_asks_nobody() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let first = raw(&gateway, &customer, DASHBOARD).await;
+    gateway.forget_calls();
+    let second = raw(&gateway, &customer, DASHBOARD).await;
+    assert_eq!(data(&first), data(&second));
+    assert!(gateway.calls().is_empty(), "{:?}", gateway.calls());
+
+    // They differ in their id, and in where and when the data was read.
+    let [first, second] = [first, second].map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+    assert_ne!(first["extensions"]["requestId"], second["extensions"]["requestId"]);
+    assert!(first["errors"].is_null() && second["errors"].is_null());
+    let paths = |answer: &Value| -> Vec<String> {
+        let seen = answer["extensions"]["freshness"].as_array().cloned().unwrap_or_default();
+        seen.iter().map(|seen| seen["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let (before, after) = (paths(&first), paths(&second));
+    assert!(before.iter().all(|path| after.contains(path)), "{before:?} {after:?}");
+    for path in ["viewer.profile", "viewer.subscriptions", "viewer.invoices", "viewer.orders", "viewer.cases"]
+    {
+        assert!(after.iter().any(|seen| seen == path), "{path} of {after:?}");
+    }
+    insta::assert_json_snapshot!(second["extensions"]["freshness"][0], { ".ageSeconds" => "[seconds]" }, @r#"
+    {
+      "ageSeconds": "[seconds]",
+      "path": "viewer.cases",
+      "source": "MEMORY",
+      "stale": false
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn an_answer_with_notifications_is_not_kept() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let query = "{ viewer { profile { fullName } notifications { totalCount nodes { id } } } }";
+    let count =
+        || async { customer.ask(query, json!({})).await.data()["viewer"]["notifications"]["nodes"].clone() };
+    assert_eq!(count().await, json!([]));
+    assert_eq!(count().await, json!([]));
+    let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
+    let notified = gateway.app.notifications.eligibility_changed(principal.account, true, "event-1").await;
+    assert!(notified.unwrap());
+    assert_eq!(count().await.as_array().unwrap().len(), 1, "nothing told the cache");
+}
+
+#[tokio::test]
+async fn two_customers_with_one_question_never_share_an_answer() {
+    let gateway = Gateway::start().await;
+    let (a, b) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let (of_a, of_b) = (raw(&gateway, &a, DASHBOARD).await, raw(&gateway, &b, DASHBOARD).await);
+    assert_ne!(data(&of_a), data(&of_b));
+    for _ in 0..20 {
+        let again = futures::future::join(raw(&gateway, &a, DASHBOARD), raw(&gateway, &b, DASHBOARD)).await;
+        assert_eq!((data(&again.0), data(&again.1)), (data(&of_a), data(&of_b)));
+    }
+    let nobody = gateway.nobody().ask(DASHBOARD, json!({})).await.data();
+    assert!(nobody["viewer"].is_null());
+}
+
+#[tokio::test]
+async fn a_kept_answer_is_not_for_those_who_signed_out_or_were_disabled() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    for _ in 0..2 {
+        raw(&gateway, &customer, DASHBOARD).await;
+    }
+    customer.ask("mutation { sessionEnd { ended } }", json!({})).await.data();
+    assert_eq!(customer.ask(DASHBOARD, json!({})).await.status, 401, "at once");
+
+    let customer = gateway.sign_in(1).await;
+    for _ in 0..2 {
+        raw(&gateway, &customer, DASHBOARD).await;
+    }
+    let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
+    assert!(gateway.app.identity.disable(principal.user).await.unwrap());
+    assert_eq!(customer.ask(DASHBOARD, json!({})).await.status, 401, "at once");
+}
+
+#[tokio::test]
+async fn what_changed_is_read_anew_and_the_rest_is_not() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    raw(&gateway, &customer, DASHBOARD).await;
+    let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
+    gateway.forget_calls();
+    let invoices = Tag::new(format!("client:{}:invoices", principal.client));
+    gateway.app.cache.invalidate(&[invoices]).await.unwrap();
+    raw(&gateway, &customer, DASHBOARD).await;
+    let asked: Vec<_> = gateway.calls().into_iter().map(|(_, operation, _)| operation).collect();
+    assert_eq!(asked, ["GetInvoices"]);
+}
+
+#[tokio::test]
+async fn a_get_is_answered_304_while_nothing_changed() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let get = |tag: String| {
+        let query = [("query", "{ viewer { profile { fullName } } }")];
+        let request = gateway.request("GET", "/graphql").query(&query);
+        request.bearer_auth(customer.token.as_deref().unwrap()).header("if-none-match", tag).send()
+    };
+    let first = get(String::new()).await.unwrap();
+    let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
+    assert_eq!(
+        (first.status().as_u16(), &first.headers()["cache-control"]),
+        (200, &"private, no-cache".parse().unwrap())
+    );
+    let second = get(tag.clone()).await.unwrap();
+    assert_eq!((second.status().as_u16(), second.headers()[ETAG].to_str().unwrap()), (304, tag.as_str()));
+    assert_eq!(second.bytes().await.unwrap().len(), 0);
+    assert_eq!(get("W/\"another\"".to_owned()).await.unwrap().status(), 200);
+}
+
+/// Commands that Redis has executed.
+async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+    let info: String = redis::cmd("INFO").arg("stats").query_async(connection).await.unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_hit_asks_neither_the_systems_nor_redis() {
+    // Without Redis there is nothing to count; `cargo it` has one.
+    let Ok(url) = std::env::var("TEST_REDIS_URL") else { return };
+    let prefix = format!("hits-{}", std::process::id());
+    let env = [("REDIS_URL", url.clone()), ("REDIS_PREFIX", prefix)].into();
+    let gateway = Gateway::with(Wishes { env, ..Wishes::default() }).await;
+    let customer = gateway.sign_in(1).await;
+    while !gateway.app.cache.is_live() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..2 {
+        raw(&gateway, &customer, DASHBOARD).await;
+    }
+    gateway.forget_calls();
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let before = commands(&mut connection).await;
+    const HITS: u64 = 2_000;
+    for _ in 0..HITS {
+        raw(&gateway, &customer, DASHBOARD).await;
+    }
+    // What keeps the link alive, and other tests, ask a little meanwhile.
+    let asked = commands(&mut connection).await - before;
+    assert!(asked < HITS / 2, "{asked} commands for {HITS} answers");
+    assert!(gateway.calls().is_empty(), "{:?}", gateway.calls());
+}
