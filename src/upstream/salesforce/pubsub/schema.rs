@@ -1,6 +1,9 @@
 //! The schemas that events are written with: Avro, and the bitmaps that name fields by their place.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
 
 use apache_avro::{
     Schema as Avro,
@@ -49,13 +52,13 @@ impl Schema {
     /// # Errors
     /// When the bytes are not what the schema says, to the last one.
     pub fn decode(&self, payload: &[u8]) -> Result<Map<String, Value>, Undecodable> {
-        let mut rest = payload;
+        let mut bytes = Bytes { rest: payload, is_short: false };
         let value = GenericDatumReader::builder(&self.avro)
             .build()
-            .and_then(|reader| reader.read_value(&mut rest))
+            .and_then(|reader| reader.read_value(&mut bytes))
             .map_err(|_| Undecodable("the payload does not fit its schema"))?;
-        if !rest.is_empty() {
-            return Err(Undecodable("the payload is longer than its schema says"));
+        if bytes.is_short || !bytes.rest.is_empty() {
+            return Err(Undecodable("the payload is not as long as its schema says"));
         }
         match Value::try_from(value) {
             Ok(Value::Object(fields)) => Ok(fields),
@@ -86,6 +89,19 @@ impl Schema {
             }
         }
         Ok(names)
+    }
+}
+
+/// A payload that knows whether more was wanted of it: the decoder takes its end for an absent value.
+struct Bytes<'a> {
+    rest: &'a [u8],
+    is_short: bool,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.is_short |= self.rest.len() < into.len();
+        self.rest.read(into)
     }
 }
 
