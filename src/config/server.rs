@@ -81,6 +81,8 @@ pub struct Server {
     pub log_format: LogFormat,
     /// Whether `__schema` is answered.
     pub introspection: bool,
+    /// Whether a request with `x-explain: 1` is told what each path of its answer cost.
+    pub explain: bool,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
     /// A request's whole time.
@@ -140,6 +142,13 @@ impl Server {
                 "Whether the schema can be asked for. In production the default is false.",
             )
             .flag(true);
+        let explain = env
+            .get(
+                "EXPLAIN",
+                "true or false",
+                "Whether a request with the header x-explain: 1 is told what its answer cost. In production the default is false.",
+            )
+            .flag(true);
         let graphiql = env
             .get(
                 "GRAPHIQL",
@@ -166,6 +175,7 @@ impl Server {
             log_level,
             log_format: if is_production && !env.is_set("LOG_FORMAT") { LogFormat::Json } else { log_format },
             introspection: unless_set("INTROSPECTION", introspection),
+            explain: unless_set("EXPLAIN", explain),
             graphiql: unless_set("GRAPHIQL", graphiql),
             // Whoever moves the port of a development gateway means its address, too.
             public_url: if env.is_set("PUBLIC_URL") {

@@ -15,8 +15,10 @@ use crate::{
     config::Config,
     error::Service,
     events,
+    freshness::{Cost, Reader},
     identity::{self, Principal, Viewer},
     schema::{self, Delivery, PortalSchema},
+    spending::Spending,
 };
 
 /// How long `/health/ready` waits for the store.
@@ -84,6 +86,7 @@ pub fn state(
     State {
         answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
         clock: app.clock.clone(),
+        explains: config.server.explain,
         recall: Arc::new(move |token| known.recall(token)),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
@@ -134,8 +137,34 @@ async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: A
     let request = request.data(asker.budget).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
-    let response = schema::execute(schema, request, viewer).instrument(span).await;
+    if let Some(reader) = reader.as_ref().filter(|_| asker.explain) {
+        reader.explain();
+    }
+    let mut response = schema::execute(schema, request, viewer).instrument(span).await;
+    if let Some(costs) = reader.as_ref().and_then(Reader::costs) {
+        response.extensions.insert("explain".to_owned(), explained(&costs));
+    }
     Executed { response, reader }
+}
+
+/// What each path cost that was not in memory: the wait of its reader, and the calls of the load behind it.
+fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
+    let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+    let call = |spent: &Spending| {
+        serde_json::json!({
+            "service": spent.service.as_str(),
+            "operation": spent.operation,
+            "queuedMs": ms(spent.queued),
+            "ms": ms(spent.took),
+            "attempts": spent.attempts,
+        })
+    };
+    let path = |(path, cost): &(String, Cost)| {
+        let calls: Vec<_> = cost.calls.iter().map(call).collect();
+        serde_json::json!({ "path": path, "waitedMs": ms(cost.waited), "calls": calls })
+    };
+    let paths: Vec<_> = costs.iter().map(path).collect();
+    async_graphql::to_value(paths).unwrap_or_default()
 }
 
 fn subscribe(

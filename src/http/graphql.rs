@@ -37,6 +37,9 @@ use crate::{
     schema::cookies::{ACCESS, Cookies},
 };
 
+/// With `1`, whoever may is told what each path of the answer cost.
+const X_EXPLAIN: &str = "x-explain";
+
 /// How long after its deadline a request is given up, so that fields that met the deadline themselves
 /// can still be answered.
 pub(super) const SLACK: std::time::Duration = std::time::Duration::from_millis(250);
@@ -189,8 +192,9 @@ async fn ask<V: Send + Sync + 'static>(
     if form == Form::Address && !is_allowed_by_get {
         return Err(wrong_method("a GET only queries", "POST"));
     }
+    let explain = state.explains && parts.headers.get(X_EXPLAIN).is_some_and(|value| value == "1");
     let mut is_old = false;
-    if let (Some(answers), Some(viewer), false) = (&state.answers, &viewer, wants_events) {
+    if let (Some(answers), Some(viewer), false) = (&state.answers, &viewer, wants_events || explain) {
         match answers.get(viewer, &question) {
             Found::Standing(kept) => {
                 record.note(Outcome::Hit);
@@ -213,6 +217,7 @@ async fn ask<V: Send + Sync + 'static>(
         budget: Budget::new(state.answer_within, Lane::Interactive),
         cookies,
         cost,
+        explain,
         address: entry::origin(parts, peer, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };

@@ -75,6 +75,8 @@ pub struct Asker<V> {
     pub cookies: Cookies,
     /// The cost that the guard found.
     pub cost: u64,
+    /// Whether to say what each path of the answer cost.
+    pub explain: bool,
     /// Where the request came from; `None` in a test without a connection.
     pub address: Option<IpAddr>,
     /// The `User-Agent` header.
@@ -167,6 +169,8 @@ pub struct State<V> {
     pub metrics: Option<PrometheusHandle>,
     /// For `/webhooks/whmcs`; without it the route is missing.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// Whether a request may ask what each path of its answer cost.
+    pub explains: bool,
     /// Answers that are sent again; `None` leaves every request to be executed.
     pub answers: Option<Answers<V>>,
     /// By which ages are told.
@@ -196,6 +200,7 @@ impl<V> State<V> {
             graphiql: None,
             metrics: None,
             webhooks: None,
+            explains: false,
             answers: None,
             clock: Clock::system(),
             questions: questions::Questions::new(),

@@ -98,3 +98,31 @@ async fn conversations_of_several_cases_travel_in_one_call() {
     assert!(spoken.iter().any(|case| !case["conversation"].as_array().unwrap().is_empty()), "{data}");
     assert_eq!(total(&gateway, System::Salesforce), 1, "{:?}", calls(&gateway));
 }
+
+#[tokio::test]
+async fn an_answer_is_explained_when_asked_to() {
+    let gateway = Gateway::start().await;
+    let customer = gateway.sign_in(1).await;
+    let question = json!({ "query": "{ viewer { summary { unpaidInvoices openOrders } } }" });
+    let ask = async || {
+        let request = gateway.request("POST", "/graphql").json(&question).header("x-explain", "1");
+        let request = request.bearer_auth(customer.token.as_ref().unwrap());
+        request.send().await.unwrap().json::<serde_json::Value>().await.unwrap()
+    };
+    let cold = ask().await;
+    let paths = cold["extensions"]["explain"].as_array().unwrap();
+    let of = |name: &str| paths.iter().find(|path| path["path"] == format!("viewer.summary.{name}")).unwrap();
+    let invoices = &of("unpaidInvoices")["calls"][0];
+    assert_eq!(invoices["service"], "BILLING");
+    assert_eq!(invoices["operation"], "GetInvoices");
+    assert_eq!(invoices["attempts"], 1);
+    assert!(of("openOrders")["waitedMs"].as_f64().unwrap() > 0.0);
+    assert_eq!(of("openOrders")["calls"][0]["service"], "CRM");
+    // What memory answers costs nothing, and says where it came from.
+    let warm = ask().await;
+    assert_eq!(warm["extensions"]["explain"], json!([]));
+    assert_eq!(warm["extensions"]["freshness"][0]["source"], "MEMORY");
+    // Nobody who does not ask is bothered.
+    let plain = customer.ask(question["query"].as_str().unwrap(), json!({})).await;
+    assert!(plain.body["extensions"]["explain"].is_null());
+}

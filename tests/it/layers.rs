@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "identity",
             "events",
             "freshness::Cache",
+            "freshness::Cost",
             "freshness::Found",
             "freshness::Origin",
             "freshness::Owner",

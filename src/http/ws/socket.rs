@@ -216,6 +216,7 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
             return Err(Fault::refusal("FORBIDDEN", message));
         }
         let asker = Asker {
+            explain: false,
             viewer: Some(admitted.viewer.clone()),
             request_id: self.handshake.request_id,
             budget: Budget::new(self.state.answer_within, Lane::Interactive),
