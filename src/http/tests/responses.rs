@@ -48,7 +48,7 @@ async fn read(ctx: &Context<'_>, kind: &Kind, id: i32) -> Result<String> {
     let load = || async move { Ok(format!("{user} {id} {}", loads.fetch_add(1, Ordering::SeqCst))) };
     let tags = vec![Tag::new(format!("thing:{id}"))];
     let read = shop.cache.read(reader, kind, owner.key(kind, id), tags, load).await?;
-    reader.see(ctx.path_node.unwrap().to_string(), read.origin());
+    reader.see(ctx.path_node.unwrap().to_string(), &read);
     Ok((*read).clone())
 }
 
