@@ -124,8 +124,7 @@ async fn a_get_is_answered_304_while_nothing_changed() {
     let gateway = Gateway::start().await;
     let customer = gateway.sign_in(1).await;
     let get = |tag: String| {
-        let query = [("query", "{ viewer { profile { fullName } } }")];
-        let request = gateway.request("GET", "/graphql").query(&query);
+        let request = gateway.request("GET", "/graphql?query={viewer{profile{fullName}}}");
         request.bearer_auth(customer.token.as_deref().unwrap()).header("if-none-match", tag).send()
     };
     let first = get(String::new()).await.unwrap();
