@@ -186,8 +186,8 @@ async fn what_is_asked_counts_and_not_how_it_is_written() {
         (json!({ "query": query, "variables": { "a": 3, "b": 1 } }).to_string(), 1),
         (format!(r#"{{"variables": {{"b": 1,  "a": 3}}, "query": {}}}"#, json!(query)), 0),
         (json!({ "query": query, "variables": { "a": 1, "b": 3 } }).to_string(), 1),
-        (json!({ "query": query, "variables": { "a": 3 } }).to_string(), 1),
-        (json!({ "query": format!("{query} "), "variables": { "a": 3 } }).to_string(), 1),
+        (json!({ "query": query, "variables": { "a": 3, "b": 2 } }).to_string(), 1),
+        (json!({ "query": format!("{query} "), "variables": { "a": 3, "b": 2 } }).to_string(), 1),
     ] {
         let answer = door.post("taro", &body).await;
         assert!(answer.json()["errors"].is_null(), "{}", answer.text);
