@@ -33,24 +33,38 @@ const LICENCES: &[&str] = &[
 ];
 
 /// Packages that are there in several versions, with those versions, because packages of others ask for them.
-/// Each costs build time: the list may shrink, and grows only with a reason.
+/// Each costs build time: the list may shrink, and grows only with a reason. `darling` to `synstructure` came with Avro and
+/// with the generators of gRPC code, which only tests build.
 const DUPLICATES: &[(&str, &[&str])] = &[
     ("base64", &["0.22.1", "0.23.1"]),
+    ("bit-vec", &["0.9.1", "0.10.1"]),
     ("block-buffer", &["0.10.4", "0.12.1"]),
     ("const-oid", &["0.9.6", "0.10.2"]),
     ("cpufeatures", &["0.2.17", "0.3.1"]),
     ("crypto-common", &["0.1.6", "0.2.2"]),
+    ("darling", &["0.23.0", "0.24.1"]),
+    ("darling_core", &["0.23.0", "0.24.1"]),
+    ("darling_macro", &["0.23.0", "0.24.1"]),
     ("digest", &["0.10.7", "0.11.3"]),
+    ("foldhash", &["0.1.5", "0.2.0"]),
     ("getrandom", &["0.2.17", "0.3.4", "0.4.3"]),
-    ("hashbrown", &["0.16.1", "0.17.1"]),
+    ("hashbrown", &["0.15.5", "0.16.1", "0.17.1"]),
+    ("heck", &["0.4.1", "0.5.0"]),
     ("hkdf", &["0.12.4", "0.13.0"]),
     ("hmac", &["0.12.1", "0.13.0"]),
+    ("logos", &["0.15.1", "0.16.1"]),
+    ("logos-codegen", &["0.15.1", "0.16.1"]),
+    ("logos-derive", &["0.15.1", "0.16.1"]),
+    ("pem", &["3.0.6", "4.0.0"]),
+    ("prettyplease", &["0.2.37", "0.3.0"]),
     ("r-efi", &["5.3.0", "6.0.0"]),
     ("rand", &["0.8.8", "0.9.5", "0.10.3"]),
     ("rand_chacha", &["0.3.1", "0.9.0"]),
     ("rand_core", &["0.6.4", "0.9.5", "0.10.1"]),
+    ("sha1", &["0.10.7", "0.11.0"]),
     ("sha2", &["0.10.9", "0.11.1"]),
     ("syn", &["2.0.119", "3.0.9"]),
+    ("synstructure", &["0.13.2", "0.14.0"]),
     ("windows-sys", &["0.52.0", "0.61.2"]),
     ("winnow", &["0.7.15", "1.0.5"]),
 ];
