@@ -145,13 +145,14 @@ async fn events_that_are_queued_while_the_gateway_is_away_arrive_when_it_is_back
             && whmcs.queue("refused").is_empty()
     );
     let told = async {
-        while customer.ask(question, json!({})).await.data() == before {
+        while customer.ask(question, json!({})).await.data() == before
+            || gateway.app.store.event_backlog(Source::Billing).await.unwrap().waiting > 0
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("the paid invoice shows");
-    let backlog = gateway.app.store.event_backlog(Source::Billing).await.unwrap();
-    assert_eq!((backlog.waiting, backlog.dead), (0, 0));
+    assert_eq!(gateway.app.store.event_backlog(Source::Billing).await.unwrap().dead, 0);
 
     // While it is there, an event goes out with its own request.
     whmcs.fire(&json!([["InvoicePaid", { "invoiceid": invoice }]]));
