@@ -8,7 +8,7 @@ mod history;
 mod inbox;
 mod outage;
 mod proxy;
-mod redis;
+pub mod redis;
 mod registers;
 mod shared;
 mod traffic;
