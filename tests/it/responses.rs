@@ -151,7 +151,7 @@ struct Commands {
 
 /// The commands that a server has run.
 async fn commands(redis: &Redis) -> Commands {
-    let redis::Value::VerbatimString { text, .. } | redis::Value::SimpleString(text) =
+    let (redis::Value::VerbatimString { text, .. } | redis::Value::SimpleString(text)) =
         redis.command(&["INFO", "commandstats"]).await
     else {
         panic!("INFO is a text");
