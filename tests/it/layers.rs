@@ -18,24 +18,8 @@ const WORDS: &[&str] =
 const TABLE: &[(&str, &[&str])] = &[
     // Rows of customers in front of the sandbox; like the sandbox, no part of a production build.
     ("demo", &["identity", "sandbox"]),
-    (
-        "http",
-        &[
-            "app",
-            "config",
-            "schema",
-            "identity",
-            "events",
-            "freshness::Cache",
-            "freshness::Cost",
-            "freshness::Found",
-            "freshness::Origin",
-            "freshness::Owner",
-            "freshness::Reader",
-            "freshness::Responses",
-            "freshness::Source",
-        ],
-    ),
+    // Whole answers are kept at the door.
+    ("http", &["app", "config", "schema", "identity", "events", "freshness"]),
     ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
     (
         "app",
