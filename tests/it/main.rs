@@ -1,5 +1,6 @@
 //! The whole gateway over HTTP, against the sandbox and real stores, and the rules of the house.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "some measure, and say what they found")]
 
 mod commands;
 mod dashboard;
