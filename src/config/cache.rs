@@ -122,7 +122,8 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
         stale_within,
         unconfirmed_within,
         redis: redis.map(Redis::settings),
-        ..freshness::Settings::default()
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_late_capture: false,
     }
 }
 
