@@ -61,18 +61,26 @@ async fn a_second_dashboard_is_the_same_bytes_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_with_notifications_is_not_kept() {
+async fn an_answer_with_notifications_is_kept_until_one_comes_or_is_read() {
+    const BELL: &str = "{ viewer { profile { fullName } notifications { unreadCount nodes { id } } } }";
     let gateway = Gateway::start().await;
     let customer = gateway.sign_in(1).await;
-    let query = "{ viewer { profile { fullName } notifications { totalCount nodes { id } } } }";
-    let count =
-        || async { customer.ask(query, json!({})).await.data()["viewer"]["notifications"]["nodes"].clone() };
-    assert_eq!(count().await, json!([]));
-    assert_eq!(count().await, json!([]));
+    let bell = || async { customer.ask(BELL, json!({})).await.data()["viewer"]["notifications"].clone() };
+    assert_eq!(bell().await["unreadCount"], 0);
     let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
-    let notified = gateway.app.notifications.eligibility_changed(principal.account, true, "event-1").await;
-    assert!(notified.unwrap());
-    assert_eq!(count().await.as_array().unwrap().len(), 1, "nothing told the cache");
+    let notifications = &gateway.app.notifications;
+    for event in ["event-1", "event-2"] {
+        assert!(notifications.eligibility_changed(principal.account, true, event).await.unwrap());
+    }
+    let shown = bell().await;
+    assert_eq!(shown["unreadCount"], 2, "they came");
+    // What is changed behind the gateway's back shows that the answer is a kept one.
+    gateway.app.store.read_notifications(principal.user, None, gateway.app.clock.now()).await.unwrap();
+    assert_eq!(bell().await["unreadCount"], 2, "the answer was not kept");
+    let dismiss = "mutation($id: ID!) { notificationDismiss(input: { id: $id }) { userErrors { code } } }";
+    customer.ask(dismiss, json!({ "id": shown["nodes"][0]["id"] })).await.data();
+    let shown = bell().await;
+    assert_eq!((&shown["unreadCount"], shown["nodes"].as_array().unwrap().len()), (&json!(0), 1));
 }
 
 #[tokio::test]
