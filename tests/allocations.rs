@@ -33,7 +33,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Two questions of nearly one length, whose answers differ much.
 const SMALL: &str = "{ viewer { invoices(first: 1) { nodes { id } } } }";
-const LARGE: &str = "{ viewer { invoices(first: 9) { nodes { ...I a: total { ...M } b: tax { ...M } c: credit { ...M }
+const LARGE: &str =
+    "{ viewer { invoices(first: 9) { nodes { ...I a: total { ...M } b: tax { ...M } c: credit { ...M }
     d: amountDue { ...M } } } } } fragment I on Invoice { id number status issuedOn dueOn paidAt }
     fragment M on Money { amount currency }";
 

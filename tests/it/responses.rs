@@ -1,5 +1,7 @@
 //! Answers that are kept, in the whole gateway: what a second one costs, and when there is none.
 
+use std::collections::HashMap;
+
 use portal_gateway::freshness::Tag;
 use reqwest::header::{CONTENT_LENGTH, ETAG};
 use serde_json::{Value, json};
@@ -199,4 +201,26 @@ async fn a_hit_asks_neither_the_systems_nor_redis() {
     // The leases of replicas are renewed meanwhile, some commands each time.
     assert!(after.all - before.all < HITS / 2, "{before:?} {after:?}");
     assert!(gateway.calls().is_empty(), "{:?}", gateway.calls());
+}
+
+#[tokio::test]
+async fn a_cold_dashboard_asks_the_crm_once_although_each_of_its_parts_asks_redis_first() {
+    let redis = Redis::start().await;
+    let env = HashMap::from([
+        ("REDIS_URL", format!("redis://{}", redis.address())),
+        // Far longer than the parts come apart on a busy machine.
+        ("SF_GATHER_WITHIN", "50ms".to_owned()),
+    ]);
+    let gateway = Gateway::with(Wishes { env, ..Wishes::default() }).await;
+    while !gateway.app.cache.is_live() {
+        tokio::task::yield_now().await;
+    }
+    for n in 1..=5 {
+        let customer = gateway.sign_in(n).await;
+        gateway.forget_calls();
+        raw(&gateway, &customer, DASHBOARD).await;
+        let calls: Vec<_> =
+            gateway.calls().into_iter().filter(|(system, ..)| *system == "salesforce").collect();
+        assert_eq!(calls, [("salesforce", "composite".to_owned(), 1)], "customer {n}");
+    }
 }
