@@ -190,9 +190,9 @@ impl App {
     /// Receives and applies events, and compares what is served with the systems, until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone(), self.store.clone());
-        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
-        let (cache, live) = (self.cache.clone(), self.live.clone());
-        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
+        let crm = self.crm_events.as_ref().map(|events| events.changes(self.crm.clone()));
+        let (cache, live, bell) = (self.cache.clone(), self.live.clone(), self.notifications.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, bell, self.events.clone());
         let reading = async {
             if let Some(consumer) = &self.crm_events {
                 consumer.run(stopping.clone()).await;

@@ -7,6 +7,7 @@
 mod case;
 mod compare;
 mod conversation;
+mod eligibility;
 mod fields;
 mod order;
 pub mod tags;
@@ -17,6 +18,7 @@ pub use self::{
     case::{Case, CaseCounts, CasePriority, CaseStatus},
     compare::Drift,
     conversation::{CaseMessage, MessageAuthor, MessageChannel},
+    eligibility::EligibilityStatus,
     fields::FieldMap,
     order::{
         ActivationKind, Order, OrderAddress, OrderKind, OrderLine, OrderLineCycle, OrderProblem, OrderStatus,

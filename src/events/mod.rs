@@ -5,6 +5,7 @@
 //! row, and tells the listeners. An event is a hint, never data: what it says is thrown away, and the next read asks.
 
 pub mod change;
+mod meaning;
 mod owners;
 pub mod reconcile;
 pub mod salesforce;
@@ -16,7 +17,12 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use self::{change::Change, owners::Owners, worker::Worker};
+pub use self::{
+    change::Change,
+    meaning::{Meaning, Notice},
+    owners::Owners,
+    worker::Worker,
+};
 pub use crate::store::inbox::Received;
 use crate::{
     clock::Clock,

@@ -6,11 +6,13 @@ use chrono::TimeDelta;
 use portal_gateway::{
     clock::Clock,
     config::Config,
+    crm::Crm,
     demo,
     events::{
-        Change,
+        Change, Meaning,
         salesforce::{Consumer, Entity, Report, Settings, Start},
     },
+    freshness::{self, Cache},
     id::{AccountId, CaseId, OrderId},
     sandbox::{
         Listen, Options, Sandbox,
@@ -48,6 +50,7 @@ pub struct Bench {
     pub sandbox: Sandbox,
     pub store: TestStore,
     crm: Client,
+    domain: Crm,
     settings: Settings,
     /// Of the readers alone, for their leases.
     clock: Clock,
@@ -79,8 +82,11 @@ impl Bench {
         settings.start = Start::Earliest;
         settings.reconnect_max = Duration::from_millis(50);
         settings.comments_every = None;
+        let crm = Client::new(config.salesforce, clock.clone()).unwrap();
+        let cache = Cache::new(freshness::Settings::default(), clock.clone()).unwrap();
         Self {
-            crm: Client::new(config.salesforce, clock.clone()).unwrap(),
+            domain: Crm::new(crm.clone(), cache, config.crm_fields, config.case_origins, &config.crm_times),
+            crm,
             store: database().await,
             settings,
             clock: Clock::starting_at(clock.now()),
@@ -304,7 +310,7 @@ async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
     let org = bench.sandbox.salesforce();
     org.publish_gap("Order", "GAP_UPDATE", &[&order]).unwrap();
     let event = bench.events(1).await;
-    let changes = reader.consumer.changes().of(&event).await.remove(0).unwrap();
+    let changes = reader.consumer.changes(bench.domain.clone()).of(&event).await.remove(0).unwrap().changes;
     let account = AccountId::parse(&sf_id("001", 1, 0)).unwrap();
     assert_eq!(changes, [Change::Order { account, order: OrderId::parse(&order) }]);
     assert!(bench.store.reconciliations().await.unwrap().is_empty());
@@ -320,7 +326,8 @@ async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
     bench.events(1).await;
     org.delete("Case", case.as_str()).unwrap();
     let event = bench.events(1).await;
-    assert_eq!(reader.consumer.changes().of(&event).await.remove(0).unwrap(), []);
+    let meaning = reader.consumer.changes(bench.domain.clone()).of(&event).await.remove(0).unwrap();
+    assert_eq!(meaning, Meaning::default());
     let scopes: Vec<_> =
         bench.store.reconciliations().await.unwrap().into_iter().map(|asked| asked.scope).collect();
     assert_eq!(scopes, ["Order", "Case"]);
@@ -492,13 +499,13 @@ async fn events_say_whose_answers_are_old() {
     bench.settings.comments_every = Some(Duration::from_millis(50));
     let reader = bench.read();
     bench.until_subscribed().await;
-    let changes = reader.consumer.changes();
+    let changes = reader.consumer.changes(bench.domain.clone());
     let account = |n| AccountId::parse(&sf_id("001", n, 0)).unwrap();
     let meaning = async |count: usize| {
         let events = bench.events(count).await;
         let mut said = Vec::new();
-        for changes in changes.of(&events).await {
-            said.extend(changes.unwrap());
+        for meaning in changes.of(&events).await {
+            said.extend(meaning.unwrap().changes);
         }
         said
     };

@@ -16,6 +16,7 @@ mod kills;
 mod layers;
 mod live;
 mod mirrors;
+mod notices;
 mod outages;
 mod process;
 mod protocol;

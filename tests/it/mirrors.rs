@@ -279,8 +279,8 @@ async fn what_differs_although_nothing_was_reported_is_healed_and_counted() {
     assert_eq!(app.inbox.receive_hook(&notice, body.as_bytes()).await.unwrap(), Received::New);
     bench.sandbox.core().journal.clear();
     let owners = Owners::new(app.upstreams.whmcs.clone(), app.store.clone());
-    let worker =
-        Worker::new(&app.inbox, app.cache.clone(), owners, None, app.live.clone(), Default::default());
+    let (cache, live, bell) = (app.cache.clone(), app.live.clone(), app.notifications.clone());
+    let worker = Worker::new(&app.inbox, cache, owners, None, live, bell, Default::default());
     assert_eq!(worker.round().await.unwrap(), 1);
     assert_eq!(bench.asked("GetInvoice"), 0, "the mirror says whose it is");
     assert_eq!(reconciler.round().await, quiet);

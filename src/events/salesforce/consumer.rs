@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Changes, Health, Settings, comments::Comments, health::Board, stream::Stream};
 use crate::{
     clock::Clock,
+    crm::Crm,
     store::{self, Store, leases::Lease},
     upstream::salesforce::{self, Misconfigured, pubsub},
 };
@@ -65,10 +66,10 @@ impl Consumer {
         })))
     }
 
-    /// Says what the events that it stores mean.
-    pub fn changes(&self) -> Changes {
+    /// Says what the events that it stores mean; `domain` says what was decided.
+    pub fn changes(&self, domain: Crm) -> Changes {
         let Inner { store, crm, clock, reconcile, .. } = &*self.0;
-        Changes::new(store.clone(), crm.clone(), clock.clone(), Arc::clone(reconcile))
+        Changes::new(store.clone(), crm.clone(), domain, clock.clone(), Arc::clone(reconcile))
     }
 
     /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in
