@@ -36,7 +36,7 @@ use crate::{
 /// How long each kind of answer counts as fresh (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// The orders of an account. Safety time: events invalidate them.
+    /// The orders of an account. A safety time of 12 h is enough while events tell of every change.
     pub orders: Duration,
     /// The cases of an account.
     pub cases: Duration,
