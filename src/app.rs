@@ -135,8 +135,7 @@ impl App {
             .clone()
             .map(|settings| {
                 let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
-                    .map_err(MisconfiguredClient::new)
+                crm_events::Consumer::new(settings, crm, &inbox).map_err(MisconfiguredClient::new)
             })
             .transpose()?;
         let billing = Billing::new(
@@ -160,7 +159,6 @@ impl App {
             crm.clone(),
             cache.clone(),
             live.clone(),
-            crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default(),
             config.reconcile.clone(),
         );
         Ok(Self {

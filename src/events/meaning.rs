@@ -11,6 +11,8 @@ pub struct Meaning {
     pub is_early: bool,
     /// What a customer is to be told.
     pub notice: Option<Notice>,
+    /// Whether anything may have changed, so that only a comparison finds out what.
+    pub asks_comparison: bool,
 }
 
 impl From<Vec<Change>> for Meaning {

@@ -59,12 +59,13 @@ pub struct Inbox {
     store: Store,
     clock: Clock,
     news: Arc<Notify>,
+    reconcile: Arc<Notify>,
 }
 
 impl Inbox {
     /// The inbox of a store.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, news: Arc::default() }
+        Self { store, clock, news: Arc::default(), reconcile: Arc::default() }
     }
 
     /// Stores a hook of the billing system. When this returns, the event is durable, or has no effect anyway.
@@ -95,6 +96,12 @@ impl Inbox {
     /// Notified whenever an event was stored.
     pub fn news(&self) -> Arc<Notify> {
         Arc::clone(&self.news)
+    }
+
+    /// Notified whenever a comparison with the systems is asked for on this replica. What is asked for stands in
+    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
+    pub fn reconcile(&self) -> Arc<Notify> {
+        Arc::clone(&self.reconcile)
     }
 
     /// Lets the worker of this replica look at once. To be called after the transaction that stored an event.

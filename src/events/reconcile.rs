@@ -3,7 +3,7 @@
 //!
 //! One replica at a time goes round the mapped customers, in the background lane: while a system's breaker is open, or
 //! Salesforce's allowance is nearly used, it is refused, and waits. A round begins from time to time, and at once when
-//! [`Store::reconciliations`] asks for one.
+//! [`Store::reconciliations`] asks for one; billing's automation, which asks after each of its runs, may have to wait.
 
 use std::{
     pin::pin,
@@ -35,6 +35,10 @@ use crate::{
 const LEASE: &str = "reconciliation";
 /// How long the lease lasts when it is not renewed.
 const LEASE_LASTS: Duration = Duration::from_secs(30);
+/// The scope of a comparison that billing's automation asks for: its changes come in bursts, whose reports may be lost.
+pub(super) const AUTOMATION: &str = "billing";
+/// The automation runs every few minutes: from the end of a round to the begin of one that it alone asks for.
+const AUTOMATION_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked whether a round is asked for.
 const LOOK: Duration = Duration::from_secs(60);
 /// Customers that are looked up at once.
@@ -85,6 +89,38 @@ pub struct Round {
     pub failed: u64,
 }
 
+/// When the next round begins.
+#[derive(Debug)]
+struct Schedule {
+    every: Duration,
+    /// When nobody asks for it.
+    unasked: Instant,
+    /// When somebody does.
+    asked: Instant,
+    /// When only billing's automation does.
+    automated: Instant,
+}
+
+impl Schedule {
+    fn new(every: Duration, now: Instant) -> Self {
+        Self { every, unasked: now + every, asked: now, automated: now }
+    }
+
+    /// When a round begins that does what is asked for.
+    fn due(&self, requests: &[Reconciliation]) -> Instant {
+        let begins =
+            |request: &Reconciliation| if request.scope == AUTOMATION { self.automated } else { self.asked };
+        requests.iter().map(begins).fold(self.unasked, Instant::min)
+    }
+
+    /// A round has ended. What is asked for is done at once, unless the round was not whole.
+    fn ended(&mut self, round: &Round, now: Instant) {
+        self.unasked = now + self.every;
+        self.asked = if round.failed > 0 { self.unasked } else { now };
+        self.automated = self.unasked.min(self.asked + AUTOMATION_PAUSE);
+    }
+}
+
 /// Compares what is served with the systems. Clones share everything.
 #[derive(Clone)]
 pub struct Reconciler(Arc<Inner>);
@@ -102,17 +138,16 @@ struct Inner {
 }
 
 impl Reconciler {
-    /// One over the domains. `asked` is notified when a round is asked for on this replica.
+    /// One over the domains, for what is asked for in an inbox.
     pub fn new(
         inbox: &Inbox,
         billing: Billing,
         crm: Crm,
         cache: Cache,
         live: Live,
-        asked: Arc<Notify>,
         settings: Settings,
     ) -> Self {
-        let (store, clock) = (inbox.store.clone(), inbox.clock.clone());
+        let (store, clock, asked) = (inbox.store.clone(), inbox.clock.clone(), inbox.reconcile());
         let tally = Mutex::new(Tally { checked: 0, drifted: 0, since: clock.now() });
         Self(Arc::new(Inner { store, clock, billing, crm, cache, live, asked, settings, tally }))
     }
@@ -177,11 +212,10 @@ impl Reconciler {
     /// Goes round again and again.
     async fn rounds(&self) {
         let Inner { store, asked, settings, .. } = &*self.0;
-        // What is asked for is done at once, unless the last round was not whole.
-        let (mut next, mut next_asked) = (Instant::now() + settings.every, Instant::now());
+        let mut schedule = Schedule::new(settings.every, Instant::now());
         loop {
             let requests = self.requests().await;
-            let due = if requests.is_empty() { next } else { next_asked };
+            let due = schedule.due(&requests);
             if Instant::now() < due {
                 tokio::select! {
                     () = asked.notified() => {}
@@ -196,13 +230,11 @@ impl Reconciler {
                 failed = round.failed,
                 "what is served was compared with the systems"
             );
-            next = Instant::now() + settings.every;
+            schedule.ended(&round, Instant::now());
             if round.failed > 0 {
                 // What was asked for stays asked for.
-                next_asked = next;
                 continue;
             }
-            next_asked = Instant::now();
             for request in &requests {
                 if let Err(error) = store.reconciled(request).await {
                     let error = &error as &dyn std::error::Error;
@@ -322,5 +354,33 @@ impl Reconciler {
         for (_, change) in drifted {
             self.0.live.publish(change.hint()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_done_at_once_and_the_automation_does_not_keep_rounds_going() {
+        let (every, now) = (Duration::from_secs(60 * 60), Instant::now());
+        let asked = |scope: &str| {
+            [Reconciliation { scope: scope.to_owned(), reason: String::new(), requested_at: Utc::now() }]
+        };
+        let (refused, automated) = (asked("/data/OrderChangeEvent"), asked(AUTOMATION));
+        let both = [refused.as_slice(), &automated].concat();
+        let mut schedule = Schedule::new(every, now);
+        assert_eq!(schedule.due(&[]), now + every);
+        assert_eq!((schedule.due(&refused), schedule.due(&automated)), (now, now));
+
+        let end = now + Duration::from_secs(60);
+        schedule.ended(&Round { checked: 6, drifted: 1, failed: 0 }, end);
+        assert_eq!((schedule.due(&[]), schedule.due(&refused)), (end + every, end));
+        assert_eq!(schedule.due(&automated), end + AUTOMATION_PAUSE);
+        assert_eq!(schedule.due(&both), end);
+
+        // One that was not whole is not repeated at once.
+        schedule.ended(&Round { checked: 5, drifted: 0, failed: 1 }, end);
+        assert_eq!(schedule.due(&both), end + every);
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     events::{
         Change, Inbox, Meaning, Notice, Owners, Settings,
         owners::Unknown,
+        reconcile::AUTOMATION,
         salesforce::{Changes, Unmapped},
         whmcs::{Hook, Ids},
     },
@@ -53,6 +54,7 @@ pub struct Worker {
     store: Store,
     clock: Clock,
     news: Arc<Notify>,
+    reconcile: Arc<Notify>,
     cache: Cache,
     owners: Owners,
     /// Says what the CRM's events mean; `None` when they are not read.
@@ -84,7 +86,8 @@ impl Worker {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
-            news: Arc::clone(&inbox.news),
+            news: inbox.news(),
+            reconcile: inbox.reconcile(),
             cache,
             owners,
             crm,
@@ -195,7 +198,11 @@ impl Worker {
                 Setback::Poison("billing does not say whose it is")
             }
         })?;
-        Ok(Meaning { is_early: hook.is_early, ..Meaning::from(hook.changes(&ids, client)) })
+        Ok(Meaning {
+            is_early: hook.is_early,
+            asks_comparison: hook.asks_comparison(),
+            ..Meaning::from(hook.changes(&ids, client))
+        })
     }
 
     /// Makes answers old on every replica, writes the notices, settles the rows, tells the listeners: in this order, so
@@ -238,7 +245,14 @@ impl Worker {
                 None => tx.forget_mirrors(client).await?,
             }
         }
+        let asks_comparison = batch.iter().any(|(_, meaning)| meaning.asks_comparison);
+        if asks_comparison {
+            tx.request_reconciliation(AUTOMATION, "the automation of billing has run", now).await?;
+        }
         tx.commit().await?;
+        if asks_comparison {
+            self.reconcile.notify_one();
+        }
         let hints: HashSet<Hint> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
         for hint in hints {

@@ -9,7 +9,7 @@ use portal_gateway::{
     crm::Crm,
     demo,
     events::{
-        Change, Meaning,
+        Change, Inbox, Meaning,
         salesforce::{Consumer, Entity, Report, Settings, Start},
     },
     freshness::{self, Cache},
@@ -54,6 +54,7 @@ pub struct Bench {
     settings: Settings,
     /// Of the readers alone, for their leases.
     clock: Clock,
+    inbox: Inbox,
 }
 
 impl Bench {
@@ -84,19 +85,20 @@ impl Bench {
         settings.comments_every = None;
         let crm = Client::new(config.salesforce, clock.clone()).unwrap();
         let cache = Cache::new(freshness::Settings::default(), clock.clone()).unwrap();
+        let (store, own_clock) = (database().await, Clock::starting_at(clock.now()));
         Self {
+            inbox: Inbox::new(store.clone(), own_clock.clone()),
             domain: Crm::new(crm.clone(), cache, config.crm_fields, config.case_origins, &config.crm_times),
             crm,
-            store: database().await,
+            store,
             settings,
-            clock: Clock::starting_at(clock.now()),
+            clock: own_clock,
             sandbox,
         }
     }
 
     fn consumer(&self) -> Consumer {
-        let (settings, crm, clock) = (self.settings.clone(), self.crm.clone(), self.clock.clone());
-        Consumer::new(settings, self.store.clone(), crm, clock, Arc::default()).unwrap()
+        Consumer::new(self.settings.clone(), self.crm.clone(), &self.inbox).unwrap()
     }
 
     /// A reader at work.
@@ -365,7 +367,7 @@ async fn a_refused_position_is_an_alarm_and_loses_nothing_that_the_bus_still_has
     let asked = bench.store.reconciliations().await.unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].scope, ORDERS);
-    tokio::time::timeout(PATIENCE, reader.consumer.reconcile().notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, bench.inbox.reconcile().notified()).await.unwrap();
     assert!(bench.store.reconciled(&asked[0]).await.unwrap());
     reader.stop().await;
 }

@@ -13,6 +13,7 @@ use super::{Changes, Health, Settings, comments::Comments, health::Board, stream
 use crate::{
     clock::Clock,
     crm::Crm,
+    events::Inbox,
     store::{self, Store, leases::Lease},
     upstream::salesforce::{self, Misconfigured, pubsub},
 };
@@ -42,27 +43,20 @@ impl fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A reader with the session of a client of the CRM. Nothing is asked before it runs. `arrived` is notified
-    /// whenever events were stored.
+    /// A reader into an inbox, with the session of a client of the CRM. Nothing is asked before it runs.
     ///
     /// # Errors
     /// When the address of the bus or an authority cannot be used.
-    pub fn new(
-        settings: Settings,
-        store: Store,
-        crm: salesforce::Client,
-        clock: Clock,
-        arrived: Arc<Notify>,
-    ) -> Result<Self, Misconfigured> {
+    pub fn new(settings: Settings, crm: salesforce::Client, inbox: &Inbox) -> Result<Self, Misconfigured> {
         Ok(Self(Arc::new(Inner {
             bus: pubsub::Client::new(settings.bus.clone(), &crm)?,
-            store,
+            store: inbox.store.clone(),
             crm,
             settings,
-            clock,
+            clock: inbox.clock.clone(),
             board: Board::default(),
-            arrived,
-            reconcile: Arc::default(),
+            arrived: inbox.news(),
+            reconcile: inbox.reconcile(),
         })))
     }
 
@@ -70,12 +64,6 @@ impl Consumer {
     pub fn changes(&self, domain: Crm) -> Changes {
         let Inner { store, crm, clock, reconcile, .. } = &*self.0;
         Changes::new(store.clone(), crm.clone(), domain, clock.clone(), Arc::clone(reconcile))
-    }
-
-    /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in
-    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
-    pub fn reconcile(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.reconcile)
     }
 
     /// What an operator sees.
