@@ -127,7 +127,6 @@ impl App {
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let redis = config.redis.as_ref().map(config::Redis::settings);
-        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
         let crm_events = config
