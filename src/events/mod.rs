@@ -5,6 +5,7 @@
 //! row, and tells the listeners. An event is a hint, never data: what it says is thrown away, and the next read asks.
 
 pub mod change;
+mod lease;
 mod meaning;
 mod owners;
 pub mod reconcile;

@@ -6,7 +6,6 @@
 //! [`Store::reconciliations`] asks for one; billing's automation, which asks after each of its runs, may have to wait.
 
 use std::{
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,10 +24,10 @@ use crate::{
     crm::Crm,
     deadline::{Budget, Lane},
     error::Error,
-    events::{Change, Inbox},
+    events::{Change, Inbox, lease::Turn},
     freshness::{Cache, Owner, Tag},
     notify::Live,
-    store::{Mapping, Store, leases::Lease, streams::Reconciliation},
+    store::{Mapping, Store, streams::Reconciliation},
 };
 
 /// The lease of the replica that compares.
@@ -157,55 +156,12 @@ impl Reconciler {
         *self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the lease, goes round while it lasts, and so on until told to stop; then it gives the lease back.
+    /// Goes round whenever it is this replica's turn, until told to stop. Two that compare do no harm.
     pub async fn run(&self, stopping: CancellationToken) {
-        if self.0.settings.per_minute == 0 {
-            return;
-        }
-        while let Some(lease) = stopping.run_until_cancelled(self.acquire()).await {
-            let work = async {
-                tokio::select! {
-                    () = self.renew(&lease) => {}
-                    () = self.rounds() => {}
-                }
-            };
-            if stopping.run_until_cancelled(work).await.is_some() {
-                continue;
-            }
-            if let Err(error) = self.0.store.release_lease(&lease, self.0.clock.now()).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the lease of the comparison runs out by itself");
-            }
-            return;
-        }
-    }
-
-    async fn acquire(&self) -> Lease {
-        loop {
-            match self.0.store.acquire_lease(LEASE, self.0.clock.now(), LEASE_LASTS).await {
-                Ok(Some(lease)) => return lease,
-                Ok(None) => {}
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the lease of the comparison cannot be asked for");
-                }
-            }
-            sleep((LEASE_LASTS / 3).mul_f64(rand::random_range(0.9..=1.1))).await;
-        }
-    }
-
-    /// Renews the lease until it is another's. Two that compare do no harm, so an unreachable database ends nothing.
-    async fn renew(&self, lease: &Lease) {
-        loop {
-            sleep(LEASE_LASTS / 3).await;
-            match pin!(self.0.store.renew_lease(lease, self.0.clock.now(), LEASE_LASTS)).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the lease of the comparison cannot be renewed");
-                }
-            }
+        let Inner { store, clock, settings, .. } = &*self.0;
+        if settings.per_minute > 0 {
+            let turn = Turn::new(store.clone(), clock.clone(), LEASE, LEASE_LASTS);
+            turn.run(&stopping, |_| self.rounds()).await;
         }
     }
 
