@@ -1,4 +1,4 @@
-//! The bell: what staff decide in the CRM is told to the customer, once.
+//! The bell: what staff decide in the CRM is told to the customer, once, and how its list is kept.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,7 +13,11 @@ use portal_gateway::{
 };
 use serde_json::{Value, json};
 
-use crate::gateway::{ACCOUNTS, Customer, Gateway, Wishes};
+use crate::{
+    gateway::{ACCOUNTS, Customer, Gateway, Wishes},
+    live::ids,
+    socket::Socket,
+};
 
 const DECISIONS: &str = "/event/Account_Internet_Eligibility_Update__e";
 
@@ -123,4 +127,63 @@ async fn a_decision_waits_for_a_crm_that_is_away_and_nobody_asks_for_strangers()
     gateway.app.clock.advance(TimeDelta::seconds(6));
     until_applied(&gateway, before).await;
     assert_eq!(kinds(&bell(&customer).await), ["ELIGIBILITY_ELIGIBLE"]);
+}
+
+#[tokio::test]
+async fn the_bell_rings_once_for_each_decision_and_for_nobody_else() {
+    let gateway = Gateway::start().await;
+    let (taro, hanako) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let (_, account) = ids(&gateway, &taro).await;
+    let bell =
+        "subscription { notificationReceived { id notification { id kind title message link readAt } } }";
+    let (mut mine, mut theirs) = (Socket::of(&gateway, &taro).await, Socket::of(&gateway, &hanako).await);
+    mine.subscribe("bell", bell).await;
+    theirs.subscribe("bell", bell).await;
+    mine.settle().await;
+    theirs.settle().await;
+    let notifications = &gateway.app.notifications;
+    assert!(notifications.eligibility_changed(account, true, "event-1").await.unwrap());
+    assert!(!notifications.eligibility_changed(account, true, "event-1").await.unwrap(), "a replay");
+    let received = mine.update("bell").await["notificationReceived"].clone();
+    assert_eq!(received["notification"]["kind"], "ELIGIBILITY_ELIGIBLE");
+    mine.settle().await;
+    theirs.settle().await;
+    assert!(notifications.eligibility_changed(account, false, "event-2").await.unwrap());
+    let second = mine.update("bell").await["notificationReceived"]["id"].clone();
+
+    let list = "{ viewer { notifications(first: 10) { totalCount unreadCount nodes { id kind readAt } } } }";
+    let shown = async |customer: &Customer<'_>| {
+        customer.ask(list, json!({})).await.data()["viewer"]["notifications"].clone()
+    };
+    let all = shown(&taro).await;
+    assert_eq!((&all["totalCount"], &all["unreadCount"]), (&json!(2), &json!(2)), "{all}");
+    assert_eq!(all["nodes"][0]["id"], second, "newest first");
+    assert_eq!(shown(&hanako).await["totalCount"], 0);
+
+    let read = "mutation($id: ID!) { notificationMarkRead(input: { id: $id }) {
+        notification { id readAt } userErrors { code field } } }";
+    let dismiss = "mutation($id: ID!) { notificationDismiss(input: { id: $id }) {
+        notification { id } userErrors { code } } }";
+    let first = &received["id"];
+    for foreign in [read, dismiss] {
+        let refused = hanako.ask(foreign, json!({ "id": first })).await.data();
+        assert!(refused.to_string().contains("NOT_FOUND"), "{refused}");
+    }
+    let marked = taro.ask(read, json!({ "id": first })).await.data();
+    assert!(marked["notificationMarkRead"]["notification"]["readAt"].is_string(), "{marked}");
+    assert_eq!(shown(&taro).await["unreadCount"], 1);
+    let dismissed = taro.ask(dismiss, json!({ "id": first })).await.data();
+    assert_eq!(dismissed["notificationDismiss"]["notification"]["id"], *first);
+    let marked = taro.ask("mutation { notificationMarkAllRead { markedCount } }", json!({})).await.data();
+    assert_eq!(marked["notificationMarkAllRead"]["markedCount"], 1);
+    let left = shown(&taro).await;
+    assert_eq!((&left["totalCount"], &left["unreadCount"]), (&json!(1), &json!(0)));
+    let node = "query($id: ID!) { node(id: $id) { id } }";
+    assert_eq!(taro.ask(node, json!({ "id": second })).await.data()["node"]["id"], second);
+    assert_eq!(hanako.ask(node, json!({ "id": second })).await.data()["node"], Value::Null);
+
+    // After thirty days it is gone, and its place with the next one's.
+    gateway.app.clock.advance(TimeDelta::days(31));
+    let later = gateway.sign_in(1).await;
+    assert_eq!(shown(&later).await["totalCount"], 0);
 }
