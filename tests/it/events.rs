@@ -428,7 +428,10 @@ async fn a_paused_reader_that_resumes_writes_nothing() {
     bench.settings.channels = vec![ORDERS.to_owned()];
     let order = bench.orders(1).remove(0);
     let (paused, stop) = (bench.consumer(), CancellationToken::new());
-    let mut first = Box::pin(paused.run(stop.clone()));
+    let mut first = Box::pin({
+        let (paused, stop) = (paused.clone(), stop.clone());
+        async move { paused.run(stop).await }
+    });
     // It reads, and is then not given the processor any more.
     tokio::select! {
         () = &mut first => panic!("it ended"),
@@ -441,28 +444,20 @@ async fn a_paused_reader_that_resumes_writes_nothing() {
     bench.events(1).await;
     let position = bench.position(ORDERS).await;
     // It resumes with the event at hand, finds that the lease has gone over, and waits.
-    let lost = async {
-        eventually("the paused reader gives up", async || {
-            health(&paused, ORDERS).await["subscriber"]["status"] == "standby"
-        })
-        .await;
-    };
-    tokio::select! {
-        () = &mut first => panic!("it ended"),
-        () = lost => {}
-    }
+    let first = tokio::spawn(first);
+    eventually("the paused reader gives up", async || {
+        health(&paused, ORDERS).await["subscriber"]["status"] == "standby"
+    })
+    .await;
     assert_eq!(bench.position(ORDERS).await, position);
     assert!(bench.drain().await.is_empty());
     assert_eq!(second.health(ORDERS).await["subscriber"]["status"], "connected");
     // When the other one leaves, it takes over again.
     second.stop().await;
     bench.move_order(&order, 2);
-    tokio::select! {
-        () = &mut first => panic!("it ended"),
-        events = bench.events(1) => assert_eq!(events[0].event_id, bench.published(ORDERS)[1]),
-    }
+    assert_eq!(bench.events(1).await[0].event_id, bench.published(ORDERS)[1]);
     stop.cancel();
-    first.await;
+    tokio::time::timeout(PATIENCE, first).await.unwrap().unwrap();
 }
 
 #[tokio::test]
