@@ -127,7 +127,6 @@ impl App {
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let redis = config.redis.as_ref().map(config::Redis::settings);
-        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
         let crm_events = config
@@ -135,8 +134,7 @@ impl App {
             .clone()
             .map(|settings| {
                 let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
-                    .map_err(MisconfiguredClient::new)
+                crm_events::Consumer::new(settings, crm, &inbox).map_err(MisconfiguredClient::new)
             })
             .transpose()?;
         let billing = Billing::new(
@@ -160,7 +158,6 @@ impl App {
             crm.clone(),
             cache.clone(),
             live.clone(),
-            crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default(),
             config.reconcile.clone(),
         );
         Ok(Self {
@@ -190,9 +187,9 @@ impl App {
     /// Receives and applies events, and compares what is served with the systems, until `stopping` is cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone(), self.store.clone());
-        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
-        let (cache, live) = (self.cache.clone(), self.live.clone());
-        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
+        let crm = self.crm_events.as_ref().map(|events| events.changes(self.crm.clone()));
+        let (cache, live, bell) = (self.cache.clone(), self.live.clone(), self.notifications.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, bell, self.events.clone());
         let reading = async {
             if let Some(consumer) = &self.crm_events {
                 consumer.run(stopping.clone()).await;

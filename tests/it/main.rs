@@ -17,6 +17,7 @@ mod kills;
 mod layers;
 mod live;
 mod mirrors;
+mod notices;
 mod outages;
 mod process;
 mod protocol;
