@@ -2,6 +2,7 @@
 //!
 //! A binary of its own, since it counts what every thread of its process allocates.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "it says what it found")]
 
 use std::{
     alloc::System,

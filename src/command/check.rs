@@ -9,7 +9,9 @@ use portal_gateway::{
     deadline::{Budget, Lane},
     identity::Identity,
     store::Store,
+    upstream::salesforce::pubsub,
 };
+use tokio::time::timeout;
 
 /// How long each system may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,11 +26,12 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     println!("ok     configuration");
     let upstreams = Upstreams::new(&config, &Clock::system())?;
     let budget = Budget::new(PATIENCE, Lane::Background);
-    let (database, redis, billing, crm, sim) = tokio::join!(
+    let (database, redis, billing, crm, bus, sim) = tokio::join!(
         database(&config),
         redis(&config),
         async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
         crm(&config, &upstreams, budget),
+        bus(&config, &upstreams),
         async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
     );
     let mut faults = 0;
@@ -43,6 +46,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     report("redis", redis);
     report("billing (WHMCS)", billing.map(|version| format!(" {version}")));
     report("CRM (Salesforce)", crm);
+    report("events of the CRM (Pub/Sub)", bus);
     report("mobile network (Freebit)", sim.map(|()| String::new()));
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -83,4 +87,19 @@ async fn crm(config: &Config, upstreams: &Upstreams, budget: Budget) -> Result<S
     } else {
         Err(format!("fields that it does not have: {}", missing.join(", ")))
     }
+}
+
+/// Asks the event bus for every channel that is to be read.
+async fn bus(config: &Config, upstreams: &Upstreams) -> Result<String, String> {
+    let Some(settings) = &config.crm_events else { return Ok(" (not configured)".to_owned()) };
+    let bus = pubsub::Client::new(settings.bus.clone(), &upstreams.salesforce)
+        .map_err(|misconfigured| misconfigured.to_string())?;
+    for channel in &settings.channels {
+        let topic = timeout(PATIENCE, bus.topic(channel)).await;
+        let topic = topic.map_err(|_| format!("it did not answer within {} s", PATIENCE.as_secs()))?;
+        if !topic.map_err(|error| format!("{channel}: {error}"))?.can_subscribe {
+            return Err(format!("{channel}: this user may not subscribe to it"));
+        }
+    }
+    Ok(format!(" {} channels", settings.channels.len()))
 }

@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         .collect();
     greet(port, &sandbox, &people, &options.world, began);
     let demo = Demo { customers: people, password: credentials::DEMO_PASSWORD.to_owned() };
-    sandbox.send_hooks_to(&format!("http://127.0.0.1:{port}"));
+    sandbox.send_hooks_to(&format!("http://127.0.0.1:{port}"), Clock::system());
     let graphiql = Graphiql { examples: gateway::examples(), demo: Some(demo) };
     super::serve::serve(&config, app, listener, Some(graphiql), stopping).await?;
     sandbox.stop().await;

@@ -3,13 +3,19 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use portal_gateway::sandbox::{self, Listen, Sandbox, credentials};
+use portal_gateway::{
+    clock::Clock,
+    sandbox::{self, Listen, Sandbox, credentials},
+};
 
 /// Where the emulators listen, and what they hold.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     pub world: World,
+    /// Send the billing system's hooks to the gateway at this base URL.
+    #[arg(long, value_name = "URL")]
+    pub hooks_to: Option<String>,
 }
 
 /// What the sandbox holds, and its ports; shared with `dev`.
@@ -73,6 +79,9 @@ impl World {
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stopping = super::stop_signal()?;
     let sandbox = options.world.start().await?;
+    if let Some(gateway) = &options.hooks_to {
+        sandbox.send_hooks_to(gateway.trim_end_matches('/'), Clock::system());
+    }
     println!("The sandbox holds {} customers (seed {}).\n", options.world.customers, options.world.seed);
     println!("  admin       {}", sandbox.admin_url());
     println!("  WHMCS       {}/includes/api.php", sandbox.whmcs_url());

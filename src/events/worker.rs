@@ -43,6 +43,8 @@ const QUESTIONS: usize = 8;
 const AWAY: TimeDelta = TimeDelta::seconds(5);
 /// When an event is tried again that a replica did not confirm.
 const UNCONFIRMED: TimeDelta = TimeDelta::milliseconds(500);
+/// The longest lag that is one, and not the sender's clock.
+const BELIEVABLE: Duration = Duration::from_secs(4 * 24 * 60 * 60);
 /// How often the worker looks how full the inbox is.
 const LOOK: Duration = Duration::from_secs(15);
 /// How often old ids are forgotten.
@@ -198,6 +200,15 @@ impl Worker {
                 Setback::Poison("billing does not say whose it is")
             }
         })?;
+        if hook.needs_client() && client.is_none() {
+            // Nothing of what is served can be told to be old.
+            count("unowned", event);
+            tracing::warn!(
+                hook = hook.name,
+                sequence = event.sequence,
+                "billing knows no client of an event's record"
+            );
+        }
         Ok(Meaning {
             is_early: hook.is_early,
             asks_comparison: hook.asks_comparison(),
@@ -231,9 +242,12 @@ impl Worker {
             let again = meaning.is_early.then(|| self.again(event, now)).flatten();
             if tx.event_applied(event, now, again).await? && event.passes == 0 {
                 count("applied", event);
+                // A sender whose clock is far off tells nothing of us.
                 let lag = (now - event.occurred_at).to_std().unwrap_or_default();
-                metrics::histogram!("invalidation_lag_seconds", "source" => event.source.as_str())
-                    .record(lag.as_secs_f64());
+                if lag < BELIEVABLE {
+                    metrics::histogram!("invalidation_lag_seconds", "source" => event.source.as_str())
+                        .record(lag.as_secs_f64());
+                }
             }
         }
         let changes = batch.iter().flat_map(|(_, meaning)| &meaning.changes);

@@ -231,6 +231,19 @@ async fn what_grew_old_by_time_is_shown_at_once_and_read_anew() {
 }
 
 #[tokio::test]
+async fn while_a_system_fails_nobody_waits_for_it_to_show_what_was_before_a_change() {
+    let ((cache, _), loads) = (cache(), Arc::default());
+    let key = || owner(1).key(&KIND, "");
+    read(&cache, &loads, key()).await.unwrap();
+    cache.invalidate(&tags()).await.unwrap();
+    // The first one finds out.
+    assert_eq!(fail(&cache, &KIND, key()).await.unwrap().origin().stale, Some(Stale::Unavailable));
+    let asked = cache.read(&reader(), &KIND, key(), tags(), std::future::pending::<Result<usize>>);
+    let shown = tokio::time::timeout(Duration::from_secs(1), asked).await.expect("at once").unwrap();
+    assert_eq!((*shown, shown.origin().stale), (0, Some(Stale::Unavailable)));
+}
+
+#[tokio::test]
 async fn when_the_system_fails_the_last_value_is_shown_and_says_so() {
     let ((cache, clock), loads) = (cache(), Arc::default());
     let key = || owner(1).key(&KIND, "");

@@ -74,7 +74,7 @@ mod tests {
             "123456789012",
             "iloveyouiloveyou",
             "abcdefghijkl",
-            "Portal2026!!",
+            "portalportal",
         ] {
             assert_eq!(verdict(password, &[]), Some("PASSWORD_GUESSABLE"), "{password}");
         }

@@ -26,6 +26,7 @@ use chrono::NaiveDate;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::sandbox::{
     core::Core,
     salesforce::{
@@ -253,9 +254,9 @@ impl Sandbox {
         &self.billing
     }
 
-    /// From now on the billing system's hooks are sent to the gateway at this base URL.
-    pub fn send_hooks_to(&self, gateway: &str) {
-        self.billing.send_hooks_to(format!("{gateway}/webhooks/whmcs"), Duration::ZERO);
+    /// From now on the billing system's hooks are sent to the gateway at this base URL, which has this clock.
+    pub fn send_hooks_to(&self, gateway: &str, clock: Clock) {
+        self.billing.send_hooks_to(format!("{gateway}/webhooks/whmcs"), Duration::ZERO, clock);
     }
 
     /// Closes the doors, lets answers under way finish for a moment, and returns.

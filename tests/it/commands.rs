@@ -215,7 +215,14 @@ async fn a_check_tries_every_system_and_names_the_one_at_fault() {
     let mut env = settings(&sandbox, &folder);
     let store = database().await;
     env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
-    let systems = ["database", "redis", "billing (WHMCS)", "CRM (Salesforce)", "mobile network (Freebit)"];
+    let systems = [
+        "database",
+        "redis",
+        "billing (WHMCS)",
+        "CRM (Salesforce)",
+        "events of the CRM (Pub/Sub)",
+        "mobile network (Freebit)",
+    ];
     let told = |ended: &Ended, how: &str, what: &str| {
         ended.out.lines().any(|line| line.starts_with(&format!("{how:<6} {what}")))
     };
@@ -228,13 +235,19 @@ async fn a_check_tries_every_system_and_names_the_one_at_fault() {
     let ended = run(&["check"], &env).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     for system in systems {
-        let how = if system.starts_with("CRM") { "FAULT" } else { "ok" };
+        let how = if system.contains("CRM") { "FAULT" } else { "ok" };
         assert!(told(&ended, how, system), "{system}: {ended:?}");
     }
     // Several at once are all told.
     sandbox.core().faults.add(Rule::every(System::Freebit, RuleKind::Drop));
     let ended = run(&["check"], &env).await;
-    assert_eq!(ended.out.matches("FAULT").count(), 2, "{ended:?}");
+    assert_eq!(ended.out.matches("FAULT").count(), 3, "{ended:?}");
+    // Of the CRM only the event bus.
+    sandbox.core().faults.clear();
+    env.insert("SF_PUBSUB_ENDPOINT", "https://127.0.0.1:1".to_owned());
+    let ended = run(&["check"], &env).await;
+    assert!(ended.code == Some(1) && told(&ended, "FAULT", "events of the CRM (Pub/Sub)"), "{ended:?}");
+    assert!(told(&ended, "ok", "CRM (Salesforce)"), "{ended:?}");
 }
 
 #[tokio::test]

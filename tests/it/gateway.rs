@@ -101,7 +101,7 @@ impl Gateway {
             let (app, stop) = (app.clone(), stop.clone());
             async move { app.work(stop).await }
         });
-        sandbox.send_hooks_to(&url);
+        sandbox.send_hooks_to(&url, app.clock.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { url, app, sandbox, http, stop, _data: data, _store: store }
     }

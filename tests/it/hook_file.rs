@@ -92,7 +92,7 @@ fn php() -> Command {
 /// A gateway whose clock shows what PHP's does, and that hears of billing through the hook file alone.
 async fn gateway() -> Gateway {
     let gateway = Gateway::start().await;
-    gateway.sandbox.billing().send_hooks_to(NOWHERE.to_owned(), Duration::ZERO);
+    gateway.sandbox.billing().send_hooks_to(NOWHERE.to_owned(), Duration::ZERO, gateway.app.clock.clone());
     let behind = Utc::now() - gateway.app.clock.now();
     gateway.app.clock.advance(behind);
     gateway.sandbox.core().clock.advance(behind);

@@ -333,7 +333,8 @@ async fn a_hook_that_comes_before_its_change_is_applied_again_after_it() {
         with_env(&[("EVENTS_POLL", "50ms"), ("EVENTS_SECOND_PASS", "1500ms"), ("EVENTS_THIRD_PASS", "3s")])
             .await;
     let billing = gateway.sandbox.billing();
-    billing.send_hooks_to(format!("{}/webhooks/whmcs", gateway.url), Duration::from_millis(700));
+    let url = format!("{}/webhooks/whmcs", gateway.url);
+    billing.send_hooks_to(url, Duration::from_millis(700), gateway.app.clock.clone());
     let (customer, invoice) = debtor(&gateway).await;
     let before = status(&customer, invoice).await;
     let id = invoice.to_string();
@@ -487,4 +488,19 @@ async fn until_ready(http: &reqwest::Client, url: &str) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), ready).await.expect("it becomes ready");
+}
+
+#[tokio::test]
+async fn a_moved_clock_of_the_sandbox_does_not_cost_a_hook() {
+    let gateway = Gateway::start().await;
+    gateway.sandbox.core().clock.advance(chrono::TimeDelta::days(1));
+    let customer = gateway.sign_in(1).await;
+    let name = async || {
+        customer.ask("{ viewer { profile { fullName } } }", json!({})).await.data()["viewer"]["profile"]["fullName"].clone()
+    };
+    let before = name().await;
+    let client = portal_gateway::sandbox::world::ids::client_id(1).to_string();
+    gateway.sandbox.billing().staff("UpdateClient", &[("clientid", &client), ("firstname", "Moved")]).await;
+    until_applied(&gateway).await;
+    assert_ne!(name().await, before);
 }

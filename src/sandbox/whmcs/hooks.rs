@@ -20,7 +20,10 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::sandbox::{core::Core, credentials, whmcs::store::Event};
+use crate::{
+    clock::Clock,
+    sandbox::{core::Core, credentials, whmcs::store::Event},
+};
 
 /// Posts at once.
 const CONCURRENT: usize = 8;
@@ -87,11 +90,12 @@ struct Outgoing {
 }
 
 impl Hooks {
-    /// From now on sends every hook to an address. Hooks that fire early are sent that much before their change.
-    pub fn send_to(&self, core: Arc<Core>, url: String, early_by: Duration) {
+    /// From now on sends every hook to an address, signed at the time of its clock: that of the sandbox may be moved.
+    /// Hooks that fire early are sent that much before their change.
+    pub fn send_to(&self, clock: Clock, url: String, early_by: Duration) {
         let (queue, events) = mpsc::unbounded_channel();
         let sending = CancellationToken::new();
-        let task = send_all(core, url, events, Arc::clone(&self.waiting));
+        let task = send_all(clock, url, events, Arc::clone(&self.waiting));
         tokio::spawn(sending.clone().run_until_cancelled_owned(task));
         *self.target() = Some(Target { queue, early_by, _sending: sending.drop_guard() });
     }
@@ -163,7 +167,7 @@ pub fn ids(event: &Event, client_of_upgrade: impl Fn(u64) -> Option<u64>) -> Map
 }
 
 async fn send_all(
-    core: Arc<Core>,
+    clock: Clock,
     url: String,
     events: mpsc::UnboundedReceiver<Outgoing>,
     waiting: Arc<AtomicU64>,
@@ -178,9 +182,9 @@ async fn send_all(
     });
     queue
         .for_each_concurrent(CONCURRENT, |event| {
-            let (http, core, url, waiting) = (&http, &core, &url, &waiting);
+            let (http, clock, url, waiting) = (&http, &clock, &url, &waiting);
             async move {
-                deliver(http, core, url, &event).await;
+                deliver(http, clock, url, &event).await;
                 waiting.fetch_sub(1, Ordering::SeqCst);
             }
         })
@@ -188,11 +192,11 @@ async fn send_all(
 }
 
 /// Sends one event until it is taken or refused for good.
-async fn deliver(http: &reqwest::Client, core: &Core, url: &str, event: &Outgoing) {
+async fn deliver(http: &reqwest::Client, clock: &Clock, url: &str, event: &Outgoing) {
     let mut pause = FIRST_PAUSE;
     loop {
         // Signed anew for each try: the receiver refuses what is old.
-        let timestamp = core.clock.now().timestamp().to_string();
+        let timestamp = clock.now().timestamp().to_string();
         let request = http
             .post(url)
             .header("content-type", "application/json")

@@ -56,7 +56,7 @@ use serde_json::Value;
 pub use dialect::{Dialect, EmptyLists, Numbers};
 pub use door::{Access, Credential};
 
-use crate::sandbox::core::Core;
+use crate::{clock::Clock, sandbox::core::Core};
 
 /// How this installation differs from the next.
 #[derive(Clone, Debug, Default)]
@@ -111,9 +111,10 @@ impl Installation {
 
     /// From now on every hook is sent to an address, signed with
     /// [`credentials::WHMCS_WEBHOOK_SECRET`](crate::sandbox::credentials::WHMCS_WEBHOOK_SECRET). Hooks that fire before
-    /// or during their change are sent `early_by` before it is visible; with zero, right after it.
-    pub fn send_hooks_to(&self, url: String, early_by: Duration) {
-        self.0.hooks.send_to(Arc::clone(&self.0.core), url, early_by);
+    /// or during their change are sent `early_by` before it is visible; with zero, right after it. `clock` is that of the
+    /// receiver, which refuses what is signed at another time.
+    pub fn send_hooks_to(&self, url: String, early_by: Duration, clock: Clock) {
+        self.0.hooks.send_to(clock, url, early_by);
     }
 
     /// Hooks that were fired and that nobody has taken yet.

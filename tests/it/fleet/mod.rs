@@ -152,7 +152,7 @@ impl Fleet {
         }
         // Whichever replica receives an event, all must know.
         let last: &Replica = &replicas[wishes.replicas - 1];
-        sandbox.send_hooks_to(&format!("http://{}", last.address));
+        sandbox.send_hooks_to(&format!("http://{}", last.address), clock.clone());
         Self {
             replicas,
             sandbox,
