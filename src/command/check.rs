@@ -24,12 +24,13 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     println!("ok     configuration");
     let upstreams = Upstreams::new(&config, &Clock::system())?;
     let budget = Budget::new(PATIENCE, Lane::Background);
-    let (database, redis, billing, crm, sim) = tokio::join!(
+    let (database, redis, billing, crm, sim, postal) = tokio::join!(
         database(&config),
         redis(&config),
         async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
         crm(&config, &upstreams, budget),
         async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
+        postal(&upstreams, budget),
     );
     let mut faults = 0;
     let mut report = |what: &str, outcome: Result<String, String>| match outcome {
@@ -44,6 +45,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     report("billing (WHMCS)", billing.map(|version| format!(" {version}")));
     report("CRM (Salesforce)", crm);
     report("mobile network (Freebit)", sim.map(|()| String::new()));
+    report("postal look-up (Japan Post)", postal);
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -56,6 +58,15 @@ async fn database(config: &Config) -> Result<(), String> {
         .map_err(|error| BuildError::keys(error).to_string());
     store.close().await;
     answered.and(keys)
+}
+
+async fn postal(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
+    match &upstreams.japan_post {
+        Some(client) => {
+            client.warm_up(budget).await.map(|()| String::new()).map_err(|error| error.to_string())
+        }
+        None => Ok(" (not configured)".to_owned()),
+    }
 }
 
 async fn redis(config: &Config) -> Result<String, String> {
