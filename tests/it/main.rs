@@ -16,6 +16,7 @@ mod layers;
 mod live;
 mod mirrors;
 mod outages;
+mod postal;
 mod process;
 mod protocol;
 mod responses;
