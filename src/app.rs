@@ -14,9 +14,10 @@ use crate::{
     freshness::Cache,
     identity::Identity,
     notify::{self, Live, Notifications},
+    postal::Postal,
     sim::Sim,
     store::{self, Store},
-    upstream::{freebit, salesforce, whmcs},
+    upstream::{freebit, japan_post, salesforce, whmcs},
 };
 
 /// Why the application could not be built.
@@ -55,7 +56,7 @@ impl MisconfiguredClient {
     }
 }
 
-/// The clients of the three systems.
+/// The clients of the systems.
 #[derive(Clone)]
 pub struct Upstreams {
     /// Billing.
@@ -64,6 +65,8 @@ pub struct Upstreams {
     pub salesforce: salesforce::Client,
     /// The mobile network.
     pub freebit: freebit::Client,
+    /// Postal look-up; `None` when it is not set up.
+    pub japan_post: Option<japan_post::Client>,
 }
 
 impl Upstreams {
@@ -77,6 +80,11 @@ impl Upstreams {
             salesforce: salesforce::Client::new(config.salesforce.clone(), clock.clone())
                 .map_err(MisconfiguredClient::new)?,
             freebit: freebit::Client::new(config.freebit.clone()).map_err(MisconfiguredClient::new)?,
+            japan_post: config
+                .japan_post
+                .clone()
+                .map(|settings| japan_post::Client::new(settings).map_err(MisconfiguredClient::new))
+                .transpose()?,
         })
     }
 }
@@ -94,6 +102,8 @@ pub struct App {
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,
+    /// Postal look-up.
+    pub postal: Postal,
     /// Hints to open subscriptions.
     pub live: Live,
     /// What the bell shows.
@@ -173,6 +183,13 @@ impl App {
             ),
             live,
             sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            postal: Postal::new(
+                upstreams.japan_post.clone(),
+                cache.clone(),
+                clock.clone(),
+                &config.postal_times,
+                config.postal_per_minute,
+            ),
             crm_events,
             store,
             identity,

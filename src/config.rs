@@ -32,8 +32,8 @@ pub use webhooks::Webhooks;
 use crate::{
     billing,
     config::reader::Reader,
-    crm, events, freshness, identity, notify, sim, store,
-    upstream::{freebit, salesforce, whmcs},
+    crm, events, freshness, identity, notify, postal, sim, store,
+    upstream::{freebit, japan_post, salesforce, whmcs},
 };
 
 /// All settings, read and found good.
@@ -61,6 +61,10 @@ pub struct Config {
     pub crm_events: Option<events::salesforce::Settings>,
     /// The mobile network.
     pub freebit: freebit::Settings,
+    /// Postal look-up; `None` when it is not set up.
+    pub japan_post: Option<japan_post::Settings>,
+    /// Postal look-ups of one client address in a minute.
+    pub postal_per_minute: u32,
     /// Ids of custom fields in billing.
     pub billing_fields: billing::CustomFields,
     /// Names of custom fields in the CRM.
@@ -85,6 +89,8 @@ pub struct Config {
     pub crm_times: crm::Times,
     /// Fresh times of the mobile network.
     pub sim_times: sim::Times,
+    /// Fresh times of postal look-up.
+    pub postal_times: postal::Times,
 }
 
 impl Config {
@@ -135,12 +141,13 @@ impl Config {
         let (crm_fields, case_origins) = upstreams::crm(reader);
         let (crm_events, tell_orders) = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
+        let (japan_post, postal_per_minute) = upstreams::japan_post(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let reconcile = reconcile::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
-        let (billing_times, crm_times, sim_times) = cache::times(reader, tell_orders);
+        let (billing_times, crm_times, sim_times, postal_times) = cache::times(reader, tell_orders);
         Self {
             server,
             limits,
@@ -153,6 +160,8 @@ impl Config {
             salesforce,
             crm_events,
             freebit,
+            japan_post,
+            postal_per_minute,
             billing_fields,
             crm_fields,
             case_origins,
@@ -165,6 +174,7 @@ impl Config {
             billing_times,
             crm_times,
             sim_times,
+            postal_times,
         }
     }
 }

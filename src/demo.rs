@@ -30,6 +30,10 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
         ("FREEBIT_BASE_URL", sandbox.freebit_url()),
         ("FREEBIT_OEM_ID", credentials::FREEBIT_OEM_ID.to_owned()),
         ("FREEBIT_OEM_KEY", credentials::FREEBIT_OEM_KEY.to_owned()),
+        ("JAPAN_POST_BASE_URL", sandbox.japan_post_url()),
+        ("JAPAN_POST_CLIENT_ID", credentials::JAPAN_POST_CLIENT_ID.to_owned()),
+        ("JAPAN_POST_SECRET_KEY", credentials::JAPAN_POST_SECRET_KEY.to_owned()),
+        ("JAPAN_POST_SOURCE_ADDRESS", "127.0.0.1".to_owned()),
         ("SF_EVENTS_ENABLED", "true".to_owned()),
         ("SF_PUBSUB_ENDPOINT", sandbox.pubsub_url()),
     ]);

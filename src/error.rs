@@ -17,15 +17,21 @@ pub enum Service {
     Crm,
     /// Mobile lines: usage and options.
     Sim,
+    /// Postal look-up.
+    Postal,
 }
 
 impl Service {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Billing, Self::Crm, Self::Sim, Self::Postal];
+
     /// The value of `extensions.service`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Billing => "BILLING",
             Self::Crm => "CRM",
             Self::Sim => "SIM",
+            Self::Postal => "POSTAL",
         }
     }
 
@@ -35,6 +41,7 @@ impl Service {
             Self::Billing => "billing",
             Self::Crm => "the order and support desk",
             Self::Sim => "the mobile network",
+            Self::Postal => "postal look-up",
         }
     }
 }
@@ -90,6 +97,12 @@ pub enum Error {
     /// Our own database does not answer.
     #[error("the gateway cannot answer now")]
     StoreAway(#[source] SourceError),
+    /// The operator has not set a system up: asking again does not help.
+    #[error("{} is not set up here", service.noun())]
+    NotConfigured {
+        /// Which one.
+        service: Service,
+    },
     /// Everything else.
     #[error("something went wrong on our side")]
     Internal(#[source] SourceError),
@@ -121,6 +134,7 @@ impl Error {
             Self::BadInput { .. } | Self::Rejected(_) => "BAD_USER_INPUT",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::Unavailable { .. } | Self::StoreAway(_) => "SERVICE_UNAVAILABLE",
+            Self::NotConfigured { .. } => "NOT_CONFIGURED",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -128,7 +142,7 @@ impl Error {
     /// The system that failed, when one did.
     pub const fn service(&self) -> Option<Service> {
         match self {
-            Self::Unavailable { service, .. } => Some(*service),
+            Self::Unavailable { service, .. } | Self::NotConfigured { service } => Some(*service),
             Self::RateLimited { service, .. } => *service,
             _ => None,
         }

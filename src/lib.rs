@@ -24,6 +24,7 @@ pub mod log;
 pub mod money;
 pub mod notify;
 pub mod page;
+pub mod postal;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;

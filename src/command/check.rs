@@ -26,13 +26,14 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     println!("ok     configuration");
     let upstreams = Upstreams::new(&config, &Clock::system())?;
     let budget = Budget::new(PATIENCE, Lane::Background);
-    let (database, redis, billing, crm, bus, sim) = tokio::join!(
+    let (database, redis, billing, crm, bus, sim, postal) = tokio::join!(
         database(&config),
         redis(&config),
         async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
         crm(&config, &upstreams, budget),
         bus(&config, &upstreams),
         async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
+        postal(&upstreams, budget),
     );
     let mut faults = 0;
     let mut report = |what: &str, outcome: Result<String, String>| match outcome {
@@ -48,6 +49,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     report("CRM (Salesforce)", crm);
     report("events of the CRM (Pub/Sub)", bus);
     report("mobile network (Freebit)", sim.map(|()| String::new()));
+    report("postal look-up (Japan Post)", postal);
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,6 +62,15 @@ async fn database(config: &Config) -> Result<(), String> {
         .map_err(|error| BuildError::keys(error).to_string());
     store.close().await;
     answered.and(keys)
+}
+
+async fn postal(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
+    match &upstreams.japan_post {
+        Some(client) => {
+            client.warm_up(budget).await.map(|()| String::new()).map_err(|error| error.to_string())
+        }
+        None => Ok(" (not configured)".to_owned()),
+    }
 }
 
 async fn redis(config: &Config) -> Result<String, String> {

@@ -108,6 +108,7 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, b
     println!("  CRM             {}    Salesforce", sandbox.salesforce_url());
     println!("  CRM events      {}    Salesforce Pub/Sub", sandbox.pubsub_url());
     println!("  Mobile lines    {}    Freebit", sandbox.freebit_url());
+    println!("  Postal codes    {}    Japan Post", sandbox.japan_post_url());
     println!("  Admin           {}    journal of calls, faults, delays", sandbox.admin_url());
     println!("\nCtrl-C stops everything. The log follows.\n");
 }

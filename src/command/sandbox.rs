@@ -45,6 +45,9 @@ pub struct World {
     /// Port of the CRM emulator's Pub/Sub API, over TLS; 0 for any.
     #[arg(long, default_value_t = 4104)]
     pub pubsub_port: u16,
+    /// Port of the post's emulator.
+    #[arg(long, default_value_t = 4106)]
+    pub japan_post_port: u16,
     /// Serve the Pub/Sub API in plaintext.
     #[arg(long)]
     pub pubsub_plaintext: bool,
@@ -62,6 +65,7 @@ impl World {
         listen.salesforce.set_port(self.salesforce_port);
         listen.freebit.set_port(self.freebit_port);
         listen.pubsub.set_port(self.pubsub_port);
+        listen.japan_post.set_port(self.japan_post_port);
         Sandbox::start(sandbox::Options {
             seed: self.seed,
             customers: self.customers,
@@ -98,6 +102,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     println!("  Freebit     {}", sandbox.freebit_url());
     println!("              oemId  {}", credentials::FREEBIT_OEM_ID);
     println!("              oemKey {}", credentials::FREEBIT_OEM_KEY);
+    println!("  Japan Post  {}", sandbox.japan_post_url());
+    println!("              client_id  {}", credentials::JAPAN_POST_CLIENT_ID);
+    println!("              secret_key {}", credentials::JAPAN_POST_SECRET_KEY);
     println!("\nCtrl-C stops it.");
     stopping.cancelled().await;
     sandbox.stop().await;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness,
+    crm, freshness, postal,
     secret::{ExposeSecret, SecretString},
     sim, store,
 };
@@ -150,7 +150,10 @@ pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
 }
 
 /// Fresh times by kind of data (domain reference §27). Orders whose every change is told need a safety time only.
-pub(super) fn times(env: &mut Reader<'_>, tell_orders: bool) -> (billing::Times, crm::Times, sim::Times) {
+pub(super) fn times(
+    env: &mut Reader<'_>,
+    tell_orders: bool,
+) -> (billing::Times, crm::Times, sim::Times, postal::Times) {
     let mut time = |name: &str, about: &str, default: &str| {
         env.get(format!("CACHE_{name}"), "duration", format!("How long {about} count as fresh."))
             .duration(default, "0s", "1d")
@@ -174,5 +177,14 @@ pub(super) fn times(env: &mut Reader<'_>, tell_orders: bool) -> (billing::Times,
         usage: time("USAGE", "the figures of data used", "60s"),
         quota: time("QUOTA", "the figures of data added", "5m"),
     };
-    (billing, crm, sim)
+    let postal = postal::Times {
+        code: time("POSTAL", "the places of a postal code", "1d"),
+        digital: time(
+            "DIGITAL_ADDRESS",
+            "the addresses behind digital addresses, which their owners may change,",
+            "1m",
+        ),
+        unknown: time("POSTAL_UNKNOWN", "codes that nothing has", "5m"),
+    };
+    (billing, crm, sim, postal)
 }

@@ -236,6 +236,11 @@ impl Declared<'_, '_> {
         self.parse_or(default, address)
     }
 
+    /// The same, when it is set.
+    pub(super) fn optional_address(self) -> Option<Url> {
+        self.parse(address)
+    }
+
     /// The same without a default. When it is missing, what is given instead is never asked.
     #[expect(clippy::expect_used, reason = "a literal of ours")]
     pub(super) fn required_address(self) -> Url {

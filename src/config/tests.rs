@@ -107,6 +107,7 @@ fn the_least_that_must_be_set_is_enough() {
     assert_eq!(config.cache.memory_bytes, 256 << 20);
     assert_eq!(config.case_origins, ["Portal Support"]);
     assert!(config.redis.is_none());
+    assert!(config.japan_post.is_none());
 }
 
 #[test]
@@ -119,6 +120,7 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
     same(&config.billing_times, &billing::Times::default());
     same(&config.crm_times, &crm::Times::default());
     same(&config.sim_times, &sim::Times::default());
+    same(&config.postal_times, &postal::Times::default());
     same(&config.cache, &freshness::Settings::default());
     same(&config.events, &events::Settings::default());
     same(&config.crm_fields, &crm::FieldMap::default());
@@ -280,6 +282,44 @@ fn the_crm_key_may_be_given_as_text_but_not_twice() {
     assert_eq!(config.salesforce.private_key_pem.expose_secret(), RSA_KEY);
     env.remove("SF_PRIVATE_KEY_BASE64");
     assert!(faults(&env)[0].starts_with("SF_PRIVATE_KEY_PATH: is missing, and so is SF_PRIVATE_KEY_BASE64"));
+}
+
+#[test]
+fn postal_look_up_is_set_up_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = [
+        ("JAPAN_POST_BASE_URL", "http://127.0.0.1:4106"),
+        ("JAPAN_POST_CLIENT_ID", "client"),
+        ("JAPAN_POST_SECRET_KEY", "hunter2"),
+        ("JAPAN_POST_SOURCE_ADDRESS", "192.0.2.7"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let mut env = development(&folder);
+    env.extend(whole.clone());
+    let settings = read(&env).ok().unwrap().japan_post.unwrap();
+    assert_eq!(format!("{:?}", settings.transport), {
+        format!("{:?}", crate::upstream::transport::Settings::japan_post())
+    });
+    for (name, _) in &whole {
+        let mut env = env.clone();
+        env.remove(name);
+        let faults = faults(&env);
+        assert!(
+            faults.len() == 1 && faults[0].starts_with(&format!("{name}: is missing, but ")),
+            "{faults:?}"
+        );
+    }
+    env.insert("JAPAN_POST_SOURCE_ADDRESS", "gateway.example.jp".to_owned());
+    assert_eq!(
+        faults(&env),
+        [
+            "JAPAN_POST_SOURCE_ADDRESS: must be an IP address; for example JAPAN_POST_SOURCE_ADDRESS=203.0.113.10"
+        ]
+    );
+    let mut env = production(&folder);
+    env.extend(whole);
+    env.insert("JAPAN_POST_BASE_URL", "https://stub-qz73x.da.pf.japanpost.jp".to_owned());
+    assert!(faults(&env)[0].contains("is a test endpoint"));
 }
 
 #[test]

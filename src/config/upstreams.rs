@@ -1,6 +1,6 @@
-//! The three systems: where they are, how the gateway proves itself, and what they can bear.
+//! The systems: where they are, how the gateway proves itself, and what they can bear.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use url::Url;
@@ -11,9 +11,9 @@ use crate::{
         reader::{Reader, bare, read_file},
         server::Environment,
     },
-    crm,
+    crm, postal,
     secret::SecretString,
-    upstream::{freebit, salesforce, transport, whmcs},
+    upstream::{freebit, japan_post, salesforce, transport, whmcs},
 };
 
 /// The billing system, and what it calls things in this installation.
@@ -222,6 +222,62 @@ pub(super) fn freebit(env: &mut Reader<'_>, environment: Environment) -> freebit
     }
 }
 
+/// Postal look-up, and how often one client may ask for it; without settings when it is not set up.
+pub(super) fn japan_post(
+    env: &mut Reader<'_>,
+    environment: Environment,
+) -> (Option<japan_post::Settings>, u32) {
+    env.section("Postal look-up (Japan Post)");
+    let base_url = env
+        .get(
+            "JAPAN_POST_BASE_URL",
+            "address",
+            "Where the Digital Address API is. Without it postal look-up answers NOT_CONFIGURED; with it the next three are required.",
+        )
+        .example("https://api.da.pf.japanpost.jp")
+        .optional_address();
+    if let Some(base_url) = &base_url {
+        refuse_foreign(env, "JAPAN_POST_BASE_URL", base_url, environment);
+    }
+    let client_id = env
+        .get("JAPAN_POST_CLIENT_ID", "text", "The identifier of the client.")
+        .example("<the identifier shown for the system>")
+        .optional();
+    let secret_key = env
+        .get("JAPAN_POST_SECRET_KEY", "text", "The secret of the client.")
+        .example("<the secret shown beside the identifier>")
+        .secret()
+        .optional();
+    let source_address = env
+        .get(
+            "JAPAN_POST_SOURCE_ADDRESS",
+            "IP address",
+            "The address from which the gateway calls, as it was registered for the client.",
+        )
+        .example("203.0.113.10")
+        .parse(|text| text.parse::<IpAddr>().map_err(|_| "must be an IP address".to_owned()));
+    for name in ["JAPAN_POST_CLIENT_ID", "JAPAN_POST_SECRET_KEY", "JAPAN_POST_SOURCE_ADDRESS"] {
+        match (env.is_set("JAPAN_POST_BASE_URL"), env.is_set(name)) {
+            (true, false) => env.refuse(name, "is missing, but JAPAN_POST_BASE_URL is set"),
+            (false, true) => env.refuse("JAPAN_POST_BASE_URL", format!("is missing, but {name} is set")),
+            _ => {}
+        }
+    }
+    let transport = bearable(env, "JAPAN_POST", transport::Settings::japan_post());
+    let per_minute = env
+        .get(
+            "POSTAL_LOOKUPS_PER_MINUTE",
+            "look-ups a minute",
+            "Postal look-ups of one client address, on one replica; a third of them may come at once.",
+        )
+        .number(postal::LOOKUPS_PER_MINUTE, 1..=1_000_000);
+    let settings = base_url.zip(client_id).zip(secret_key).zip(source_address);
+    let settings = settings.map(|(((base_url, client_id), secret_key), source_address)| {
+        japan_post::Settings { base_url, client_id, secret_key: secret_key.into(), source_address, transport }
+    });
+    (settings, per_minute)
+}
+
 /// What the CRM calls things in this installation.
 pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>) {
     let origins = env
@@ -271,7 +327,7 @@ fn bearable(env: &mut Reader<'_>, system: &str, default: transport::Settings) ->
                 "duration",
                 "The longest that one call may take, queue and retries included.",
             )
-            .duration("8s", "100ms", "10m"),
+            .duration(&format!("{}s", default.call_timeout.as_secs()), "100ms", "10m"),
         connect_timeout: env
             .get(format!("{system}_CONNECT_TIMEOUT"), "duration", "The longest wait for a connection.")
             .duration("2s", "50ms", "1m"),
@@ -313,6 +369,7 @@ fn is_test(host: &str) -> bool {
         .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
     is_loopback
         || host == "test.salesforce.com"
+        || (host.starts_with("stub-") && host.ends_with(".japanpost.jp"))
         || host.contains(".sandbox.")
         || (host.ends_with(".my.salesforce.com") && host.contains("--"))
         || ["localhost", "test", "invalid"]

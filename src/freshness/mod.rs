@@ -114,7 +114,7 @@ struct Inner {
     clock: Clock,
     settings: Settings,
     /// Systems whose last load failed.
-    ailing: [AtomicBool; 3],
+    ailing: [AtomicBool; Service::ALL.len()],
     _link_ends: DropGuard,
 }
 

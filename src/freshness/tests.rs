@@ -238,7 +238,8 @@ async fn while_a_system_fails_nobody_waits_for_it_to_show_what_was_before_a_chan
     cache.invalidate(&tags()).await.unwrap();
     // The first one finds out.
     assert_eq!(fail(&cache, &KIND, key()).await.unwrap().origin().stale, Some(Stale::Unavailable));
-    let asked = cache.read(&reader(), &KIND, key(), tags(), std::future::pending::<Result<usize>>);
+    let reader = reader();
+    let asked = cache.read(&reader, &KIND, key(), tags(), std::future::pending::<Result<usize>>);
     let shown = tokio::time::timeout(Duration::from_secs(1), asked).await.expect("at once").unwrap();
     assert_eq!((*shown, shown.origin().stale), (0, Some(Stale::Unavailable)));
 }

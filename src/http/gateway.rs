@@ -115,11 +115,8 @@ pub fn state(
 /// What an operator wants to know of the cache of this replica.
 fn cache_health(app: &App) -> serde_json::Value {
     let (entries, bytes) = app.cache.size();
-    let ailing: Vec<_> = [Service::Billing, Service::Crm, Service::Sim]
-        .into_iter()
-        .filter(|service| app.cache.ails(*service))
-        .map(Service::as_str)
-        .collect();
+    let ailing: Vec<_> =
+        Service::ALL.into_iter().filter(|service| app.cache.ails(*service)).map(Service::as_str).collect();
     serde_json::json!({
         "entries": entries,
         "bytes": bytes,
@@ -132,19 +129,20 @@ fn cache_health(app: &App) -> serde_json::Value {
 
 async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
     let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
-    let reader = viewer.as_ref().map(|viewer| viewer.reader().clone());
+    // Who is not signed in reads what is public.
+    let reader = viewer.as_ref().map_or_else(|| Reader::new(asker.budget), |viewer| viewer.reader().clone());
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
-    let request = request.data(asker.budget).data(asker.cookies).data(origin);
+    let request = request.data(asker.budget).data(reader.clone()).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
-    if let Some(reader) = reader.as_ref().filter(|_| asker.explain) {
+    if asker.explain {
         reader.explain();
     }
     let mut response = schema::execute(schema, request, viewer).instrument(span).await;
-    if let Some(costs) = reader.as_ref().and_then(Reader::costs) {
+    if let Some(costs) = reader.costs() {
         response.extensions.insert("explain".to_owned(), explained(&costs));
     }
-    Executed { response, reader }
+    Executed { response, reader: Some(reader) }
 }
 
 /// What each path cost that was not in memory: the wait of its reader, and the calls of the load behind it.
@@ -174,7 +172,8 @@ fn subscribe(
     within: Duration,
 ) -> BoxStream<'static, async_graphql::Response> {
     let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
-    let request = request.data(asker.budget).data(asker.cookies).data(origin);
+    let reader = Reader::new(asker.budget);
+    let request = request.data(asker.budget).data(reader).data(asker.cookies).data(origin);
     let delivery = asker.viewer.map(|principal| Delivery { principal, within });
     schema::subscribe(schema, request, delivery)
 }

@@ -97,7 +97,7 @@ pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Execut
 pub struct Executed {
     /// The engine's answer.
     pub response: Response,
-    /// What it was read with; `None` when nobody is signed in.
+    /// What it was read with; `None` when that is not known.
     pub reader: Option<Reader>,
 }
 

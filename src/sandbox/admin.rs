@@ -50,7 +50,7 @@ type Shared = State<Arc<Core>>;
 
 /// What is served at `/`, as text.
 const ABOUT: &str = "\
-The sandbox of portal-gateway: emulators of WHMCS, Salesforce and Freebit.
+The sandbox of portal-gateway: emulators of WHMCS, Salesforce, Freebit and Japan Post.
 
 GET    /health              200 while it runs
 GET    /journal             calls and effects, oldest first: ?system= &operation= &kind=call|effect &since=<seq> &limit=
@@ -70,7 +70,7 @@ DELETE /salesforce/records/<object>/<id>    delete one
 POST   /salesforce/events   {act, ...}: drop_streams {code?} | drop_connections | reset {topic} | repeat {topic} |
                             change_schema {topic} | gap {object, kind, ids?} | publish {event, values} | garbage {topic}
 
-system: whmcs salesforce freebit
+system: whmcs salesforce freebit japanpost
 ";
 
 /// The admin endpoint.

@@ -27,11 +27,13 @@ pub enum System {
     Salesforce,
     /// Mobile lines.
     Freebit,
+    /// Postal codes.
+    JapanPost,
 }
 
 impl System {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Whmcs, Self::Salesforce, Self::Freebit];
+    pub const ALL: [Self; 4] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost];
 
     /// Its name in the admin endpoint and the journal.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl System {
             Self::Whmcs => "whmcs",
             Self::Salesforce => "salesforce",
             Self::Freebit => "freebit",
+            Self::JapanPost => "japanpost",
         }
     }
 
@@ -48,13 +51,14 @@ impl System {
             Self::Whmcs => 80,
             Self::Salesforce => 120,
             Self::Freebit => 200,
+            Self::JapanPost => 100,
         }
     }
 }
 
 /// How long each system takes to answer.
 #[derive(Debug, Default)]
-pub struct Delays([AtomicU64; 3]);
+pub struct Delays([AtomicU64; System::ALL.len()]);
 
 impl Delays {
     /// As long as the real systems usually take.

@@ -22,5 +22,10 @@ pub const FREEBIT_OEM_ID: &str = "SBXOEM01";
 /// Freebit partner secret.
 pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
 
+/// Client of Japan Post's Digital Address API.
+pub const JAPAN_POST_CLIENT_ID: &str = "sandbox-digital-address";
+/// Secret of that client.
+pub const JAPAN_POST_SECRET_KEY: &str = "sandbox-digital-address-secret-01";
+
 /// Password with which every seeded customer signs in to the portal in development.
 pub const DEMO_PASSWORD: &str = "correct horse battery staple";

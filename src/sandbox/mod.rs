@@ -1,4 +1,4 @@
-//! Emulators of the three systems, for development and tests.
+//! Emulators of the systems behind the gateway, for development and tests.
 //!
 //! Each listens on its own port and speaks its vendor's protocol over plain HTTP; the gateway reaches them as it would
 //! the real ones. They share a [`core::Core`]: the seeded world, a virtual clock, the journal, faults and delays. They
@@ -9,6 +9,7 @@ pub mod core;
 pub mod credentials;
 pub mod faults;
 pub mod freebit;
+pub mod japan_post;
 pub mod journal;
 pub mod salesforce;
 pub mod whmcs;
@@ -75,13 +76,15 @@ pub struct Listen {
     pub freebit: SocketAddr,
     /// Salesforce's Pub/Sub API.
     pub pubsub: SocketAddr,
+    /// Japan Post.
+    pub japan_post: SocketAddr,
     /// The admin endpoint.
     pub admin: SocketAddr,
 }
 
 impl Listen {
-    /// Five ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API.
-    /// From 0: any free ones.
+    /// Ports on the loopback interface from `first` on: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, and
+    /// two further on Japan Post. From 0: any free ones.
     pub const fn loopback(first: u16) -> Self {
         const fn port(first: u16, offset: u16) -> SocketAddr {
             let port = if first == 0 { 0 } else { first + offset };
@@ -93,6 +96,7 @@ impl Listen {
             salesforce: port(first, 2),
             freebit: port(first, 3),
             pubsub: port(first, 4),
+            japan_post: port(first, 6),
         }
     }
 }
@@ -149,6 +153,7 @@ pub struct Sandbox {
     salesforce: SocketAddr,
     freebit: SocketAddr,
     pubsub: SocketAddr,
+    japan_post: SocketAddr,
     admin: SocketAddr,
     org: Arc<Org>,
     ca: Option<(String, CaFile)>,
@@ -167,11 +172,12 @@ impl Sandbox {
         if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
             return Err(StartError::Customers(options.customers));
         }
-        let Listen { whmcs, salesforce, freebit, pubsub, admin } = options.listen;
+        let Listen { whmcs, salesforce, freebit, pubsub, japan_post, admin } = options.listen;
         let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
         let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
         let (pubsub_door, pubsub) = listen("Salesforce Pub/Sub API", pubsub).await?;
+        let (japan_post_door, japan_post) = listen("Japan Post", japan_post).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
         let certificates = if options.pubsub_tls { Some(Certificates::make()?) } else { None };
         let ca = match &certificates {
@@ -195,12 +201,26 @@ impl Sandbox {
         let org = salesforce::organisation(Arc::clone(&core), url(salesforce));
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
+        serve(japan_post_door, japan_post::router(Arc::clone(&core)));
         serve(
             admin_door,
             admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
         );
         servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
-        Ok(Self { core, billing, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
+        Ok(Self {
+            core,
+            billing,
+            whmcs,
+            salesforce,
+            freebit,
+            pubsub,
+            japan_post,
+            admin,
+            org,
+            ca,
+            servers,
+            stopping,
+        })
     }
 
     /// Base URL of WHMCS, without a slash at the end.
@@ -216,6 +236,11 @@ impl Sandbox {
     /// Base URL of Freebit.
     pub fn freebit_url(&self) -> String {
         url(self.freebit)
+    }
+
+    /// Base URL of Japan Post.
+    pub fn japan_post_url(&self) -> String {
+        url(self.japan_post)
     }
 
     /// URL of Salesforce's Pub/Sub API: `https://…` with TLS, `http://…` in plaintext.
@@ -426,7 +451,7 @@ mod tests {
         let delay = json!({ "system": "whmcs", "delay_ms": 7 });
         let delays: Value =
             http.post(admin("/delays")).json(&delay).send().await.unwrap().json().await.unwrap();
-        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0 }));
+        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "japanpost": 0 }));
     }
 
     #[tokio::test]

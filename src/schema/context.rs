@@ -12,7 +12,7 @@ use crate::{
     app::App,
     deadline::Budget,
     error::{Error, Result},
-    freshness::Read,
+    freshness::{Read, Reader},
     identity::{self, Viewer},
 };
 
@@ -22,6 +22,8 @@ pub(super) trait Ask {
     fn app(&self) -> Result<&App>;
     /// Who is asking.
     fn viewer(&self) -> Result<&Viewer>;
+    /// What this request reads with, and what it read.
+    fn reader(&self) -> Result<&Reader>;
     /// Notes where the value behind this field came from.
     fn see<T>(&self, read: Read<T>) -> Arc<T>;
     /// The loaders of this request.
@@ -43,11 +45,18 @@ impl Ask for Context<'_> {
         self.data_opt::<Option<Viewer>>().and_then(Option::as_ref).ok_or(Error::Unauthenticated)
     }
 
+    fn reader(&self) -> Result<&Reader> {
+        match self.viewer() {
+            Ok(viewer) => Ok(viewer.reader()),
+            Err(_) => self.data_opt().ok_or_else(|| Error::internal("the request was made without a reader")),
+        }
+    }
+
     fn see<T>(&self, read: Read<T>) -> Arc<T> {
-        if let Ok(viewer) = self.viewer()
+        if let Ok(reader) = self.reader()
             && let Some(path) = self.path_node
         {
-            viewer.reader().see(path.to_string(), &read);
+            reader.see(path.to_string(), &read);
         }
         read.into_value()
     }

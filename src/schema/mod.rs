@@ -20,6 +20,7 @@ mod node;
 mod notification;
 mod order;
 mod payment_method;
+mod postal;
 mod query;
 mod session;
 mod subscription;

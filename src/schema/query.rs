@@ -8,11 +8,13 @@ use futures::future::join_all;
 use super::{
     context::{Ask, load},
     node::{Node, NodeId},
+    postal,
     viewer::ViewerNode,
 };
 use crate::{
     error::{Error, Result},
     page::MAX_FIRST,
+    postal::PostalAddress,
 };
 
 /// What can be asked.
@@ -45,6 +47,21 @@ impl Query {
             return Some(Err(Error::BadInput { argument: "ids", reason: "must be at most 100" }));
         }
         Some(Ok(join_all(ids.iter().map(|id| async { find(ctx, "ids", id).await.transpose() })).await))
+    }
+
+    /// The addresses that a postal code stands for, so that an address form can be filled in. Several where a code is
+    /// shared: the person chooses. Empty where nothing has the code. Null while postal look-up is not answering: then the
+    /// person writes the address. No session is needed; look-ups of one client are limited.
+    async fn postal_lookup(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "A postal code (`150-0041`; hyphen, `〒` and full-width digits do not matter), or a digital address \
+                    (`A7E-2FK2`)."
+        )]
+        code: String,
+    ) -> Option<Result<Vec<PostalAddress>>> {
+        Some(postal::look_up(ctx, &code).await)
     }
 }
 

@@ -6,7 +6,9 @@
 
 pub mod error;
 pub mod freebit;
+pub mod japan_post;
 pub mod salesforce;
+mod session;
 pub mod transport;
 pub mod whmcs;
 

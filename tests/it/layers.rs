@@ -20,7 +20,21 @@ const TABLE: &[(&str, &[&str])] = &[
     ("demo", &["identity", "sandbox"]),
     // Whole answers are kept at the door.
     ("http", &["app", "config", "schema", "identity", "events", "freshness"]),
-    ("schema", &["app", "workflows", "billing", "crm", "sim", "notify", "identity", "freshness::Read"]),
+    (
+        "schema",
+        &[
+            "app",
+            "workflows",
+            "billing",
+            "crm",
+            "sim",
+            "notify",
+            "postal",
+            "identity",
+            "freshness::Read",
+            "freshness::Reader",
+        ],
+    ),
     (
         "app",
         &[
@@ -31,6 +45,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "crm",
             "sim",
             "notify",
+            "postal",
             "identity",
             "upstream",
             "freshness",
@@ -39,7 +54,21 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // It fills the settings that each room declares.
-    ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
+    (
+        "config",
+        &[
+            "billing",
+            "crm",
+            "sim",
+            "notify",
+            "postal",
+            "identity",
+            "upstream",
+            "freshness",
+            "store",
+            "events",
+        ],
+    ),
     ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (
@@ -61,6 +90,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("crm", DOMAIN),
     ("sim", DOMAIN),
     ("notify", DOMAIN),
+    ("postal", DOMAIN),
     ("identity", &["freshness", "jobs", "store"]),
     ("upstream", &[]),
     ("freshness", &["store"]),

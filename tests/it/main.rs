@@ -19,6 +19,7 @@ mod live;
 mod mirrors;
 mod notices;
 mod outages;
+mod postal;
 mod process;
 mod protocol;
 mod responses;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Answer, Gateway, Wishes};
 
 /// Fields of each system, all in one question.
-const EVERYTHING: &str = r"query Everything {
+const EVERYTHING: &str = r#"query Everything {
   viewer {
     profile { fullName }
     invoices(first: 5) { totalCount }
@@ -17,7 +17,8 @@ const EVERYTHING: &str = r"query Everything {
     orders(first: 5) { totalCount }
     cases(first: 5) { totalCount }
   }
-}";
+  postalLookup(code: "1500041") { postalCode }
+}"#;
 
 /// Whether every field of a system is there.
 fn arrived(answer: &Answer, system: System) -> bool {
@@ -32,6 +33,7 @@ fn arrived(answer: &Answer, system: System) -> bool {
             .all(|field| !viewer[*field].is_null()),
         System::Salesforce => ["orders", "cases"].iter().all(|field| !viewer[*field].is_null()),
         System::Freebit => !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null()),
+        System::JapanPost => !answer.body["data"]["postalLookup"].is_null(),
     }
 }
 
@@ -40,6 +42,7 @@ fn role(system: System) -> &'static str {
         System::Whmcs => "BILLING",
         System::Salesforce => "CRM",
         System::Freebit => "SIM",
+        System::JapanPost => "POSTAL",
     }
 }
 
@@ -67,7 +70,7 @@ fn check(answer: &Answer, down: System, how: &str) {
         assert_eq!(extensions["service"], role(down), "{how}: {error}");
         assert_eq!(extensions["retryable"], true, "{how}: {error}");
         let text = error.to_string().to_lowercase();
-        for leak in ["whmcs", "salesforce", "freebit", "http", "127.0.0.1", "soql", "resultcode"] {
+        for leak in ["whmcs", "salesforce", "freebit", "japan", "http", "127.0.0.1", "soql", "resultcode"] {
             assert!(!text.contains(leak), "{how}: `{leak}` shows in {error}");
         }
     }
@@ -76,7 +79,13 @@ fn check(answer: &Answer, down: System, how: &str) {
 /// A gateway whose upstream calls give up after a short while.
 async fn impatient() -> Gateway {
     let timeout = |name| (name, "600ms".to_owned());
-    let env = [timeout("WHMCS_TIMEOUT"), timeout("SF_TIMEOUT"), timeout("FREEBIT_TIMEOUT")];
+    let env = [
+        timeout("WHMCS_TIMEOUT"),
+        timeout("SF_TIMEOUT"),
+        timeout("FREEBIT_TIMEOUT"),
+        timeout("JAPAN_POST_TIMEOUT"),
+        ("POSTAL_LOOKUPS_PER_MINUTE", "6000".to_owned()),
+    ];
     Gateway::with(Wishes { env: env.into(), ..Wishes::default() }).await
 }
 
@@ -165,9 +174,12 @@ async fn a_question_of_two_calls_to_one_system_recovers_by_itself() {
 async fn a_session_that_a_system_has_forgotten_is_renewed_without_a_trace() {
     let gateway = Gateway::start().await;
     let customer = gateway.sign_in(1).await;
-    for system in [System::Salesforce, System::Freebit] {
+    // The post's is opened by the first look-up.
+    for (system, operation) in
+        [(System::Salesforce, "*"), (System::Freebit, "*"), (System::JapanPost, "searchcode")]
+    {
         let mut rule = Rule::every(system, RuleKind::Expire);
-        rule.times = Some(1);
+        (rule.operation, rule.times) = (operation.to_owned(), Some(1));
         gateway.sandbox.core().faults.add(rule);
     }
     let answer = customer.ask(EVERYTHING, json!({})).await;

@@ -8,7 +8,6 @@ mod codes;
 mod detail;
 mod quota;
 mod record;
-mod session;
 mod traffic;
 
 use std::{sync::Arc, time::Duration};
@@ -29,10 +28,8 @@ use crate::{
     error::Service,
     upstream::{
         error::{Error, Kind},
-        freebit::{
-            record::{Record, wrong},
-            session::{Key, Session},
-        },
+        freebit::record::{Record, wrong},
+        session::{Key, Session},
         transport::{self, Answer, Call, Class, Transport},
     },
 };
@@ -116,8 +113,7 @@ impl Client {
     /// As [`Transport::new`].
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let transport = Transport::new(Service::Sim, "freebit", settings.transport.clone())?;
-        let session = Session::new(settings.auth_ttl);
-        Ok(Self(Arc::new(Inner { transport, session, settings })))
+        Ok(Self(Arc::new(Inner { transport, session: Session::default(), settings })))
     }
 
     /// Obtains the key, so that the first customer need not wait for it. Also the proof that address and
@@ -137,7 +133,7 @@ impl Client {
             let question = json!({ "oemId": settings.oem_id, "oemKey": settings.oem_key.expose_secret() });
             self.send("authOem", budget, &settings.paths.auth_oem, &question, |answer| {
                 let key = answer.text(&["authKey"]).ok_or_else(|| wrong("authKey"))?;
-                Ok(SecretString::from(key))
+                Ok((SecretString::from(key), settings.auth_ttl))
             })
             .await
         };

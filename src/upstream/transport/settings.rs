@@ -5,14 +5,14 @@ use std::time::Duration;
 /// Limits and thresholds of one upstream. The base address belongs to its client.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Calls in flight at once. Defaults: WHMCS 15, Salesforce 15, Freebit 5.
+    /// Calls in flight at once. Defaults: WHMCS 15, Salesforce 15, Freebit 5, Japan Post 5.
     pub concurrency: usize,
     /// Calls in a minute; a minute's worth may go at once after a quiet minute. `None` means no limit. Defaults:
-    /// WHMCS 300, Salesforce 600, Freebit none.
+    /// WHMCS 300, Salesforce 600, Freebit none, Japan Post none.
     pub calls_per_minute: Option<u32>,
     /// Calls that may wait for their turn; one more and the last of the least urgent is shed. Default 200.
     pub queue: usize,
-    /// The longest that one call may take, queue and retries included, when its request allows more. Default 8 s.
+    /// The longest that one call may take, queue and retries included, when its request allows more. Default 8 s, Japan Post 10 s.
     pub call_timeout: Duration,
     /// The longest wait for a connection. Default 2 s.
     pub connect_timeout: Duration,
@@ -71,6 +71,11 @@ impl Settings {
     /// Source: domain reference §28.
     pub fn freebit() -> Self {
         Self { concurrency: 5, calls_per_minute: None, ..Self::base() }
+    }
+
+    /// Source: domain reference §9.3. How often it may be asked is not known.
+    pub fn japan_post() -> Self {
+        Self { call_timeout: Duration::from_secs(10), ..Self::base() }
     }
 
     fn base() -> Self {

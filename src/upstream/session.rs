@@ -1,4 +1,4 @@
-//! The one key that all calls share.
+//! The one key that all calls to a system share.
 //!
 //! Whoever needs a key while there is none obtains it, and everybody else waits for that one: so the key is asked
 //! for once, and a caller that goes away meanwhile leaves the place to the next.
@@ -21,11 +21,9 @@ pub(super) struct Key {
     number: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Session {
-    ttl: Duration,
-    state: Mutex<State>,
-}
+/// Where the key is kept.
+#[derive(Debug, Default)]
+pub(super) struct Session(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -36,20 +34,16 @@ struct State {
 }
 
 impl Session {
-    pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl, state: Mutex::default() }
-    }
-
-    /// The key, obtained by `authenticate` when there is none, when it is too old, or when it is `refused`, the one
-    /// that has just been turned down. `late` is the error of a caller whose deadline passes while it waits.
+    /// The key, obtained by `authenticate`, which tells how long to use it, when there is none, when it is too old, or
+    /// when it is `refused`, the one that has just been turned down. `late` is the error of a caller whose deadline passes while it waits.
     pub(super) async fn key(
         &self,
         deadline: Instant,
         refused: Option<&Key>,
         late: Error,
-        authenticate: impl Future<Output = Result<SecretString, Error>>,
+        authenticate: impl Future<Output = Result<(SecretString, Duration), Error>>,
     ) -> Result<Key, Error> {
-        let Ok(mut state) = timeout_at(deadline, self.state.lock()).await else { return Err(late) };
+        let Ok(mut state) = timeout_at(deadline, self.0.lock()).await else { return Err(late) };
         let now = Instant::now();
         if let Some((key, until)) = &state.key
             && *until > now
@@ -64,10 +58,10 @@ impl Session {
         }
         state.key = None;
         match authenticate.await {
-            Ok(value) => {
+            Ok((value, lasts)) => {
                 state.count += 1;
                 let key = Key { value, number: state.count };
-                state.key = Some((key.clone(), Instant::now() + self.ttl));
+                state.key = Some((key.clone(), Instant::now() + lasts));
                 state.refused = None;
                 Ok(key)
             }
