@@ -13,6 +13,8 @@ const MIN_LENGTH: usize = 12;
 const MAX_LENGTH: usize = 128;
 /// Below it, a password falls to a list of common ones, to the words of its context, or to their usual disguises.
 const LEAST: Score = Score::Three;
+/// Letters and digits of a password, at least, that are not of its context.
+const BEYOND: usize = 6;
 /// What everybody here would try first.
 const CONTEXT: [&str; 6] = ["portal", "internet", "mobile", "password", "pasuwado", "whmcs"];
 
@@ -30,10 +32,18 @@ pub(super) fn check(password: &SecretString, words: &[&str], field: &'static str
     let parts = words.iter().flat_map(|word| word.split(|c: char| !c.is_alphanumeric()));
     let words: Vec<_> =
         words.iter().copied().chain(parts).chain(CONTEXT).filter(|word| word.chars().count() > 2).collect();
-    if zxcvbn(text, &words).score() < LEAST {
+    if zxcvbn(text, &words).score() < LEAST || is_made_of(text, &words) {
         return refuse("PASSWORD_GUESSABLE", "This password is easy to guess. Please choose another.");
     }
     Ok(())
+}
+
+/// Whether hardly anything is left of a password without some words.
+fn is_made_of(password: &str, words: &[&str]) -> bool {
+    let mut words: Vec<_> = words.iter().map(|word| word.to_lowercase()).collect();
+    words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+    let left = words.iter().fold(password.to_lowercase(), |left, word| left.replace(word.as_str(), ""));
+    left.chars().filter(|c| c.is_alphanumeric()).count() < BEYOND
 }
 
 #[cfg(test)]
