@@ -39,6 +39,9 @@ pub struct World {
     /// Port of the CRM emulator's Pub/Sub API, over TLS; 0 for any.
     #[arg(long, default_value_t = 4104)]
     pub pubsub_port: u16,
+    /// Port of the mail server; 0 for any.
+    #[arg(long, default_value_t = 4105)]
+    pub smtp_port: u16,
     /// Serve the Pub/Sub API in plaintext.
     #[arg(long)]
     pub pubsub_plaintext: bool,
@@ -56,6 +59,7 @@ impl World {
         listen.salesforce.set_port(self.salesforce_port);
         listen.freebit.set_port(self.freebit_port);
         listen.pubsub.set_port(self.pubsub_port);
+        listen.smtp.set_port(self.smtp_port);
         Sandbox::start(sandbox::Options {
             seed: self.seed,
             customers: self.customers,
@@ -89,6 +93,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     println!("  Freebit     {}", sandbox.freebit_url());
     println!("              oemId  {}", credentials::FREEBIT_OEM_ID);
     println!("              oemKey {}", credentials::FREEBIT_OEM_KEY);
+    println!("  Mail        {}", sandbox.smtp_url());
+    println!("              mailbox      {}", sandbox.mailbox_url());
     println!("\nCtrl-C stops it.");
     stopping.cancelled().await;
     sandbox.stop().await;

@@ -27,11 +27,16 @@ pub enum System {
     Salesforce,
     /// Mobile lines.
     Freebit,
+    /// The mail server.
+    Smtp,
 }
 
 impl System {
+    /// Those that answers are made of.
+    pub const UPSTREAMS: [Self; 3] = [Self::Whmcs, Self::Salesforce, Self::Freebit];
+
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Whmcs, Self::Salesforce, Self::Freebit];
+    pub const ALL: [Self; 4] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::Smtp];
 
     /// Its name in the admin endpoint and the journal.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +44,7 @@ impl System {
             Self::Whmcs => "whmcs",
             Self::Salesforce => "salesforce",
             Self::Freebit => "freebit",
+            Self::Smtp => "smtp",
         }
     }
 
@@ -48,13 +54,15 @@ impl System {
             Self::Whmcs => 80,
             Self::Salesforce => 120,
             Self::Freebit => 200,
+            // One command of several.
+            Self::Smtp => 10,
         }
     }
 }
 
 /// How long each system takes to answer.
 #[derive(Debug, Default)]
-pub struct Delays([AtomicU64; 3]);
+pub struct Delays([AtomicU64; 4]);
 
 impl Delays {
     /// As long as the real systems usually take.

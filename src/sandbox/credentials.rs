@@ -22,5 +22,10 @@ pub const FREEBIT_OEM_ID: &str = "SBXOEM01";
 /// Freebit partner secret.
 pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
 
+/// Name under which the mail server takes mails.
+pub const SMTP_USER: &str = "portal";
+/// The password to it.
+pub const SMTP_PASSWORD: &str = "sandbox-smtp-password";
+
 /// Password with which every seeded customer signs in to the portal in development.
 pub const DEMO_PASSWORD: &str = "correct horse battery staple";

@@ -1,4 +1,4 @@
-//! Emulators of the three systems, for development and tests.
+//! Emulators of the three systems and a mail server, for development and tests.
 //!
 //! Each listens on its own port and speaks its vendor's protocol over plain HTTP; the gateway reaches them as it would
 //! the real ones. They share a [`core::Core`]: the seeded world, a virtual clock, the journal, faults and delays. They
@@ -11,6 +11,7 @@ pub mod faults;
 pub mod freebit;
 pub mod journal;
 pub mod salesforce;
+pub mod smtp;
 pub mod whmcs;
 pub mod world;
 
@@ -74,12 +75,14 @@ pub struct Listen {
     pub freebit: SocketAddr,
     /// Salesforce's Pub/Sub API.
     pub pubsub: SocketAddr,
+    /// The mail server.
+    pub smtp: SocketAddr,
     /// The admin endpoint.
     pub admin: SocketAddr,
 }
 
 impl Listen {
-    /// Five ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API.
+    /// Six ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, mail.
     /// From 0: any free ones.
     pub const fn loopback(first: u16) -> Self {
         const fn port(first: u16, offset: u16) -> SocketAddr {
@@ -92,6 +95,7 @@ impl Listen {
             salesforce: port(first, 2),
             freebit: port(first, 3),
             pubsub: port(first, 4),
+            smtp: port(first, 5),
         }
     }
 }
@@ -148,7 +152,9 @@ pub struct Sandbox {
     salesforce: SocketAddr,
     freebit: SocketAddr,
     pubsub: SocketAddr,
+    smtp: SocketAddr,
     admin: SocketAddr,
+    mail: Arc<smtp::Mailbox>,
     org: Arc<Org>,
     ca: Option<(String, CaFile)>,
     servers: JoinSet<()>,
@@ -166,11 +172,12 @@ impl Sandbox {
         if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
             return Err(StartError::Customers(options.customers));
         }
-        let Listen { whmcs, salesforce, freebit, pubsub, admin } = options.listen;
+        let Listen { whmcs, salesforce, freebit, pubsub, smtp, admin } = options.listen;
         let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
         let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
         let (pubsub_door, pubsub) = listen("Salesforce Pub/Sub API", pubsub).await?;
+        let (smtp_door, smtp_address) = listen("mail server", smtp).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
         let certificates = if options.pubsub_tls { Some(Certificates::make()?) } else { None };
         let ca = match &certificates {
@@ -194,12 +201,30 @@ impl Sandbox {
         let org = salesforce::organisation(Arc::clone(&core), url(salesforce));
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
+        let mail = Arc::<smtp::Mailbox>::default();
         serve(
             admin_door,
-            admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
+            admin::router(Arc::clone(&core))
+                .merge(salesforce::admin::router(Arc::clone(&org)))
+                .merge(smtp::admin::router(Arc::clone(&mail))),
         );
+        servers.spawn(smtp::serve(smtp_door, Arc::clone(&core), Arc::clone(&mail), stopping.clone()));
         servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
-        Ok(Self { core, billing, whmcs, salesforce, freebit, pubsub, admin, org, ca, servers, stopping })
+        Ok(Self {
+            core,
+            billing,
+            whmcs,
+            salesforce,
+            freebit,
+            pubsub,
+            smtp: smtp_address,
+            admin,
+            mail,
+            org,
+            ca,
+            servers,
+            stopping,
+        })
     }
 
     /// Base URL of WHMCS, without a slash at the end.
@@ -221,6 +246,22 @@ impl Sandbox {
     pub fn pubsub_url(&self) -> String {
         let url = url(self.pubsub);
         if self.ca.is_some() { url.replacen("http", "https", 1) } else { url }
+    }
+
+    /// URL of the mail server, with the user and password that it knows: `smtp://…`, in plaintext.
+    pub fn smtp_url(&self) -> String {
+        let (user, password) = (credentials::SMTP_USER, credentials::SMTP_PASSWORD);
+        url(self.smtp).replacen("http://", &format!("smtp://{user}:{password}@"), 1)
+    }
+
+    /// The page that shows what the mail server took.
+    pub fn mailbox_url(&self) -> String {
+        format!("{}/mailbox", self.admin_url())
+    }
+
+    /// What the mail server took: a test reads codes and links here.
+    pub fn mail(&self) -> &Arc<smtp::Mailbox> {
+        &self.mail
     }
 
     /// The certificate of the sandbox's authority, PEM; none in plaintext.
@@ -425,7 +466,7 @@ mod tests {
         let delay = json!({ "system": "whmcs", "delay_ms": 7 });
         let delays: Value =
             http.post(admin("/delays")).json(&delay).send().await.unwrap().json().await.unwrap();
-        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0 }));
+        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "smtp": 0 }));
     }
 
     #[tokio::test]
