@@ -30,6 +30,8 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
         ("FREEBIT_BASE_URL", sandbox.freebit_url()),
         ("FREEBIT_OEM_ID", credentials::FREEBIT_OEM_ID.to_owned()),
         ("FREEBIT_OEM_KEY", credentials::FREEBIT_OEM_KEY.to_owned()),
+        ("SMTP_URL", sandbox.smtp_url()),
+        ("MAIL_FROM", "no-reply@portal.example.jp".to_owned()),
         ("SF_EVENTS_ENABLED", "true".to_owned()),
         ("SF_PUBSUB_ENDPOINT", sandbox.pubsub_url()),
     ]);

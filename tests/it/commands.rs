@@ -65,6 +65,8 @@ fn dev_on_free_ports(data: &str) -> Vec<&str> {
         "0",
         "--freebit-port",
         "0",
+        "--smtp-port",
+        "0",
     ]
 }
 

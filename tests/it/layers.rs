@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The words that all layers share.
 const WORDS: &[&str] =
-    &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret", "spending"];
+    &["big_int", "clock", "deadline", "error", "id", "money", "page", "seal", "secret", "spending"];
 
 /// Each room, and what it may name besides itself and the shared words. `room::Item` allows that item alone.
 const TABLE: &[(&str, &[&str])] = &[
@@ -39,7 +39,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // It fills the settings that each room declares.
-    ("config", &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "store", "events"]),
+    (
+        "config",
+        &["billing", "crm", "sim", "notify", "identity", "upstream", "freshness", "jobs", "store", "events"],
+    ),
     ("log", &["config"]),
     ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "store"]),
     (

@@ -14,6 +14,7 @@ mod hook_file;
 mod isolation;
 mod layers;
 mod live;
+mod mail;
 mod mirrors;
 mod outages;
 mod process;
