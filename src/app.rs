@@ -188,6 +188,7 @@ impl App {
             reconciler,
             notifications: Notifications::new(
                 store.clone(),
+                cache.clone(),
                 live.clone(),
                 clock.clone(),
                 config.notify.lifetime,

@@ -39,7 +39,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::{
     entry::Entry,
     flight::{Flights, Wait, Wanted},
-    mirror::{Mirror, Standing},
+    mirror::{Mirror, Stamp, Standing},
     redis::Link,
 };
 pub use self::{
@@ -207,6 +207,13 @@ impl Cache {
     /// Entries in memory, and what they weigh in bytes.
     pub fn size(&self) -> (u64, u64) {
         (self.0.entries.entry_count(), self.0.entries.weighted_size())
+    }
+
+    /// Notes that a read follows of something that this service keeps itself and that is not worth an entry: an
+    /// answer that shows it stands until one of the tags is raised, or the time has passed.
+    pub fn attend(&self, reader: &Reader, tags: Vec<Tag>, fresh: Duration) {
+        let stamp = Stamp::new(tags, self.0.mirror.epoch());
+        reader.note(&stamp, self.0.clock.now() + delta(fresh));
     }
 
     /// Reads one value: from memory, from Redis, from a load that is under way, or by `load`.

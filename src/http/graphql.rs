@@ -141,11 +141,12 @@ async fn ask<V: Send + Sync + 'static>(
         params::check_media(&parts.headers)?;
     }
     let credentials = Credentials::read(&parts.headers);
-    if credentials.are_ambient && !state.origins.proves_intent(&parts.headers) {
+    let is_meant = state.origins.proves_intent(&parts.headers);
+    if credentials.are_ambient && !is_meant {
         let message = "a request with cookies needs the header x-portal-csrf and an allowed origin";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
-    let cookies = cookies.receive(credentials.refresh);
+    let cookies = cookies.receive(credentials.refresh, is_meant);
     record.caller = match (credentials.access, credentials.are_ambient) {
         (None, _) => "anonymous",
         (Some(_), true) => "cookie",

@@ -13,11 +13,15 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::Result,
+    freshness::{Cache, Tag},
     id::{AccountId, NotificationId, UserId},
     identity::Viewer,
     notify::{Hint, Live, Subject, Topic},
     store::{NewNotification, NotificationRow, Store},
 };
+
+/// How long an answer that shows notifications may be kept: one that has expired is gone after so long.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// What a notification is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Enum)]
@@ -131,6 +135,7 @@ impl From<NotificationRow> for Notification {
 #[derive(Clone)]
 pub struct Notifications {
     store: Store,
+    cache: Cache,
     live: Live,
     clock: Clock,
     lifetime: TimeDelta,
@@ -138,9 +143,9 @@ pub struct Notifications {
 
 impl Notifications {
     /// Notifications that are shown for `lifetime`.
-    pub fn new(store: Store, live: Live, clock: Clock, lifetime: Duration) -> Self {
+    pub fn new(store: Store, cache: Cache, live: Live, clock: Clock, lifetime: Duration) -> Self {
         let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::days(30));
-        Self { store, live, clock, lifetime }
+        Self { store, cache, live, clock, lifetime }
     }
 
     /// Staff decided whether the service can be had at the address of an account. `event` names the report: one that
@@ -202,7 +207,7 @@ impl Notifications {
             return Ok(false);
         }
         self.store.purge_notifications(user, now).await?;
-        self.live.publish(Hint::new(Topic::User(user), Subject::Notification(id))).await;
+        self.tell(user, Subject::Notification(id)).await;
         Ok(true)
     }
 
@@ -211,8 +216,7 @@ impl Notifications {
     /// # Errors
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn list(&self, viewer: &Viewer) -> Result<Vec<Notification>> {
-        // No tag tells when they change, so an answer that shows them is not kept.
-        viewer.reader().keep_not();
+        self.cache.attend(viewer.reader(), vec![tag(viewer.user())], KEPT);
         let rows = self.store.notifications(viewer.user(), self.now()).await?;
         Ok(rows.into_iter().map(Notification::from).collect())
     }
@@ -231,7 +235,9 @@ impl Notifications {
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn mark_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Notification>> {
         let changed = self.store.read_notifications(viewer.user(), Some(id), self.now()).await?;
-        self.tell_of(changed > 0, viewer).await;
+        if changed > 0 {
+            self.tell(viewer.user(), Subject::Notifications).await;
+        }
         self.one(viewer, id).await
     }
 
@@ -241,7 +247,9 @@ impl Notifications {
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn mark_all_read(&self, viewer: &Viewer) -> Result<u64> {
         let changed = self.store.read_notifications(viewer.user(), None, self.now()).await?;
-        self.tell_of(changed > 0, viewer).await;
+        if changed > 0 {
+            self.tell(viewer.user(), Subject::Notifications).await;
+        }
         Ok(changed)
     }
 
@@ -252,19 +260,28 @@ impl Notifications {
     pub async fn dismiss(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Notification>> {
         let Some(notification) = self.one(viewer, id).await? else { return Ok(None) };
         let was_there = self.store.dismiss_notification(viewer.user(), id, self.now()).await?;
-        self.tell_of(was_there, viewer).await;
+        if was_there {
+            self.tell(viewer.user(), Subject::Notifications).await;
+        }
         Ok(Some(notification))
     }
 
-    /// The person's other devices show the same.
-    async fn tell_of(&self, has_changed: bool, viewer: &Viewer) {
-        if has_changed {
-            self.live.publish(Hint::new(Topic::User(viewer.user()), Subject::Notifications)).await;
+    /// Every answer that shows them is old, and the person's devices ask again.
+    async fn tell(&self, user: UserId, subject: Subject) {
+        if let Err(error) = self.cache.invalidate(&[tag(user)]).await {
+            // The change itself is stored, and other replicas show what was for a few seconds at most.
+            tracing::warn!(%error, "not every replica confirmed a change of notifications");
         }
+        self.live.publish(Hint::new(Topic::User(user), subject)).await;
     }
 
     /// Now, as precise as both databases keep it.
     fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(6)
     }
+}
+
+/// The notifications of a user.
+fn tag(user: UserId) -> Tag {
+    Tag::new(format!("user:{}:notifications", user.0))
 }

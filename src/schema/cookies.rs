@@ -30,7 +30,8 @@ struct Write {
 }
 
 impl Cookies {
-    /// The jar of a connection that is open already, whose answers carry no cookies.
+    /// The jar of a request whose answer sets no cookies: on a connection that is open already, or from a page that
+    /// is not known to mean it.
     pub fn unwritable() -> Self {
         Self { is_unwritable: true, ..Self::default() }
     }
@@ -40,10 +41,11 @@ impl Cookies {
         !self.is_unwritable
     }
 
-    /// The same jar with what the browser sent.
+    /// The same jar with what the browser sent. `is_meant` says that the request comes from a page that may sign its
+    /// user in: no foreign page shall sign a browser in as somebody else.
     #[must_use]
-    pub fn receive(&self, refresh: Option<SecretString>) -> Self {
-        Self { refresh, writes: Arc::clone(&self.writes), ..Self::default() }
+    pub fn receive(&self, refresh: Option<SecretString>, is_meant: bool) -> Self {
+        Self { refresh, is_unwritable: !is_meant, writes: Arc::clone(&self.writes) }
     }
 
     /// The refresh token that the browser sent. Given only to requests that no foreign page can make.

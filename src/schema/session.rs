@@ -110,7 +110,7 @@ impl SessionMutation {
         let read = async {
             let app = ctx.app()?;
             if input.delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
-                let reason = "COOKIES needs a POST: this connection carries none";
+                let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
                 return Err(Error::BadInput { argument: "input.delivery", reason });
             }
             let password = SecretString::from(input.password);

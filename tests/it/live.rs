@@ -231,7 +231,8 @@ async fn beside_cookies_a_mutation_needs_the_word_of_a_script() {
         "password": portal_gateway::sandbox::credentials::DEMO_PASSWORD,
         "delivery": "COOKIES",
     });
-    let signed_in = ask(&gateway, &[], crate::sessions::SIGN_IN, json!({ "input": input })).await;
+    let page = [("origin", "http://localhost:4000"), ("x-portal-csrf", "1")];
+    let signed_in = ask(&gateway, &page, crate::sessions::SIGN_IN, json!({ "input": input })).await;
     let cookies: Vec<_> =
         signed_in.cookies().iter().map(|cookie| cookie.split(';').next().unwrap().to_owned()).collect();
     let cookies = cookies.join("; ");

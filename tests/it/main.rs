@@ -12,6 +12,7 @@ mod fleet;
 mod gateway;
 mod hook_file;
 mod isolation;
+mod kills;
 mod layers;
 mod live;
 mod mail;

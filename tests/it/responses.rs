@@ -1,5 +1,7 @@
 //! Answers that are kept, in the whole gateway: what a second one costs, and when there is none.
 
+use std::collections::HashMap;
+
 use portal_gateway::freshness::Tag;
 use reqwest::header::{CONTENT_LENGTH, ETAG};
 use serde_json::{Value, json};
@@ -61,18 +63,26 @@ async fn a_second_dashboard_is_the_same_bytes_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_with_notifications_is_not_kept() {
+async fn an_answer_with_notifications_is_kept_until_one_comes_or_is_read() {
+    const BELL: &str = "{ viewer { profile { fullName } notifications { unreadCount nodes { id } } } }";
     let gateway = Gateway::start().await;
     let customer = gateway.sign_in(1).await;
-    let query = "{ viewer { profile { fullName } notifications { totalCount nodes { id } } } }";
-    let count =
-        || async { customer.ask(query, json!({})).await.data()["viewer"]["notifications"]["nodes"].clone() };
-    assert_eq!(count().await, json!([]));
-    assert_eq!(count().await, json!([]));
+    let bell = || async { customer.ask(BELL, json!({})).await.data()["viewer"]["notifications"].clone() };
+    assert_eq!(bell().await["unreadCount"], 0);
     let principal = gateway.app.identity.authenticate(customer.token.as_deref().unwrap()).await.unwrap();
-    let notified = gateway.app.notifications.eligibility_changed(principal.account, true, "event-1").await;
-    assert!(notified.unwrap());
-    assert_eq!(count().await.as_array().unwrap().len(), 1, "nothing told the cache");
+    let notifications = &gateway.app.notifications;
+    for event in ["event-1", "event-2"] {
+        assert!(notifications.eligibility_changed(principal.account, true, event).await.unwrap());
+    }
+    let shown = bell().await;
+    assert_eq!(shown["unreadCount"], 2, "they came");
+    // What is changed behind the gateway's back shows that the answer is a kept one.
+    gateway.app.store.read_notifications(principal.user, None, gateway.app.clock.now()).await.unwrap();
+    assert_eq!(bell().await["unreadCount"], 2, "the answer was not kept");
+    let dismiss = "mutation($id: ID!) { notificationDismiss(input: { id: $id }) { userErrors { code } } }";
+    customer.ask(dismiss, json!({ "id": shown["nodes"][0]["id"] })).await.data();
+    let shown = bell().await;
+    assert_eq!((&shown["unreadCount"], shown["nodes"].as_array().unwrap().len()), (&json!(0), 1));
 }
 
 #[tokio::test]
@@ -191,4 +201,26 @@ async fn a_hit_asks_neither_the_systems_nor_redis() {
     // The leases of replicas are renewed meanwhile, some commands each time.
     assert!(after.all - before.all < HITS / 2, "{before:?} {after:?}");
     assert!(gateway.calls().is_empty(), "{:?}", gateway.calls());
+}
+
+#[tokio::test]
+async fn a_cold_dashboard_asks_the_crm_once_although_each_of_its_parts_asks_redis_first() {
+    let redis = Redis::start().await;
+    let env = HashMap::from([
+        ("REDIS_URL", format!("redis://{}", redis.address())),
+        // Far longer than the parts come apart on a busy machine.
+        ("SF_GATHER_WITHIN", "50ms".to_owned()),
+    ]);
+    let gateway = Gateway::with(Wishes { env, ..Wishes::default() }).await;
+    while !gateway.app.cache.is_live() {
+        tokio::task::yield_now().await;
+    }
+    for n in 1..=5 {
+        let customer = gateway.sign_in(n).await;
+        gateway.forget_calls();
+        raw(&gateway, &customer, DASHBOARD).await;
+        let calls: Vec<_> =
+            gateway.calls().into_iter().filter(|(system, ..)| *system == "salesforce").collect();
+        assert_eq!(calls, [("salesforce", "composite".to_owned(), 1)], "customer {n}");
+    }
 }

@@ -30,7 +30,8 @@ fn email(gateway: &Gateway) -> String {
 
 async fn sign_in(gateway: &Gateway, email: &str, password: &str, delivery: &str) -> Reply {
     let input = json!({ "email": email, "password": password, "delivery": delivery });
-    ask(gateway, &[], SIGN_IN, json!({ "input": input })).await
+    // As a page of ours would.
+    ask(gateway, &[CUSTOM, OWN], SIGN_IN, json!({ "input": input })).await
 }
 
 async fn refresh(gateway: &Gateway, token: &str) -> Reply {
@@ -280,6 +281,15 @@ async fn a_browser_gets_its_tokens_as_cookies_only() {
             assert!(attributes.contains(&attribute), "{name}: {attribute}");
         }
         assert!(!attributes.iter().any(|attribute| attribute.starts_with("Domain")));
+    }
+
+    // A foreign page cannot sign a browser in as whom it likes.
+    let evil = ("origin", "http://evil.example");
+    for headers in [&[][..], &[CUSTOM], &[OWN], &[CUSTOM, evil], &[CUSTOM, ("sec-fetch-site", "cross-site")]]
+    {
+        let input = json!({ "email": email(&gateway), "password": DEMO_PASSWORD, "delivery": "COOKIES" });
+        let refused = ask(&gateway, headers, SIGN_IN, json!({ "input": input })).await;
+        assert_eq!((refused.code().as_str(), refused.cookies().len()), ("BAD_USER_INPUT", 0), "{headers:?}");
     }
 
     let cookie = browser(&gateway).await;

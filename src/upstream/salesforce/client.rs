@@ -72,7 +72,7 @@ impl Client {
             session: Session::new(&settings, clock, transport.clone())?,
             transport,
             meter: Meter::new(settings.shed_background_at, settings.shed_partner_at),
-            gather: Gather::default(),
+            gather: Gather::new(settings.gather_within),
             base: format!("/services/data/v{version}"),
         })))
     }

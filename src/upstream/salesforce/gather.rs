@@ -2,15 +2,24 @@
 //!
 //! Whoever asks puts the statement down, steps back a few times so that its siblings can do the same, and then
 //! whoever is first sends all that lie there: one as a plain query, more as composites of five (a composite counts
-//! as one call of the allowance and may hold five queries). The stepping back is a yield of the scheduler, never a
+//! as one call of the allowance and may hold five queries). The stepping back is a yield of the scheduler, not a
 //! timer: futures of one task, and tasks of one thread, always meet; tasks on different threads nearly always do.
+//! Where each of them asks another process first whether it must come at all, they come further apart, and then they
+//! wait for each other by the clock: [`super::Settings::gather_within`].
 //! Sending runs in a task of its own, so an asker who leaves fails nobody, and each asker waits only as long as its
 //! own deadline allows. The same statement asked twice is sent once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::{sync::oneshot, task::yield_now, time::timeout_at};
+use tokio::{
+    sync::oneshot,
+    task::yield_now,
+    time::{sleep, timeout_at},
+};
 use tracing::Instrument;
 
 use crate::{
@@ -33,9 +42,10 @@ const QUIET: usize = 16;
 const PATIENCE: usize = 256;
 
 /// What waits to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gather {
     waiting: Mutex<Vec<Asked>>,
+    within: Duration,
 }
 
 /// One statement and everyone who asked it.
@@ -69,6 +79,11 @@ fn join(one: Budget, two: Budget) -> Budget {
 }
 
 impl Gather {
+    /// Nothing waits yet. Statements that come `within` this time of each other travel together.
+    pub(super) fn new(within: Duration) -> Self {
+        Self { waiting: Mutex::default(), within }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Vec<Asked>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,6 +115,9 @@ impl Gather {
 
     /// Waits until nobody has come for a while, or somebody has sent everything.
     async fn settle(&self) {
+        if !self.within.is_zero() {
+            sleep(self.within).await;
+        }
         let (mut seen, mut quiet) = (0, 0);
         for _ in 0..PATIENCE {
             let count = self.waiting().len();

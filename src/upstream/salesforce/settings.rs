@@ -23,6 +23,8 @@ pub struct Settings {
     /// How long a session is used before a new one is made. Default 12 minutes: the shortest that an organisation
     /// can set is 15.
     pub token_ttl: Duration,
+    /// How long a query waits for others to travel with. Default none: those of one tick travel together anyway.
+    pub gather_within: Duration,
     /// The percentage of the daily allowance from which background calls are shed. Default 80.
     pub shed_background_at: u8,
     /// The percentage of the daily allowance from which partners' calls are shed. Default 95.
@@ -45,6 +47,7 @@ impl Settings {
             api_version: "67.0".to_owned(),
             transport: transport::Settings::salesforce(),
             token_ttl: Duration::from_secs(12 * 60),
+            gather_within: Duration::ZERO,
             shed_background_at: 80,
             shed_partner_at: 95,
         }

@@ -55,7 +55,7 @@ async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)
     let old = violations(&reads.good, &written, BOUND + SLACK);
     assert!(old.is_empty(), "older than the bound: {}", tell(&old));
 
-    let events = events(&fleet).await;
+    let events = events(&fleet.store).await;
     let known: Vec<_> = registers.iter().map(|register| acknowledged(&events, register)).collect();
     let later: Vec<_> = reads.good.iter().filter(|read| read.began >= recovered).copied().collect();
     assert!(later.len() >= 300);
@@ -69,8 +69,9 @@ async fn survives(fault: impl AsyncFnOnce(&Fleet), end: impl AsyncFnOnce(&Fleet)
         .filter(|(write, _)| write.began > recovered)
         .map(|(write, known)| known.from - write.began)
         .collect();
-    let half = quantile(&mut lags, 0.5).expect("something was written after the recovery");
-    assert!(half <= BOUND, "half of all changes are acknowledged within {half}");
+    let most = quantile(&mut lags, 0.99).expect("something was written after the recovery");
+    println!("{} changes after the recovery, acknowledged within {} ms", lags.len(), most.num_milliseconds());
+    assert!(most <= BOUND, "changes are acknowledged within {most}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

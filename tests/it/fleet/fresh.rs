@@ -2,7 +2,10 @@
 //!
 //! `FLEET_READS` sets how many reads are recorded: 5,000 unless it says otherwise; 100,000 is the full size.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use portal_gateway::sandbox::journal::{Count, Kind};
@@ -27,6 +30,8 @@ struct History {
     reads: Reads,
     known: Vec<Vec<Known>>,
     writes: usize,
+    /// Writes a second while there were any.
+    rate: f64,
     /// Reads of the systems that it cost.
     calls: u64,
     lag: [TimeDelta; 3],
@@ -40,17 +45,21 @@ impl History {
         fleet.billing.delay_answers(UNDER_WAY);
         fleet.sandbox.core().journal.clear();
         let mut traffic = Traffic::start(fleet, &registers).await;
+        let began = Instant::now();
         traffic.until(reads).await;
         traffic.stop_writing().await;
+        let writes = registers.iter().map(|register| register.writes().len()).sum();
+        let rate = writes as f64 / began.elapsed().as_secs_f64();
         all_applied(fleet, &registers, Duration::from_secs(60)).await;
         // Every value is acknowledged now; each must be read by everybody.
         traffic.until(traffic.answers() + reads / 20).await;
         let reads = traffic.stop().await;
-        let events = events(fleet).await;
+        let events = events(&fleet.store).await;
         Self {
             reads,
             known: registers.iter().map(|register| acknowledged(&events, register)).collect(),
-            writes: registers.iter().map(|register| register.writes().len()).sum(),
+            writes,
+            rate,
             calls: reading(&fleet.sandbox.core().journal.counts()),
             lag: lag(&events, &registers),
         }
@@ -81,11 +90,12 @@ async fn no_read_that_starts_after_an_acknowledgement_is_older() {
     let history = History::record(&fleet, MANY, size()).await;
     let [half, most, all] = history.lag.map(|lag| lag.num_milliseconds());
     println!(
-        "{} reads on {} replicas, {} writes, {} calls; from a write to the last replica's knowledge: p50 {half} ms, \
+        "{} reads on {} replicas, {} writes at {:.1} a second, {} calls; from a write to the last replica's knowledge: p50 {half} ms, \
          p99 {most} ms, at most {all} ms; the slowest read {} ms",
         history.reads.good.len(),
         fleet.replicas.len(),
         history.writes,
+        history.rate,
         history.calls,
         history.reads.slowest.num_milliseconds(),
     );

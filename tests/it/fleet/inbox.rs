@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use portal_gateway::secret::ExposeSecret;
+use portal_gateway::{secret::ExposeSecret, store::testing::TestStore};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 use super::{
@@ -12,18 +12,21 @@ use super::{
     registers::Register,
 };
 
-/// One row: what it is about, and when it was applied on every replica.
+/// One row: what it is about, when it was applied on every replica, and how often.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Event {
     pub source: String,
+    pub event_id: String,
     pub record: String,
     pub settled_at: Option<DateTime<Utc>>,
+    pub passes: i64,
 }
 
 /// All rows, oldest first.
-pub async fn events(fleet: &Fleet) -> Vec<Event> {
-    const ROWS: &str = "SELECT source, record, settled_at FROM inbox_events ORDER BY sequence";
-    let url = fleet.store.settings().url.expose_secret().to_owned();
+pub async fn events(store: &TestStore) -> Vec<Event> {
+    const ROWS: &str =
+        "SELECT source, event_id, record, settled_at, passes FROM inbox_events ORDER BY sequence";
+    let url = store.settings().url.expose_secret().to_owned();
     if url.starts_with("sqlite:") {
         let mut connection = url.parse::<SqliteConnectOptions>().unwrap().connect().await.unwrap();
         let rows = sqlx::query_as(ROWS).fetch_all(&mut connection).await.unwrap();
@@ -41,7 +44,7 @@ pub async fn events(fleet: &Fleet) -> Vec<Event> {
 pub async fn all_applied(fleet: &Fleet, registers: &[Register], within: Duration) {
     let applied = async {
         loop {
-            let events = events(fleet).await;
+            let events = events(&fleet.store).await;
             let lacking: Vec<_> = registers
                 .iter()
                 .filter(|register| acknowledged(&events, register).len() < register.writes().len())
@@ -54,7 +57,7 @@ pub async fn all_applied(fleet: &Fleet, registers: &[Register], within: Duration
         }
     };
     if tokio::time::timeout(within, applied).await.is_err() {
-        let events = events(fleet).await;
+        let events = events(&fleet.store).await;
         for register in registers {
             let (acknowledged, written) = (acknowledged(&events, register).len(), register.writes().len());
             eprintln!("{:?}: {acknowledged} of {written} writes are acknowledged", register.record());

@@ -5,8 +5,9 @@ pub mod desk;
 mod faults;
 mod fresh;
 mod history;
-mod inbox;
+pub mod inbox;
 mod outage;
+mod own;
 mod proxy;
 pub mod redis;
 mod registers;
@@ -76,6 +77,7 @@ pub struct Fleet {
 
 /// One gateway of a fleet.
 pub struct Replica {
+    app: App,
     address: SocketAddr,
     /// Between it and Redis.
     redis: Proxy,
@@ -146,7 +148,7 @@ impl Fleet {
                 let (app, stop) = (app.clone(), stop.clone());
                 async move { app.work(stop).await }
             });
-            replicas.push(Replica { address, redis: between });
+            replicas.push(Replica { app, address, redis: between });
         }
         // Whichever replica receives an event, all must know.
         let last: &Replica = &replicas[wishes.replicas - 1];
