@@ -42,7 +42,7 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> Settings {
     Settings {
         // What is given instead of a missing one is never used: the fault stops the start.
         url: url.unwrap_or_else(|| "smtp://missing.invalid".into()),
-        from: from.unwrap_or_else(|| missing()),
+        from: from.unwrap_or_else(missing),
         reply_to,
         name: env
             .get(

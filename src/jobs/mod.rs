@@ -6,9 +6,10 @@
 //! sealed at rest and gone once the job is done, so it may hold what a mail to a person must say.
 //!
 //! The queue is a table of ours. The one kept library that serves both databases, apalis 1.0, falls short of the rules:
-//! it adds a job through a pool of its own and not in the caller's transaction; what it writes at the end is bound to a
-//! worker's name and partly to nothing (its `retry` and `reschedule`), not to the claim, so a paused worker can undo
-//! what its successor did; and its times are those of the database, which no test can move.
+//! it adds a job through a pool of its own and not in the caller's transaction; a lock belongs to a worker's name for as
+//! long as that worker gives signs of life, and not to one claim, so what is stuck stays stuck, and a try that ends late
+//! can still settle the job (its `reschedule` on SQLite asks for no lock at all); and its times are those of the
+//! database, which no test can move.
 
 #[cfg(test)]
 mod tests;

@@ -60,9 +60,12 @@ async fn round(worker: &Worker, queue: &Queue) -> usize {
     count
 }
 
+/// What handlers were given: texts, with the number of the try.
+type Seen = Arc<Mutex<Vec<(String, u32)>>>;
+
 /// A worker that writes down what it was given, and answers what it is told to.
-fn worker(queue: &Queue, answer: Result<(), Setback>) -> (Worker, Arc<Mutex<Vec<(String, u32)>>>) {
-    let seen = Arc::<Mutex<Vec<_>>>::default();
+fn worker(queue: &Queue, answer: Result<(), Setback>) -> (Worker, Seen) {
+    let seen = Seen::default();
     let worker = Worker::new(queue.clone(), Settings::default()).on(None, {
         let seen = Arc::clone(&seen);
         move |note: Note, this: Try| {

@@ -65,6 +65,8 @@ fn dev_on_free_ports(data: &str) -> Vec<&str> {
         "0",
         "--freebit-port",
         "0",
+        "--pubsub-port",
+        "0",
         "--smtp-port",
         "0",
     ]
@@ -181,7 +183,14 @@ async fn a_taken_port_is_one_line() {
     assert_eq!(one_line(&ended, 1), told);
 
     let data = folder.path().join("dev").display().to_string();
-    let free = ["--admin-port", "--whmcs-port", "--salesforce-port", "--freebit-port"];
+    let free = [
+        "--admin-port",
+        "--whmcs-port",
+        "--salesforce-port",
+        "--freebit-port",
+        "--pubsub-port",
+        "--smtp-port",
+    ];
     let mut arguments = vec!["dev", "--data-dir", &data, "--port", &port];
     arguments.extend(free.iter().flat_map(|name| [*name, "0"]));
     assert_eq!(one_line(&run(&arguments, &Env::new()).await, 1), told);
@@ -217,7 +226,14 @@ async fn a_check_tries_every_system_and_names_the_one_at_fault() {
     let mut env = settings(&sandbox, &folder);
     let store = database().await;
     env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
-    let systems = ["database", "redis", "billing (WHMCS)", "CRM (Salesforce)", "mobile network (Freebit)"];
+    let systems = [
+        "database",
+        "redis",
+        "billing (WHMCS)",
+        "CRM (Salesforce)",
+        "mobile network (Freebit)",
+        "mail server",
+    ];
     let told = |ended: &Ended, how: &str, what: &str| {
         ended.out.lines().any(|line| line.starts_with(&format!("{how:<6} {what}")))
     };

@@ -15,12 +15,14 @@ use portal_gateway::{
         smtp,
     },
     secret::ExposeSecret,
+    store::testing::TestStore,
 };
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{
     gateway::{Gateway, Wishes, database},
-    process::Running,
+    process::{Running, run},
 };
 
 const TO: &str = "taro.yamada@example.jp";
@@ -140,25 +142,57 @@ async fn a_mail_that_is_refused_for_good_is_kept_for_people_without_the_address(
     next(&gateway.sandbox, 1).await;
 }
 
-#[tokio::test]
-async fn a_queued_mail_leaves_after_the_process_was_killed_and_is_no_secret_at_rest() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = Options { customers: 20, delay: false, listen: Listen::loopback(0), ..Options::default() };
-    let sandbox = Sandbox::start(options).await.unwrap();
-    let (folder, store) = (tempfile::tempdir().unwrap(), database().await);
-    let mut env = demo::settings(&sandbox);
+/// The settings of a gateway of its own over a sandbox.
+fn settings(sandbox: &Sandbox, folder: &TempDir, store: &TestStore) -> HashMap<&'static str, String> {
+    let mut env = demo::settings(sandbox);
     env.extend([
         ("DATA_DIR", folder.path().join("data").display().to_string()),
         ("DATABASE_URL", store.settings().url.expose_secret().to_owned()),
         ("BFF_PORT", "0".to_owned()),
         ("SF_EVENTS_ENABLED", "false".to_owned()),
-        // A mail that cannot leave waits; one that was claimed by the killed process comes back with its lease's end.
+        // A mail that cannot leave waits; one that was claimed by a killed process comes back with its lease's end.
         ("QUEUE_BACKOFF_DELAY", "100ms".to_owned()),
         ("QUEUE_BACKOFF_MOST", "500ms".to_owned()),
         ("QUEUE_LEASE", "10s".to_owned()),
         ("MAIL_ATTEMPTS", "100".to_owned()),
         ("LOG_LEVEL", "trace".to_owned()),
     ]);
+    env
+}
+
+async fn sandbox() -> Sandbox {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = Options { customers: 20, delay: false, listen: Listen::loopback(0), ..Options::default() };
+    Sandbox::start(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_operator_sees_dead_jobs_and_lets_them_begin_anew() {
+    let (sandbox, folder, store) = (sandbox().await, tempfile::tempdir().unwrap(), database().await);
+    let env = settings(&sandbox, &folder, &store);
+    let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+    let app = App::build(&config, Clock::system()).await.unwrap();
+    assert!(put(&app, "sign-in:1", &code(&app.clock)).await);
+    let job = store.claim_jobs(1, Utc::now(), PATIENCE).await.unwrap().remove(0);
+    assert!(store.job_died(&job, "the mail server refuses it (550)", Utc::now()).await.unwrap());
+
+    let list = run(&["jobs", "list"], &env).await;
+    let line = list.out.lines().next().unwrap_or_else(|| panic!("{list:?}"));
+    assert!(line.starts_with(&job.id.to_string()), "{line}");
+    assert!(line.ends_with("mail  1 tries  the mail server refuses it (550)"), "{line}");
+    let id = job.id.to_string();
+    let retry = run(&["jobs", "retry", &id], &env).await;
+    assert_eq!((retry.code, retry.out.as_str()), (Some(0), "1 jobs begin anew.\n"), "{retry:?}");
+    assert_eq!(run(&["jobs", "retry", &id], &env).await.code, Some(1), "it is dead no more");
+    assert_eq!(run(&["jobs", "retry"], &env).await.code, Some(2), "which?");
+    assert_eq!(run(&["jobs", "list"], &env).await.out, "");
+    assert_eq!(store.job_backlog().await.unwrap()[0].waiting, 1);
+}
+
+#[tokio::test]
+async fn a_queued_mail_leaves_after_the_process_was_killed_and_is_no_secret_at_rest() {
+    let (sandbox, folder, store) = (sandbox().await, tempfile::tempdir().unwrap(), database().await);
+    let env = settings(&sandbox, &folder, &store);
     // The cause is committed by a process that ends at once: it never sent a mail.
     let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
     let app = App::build(&config, Clock::system()).await.unwrap();

@@ -55,6 +55,20 @@ impl Mailer {
         Ok(Self { transport: transport.build(), settings: Arc::new(settings), clock })
     }
 
+    /// Whether the mail server answers, and takes the user and the password.
+    ///
+    /// # Errors
+    /// Why not, as a sentence without the server's words.
+    pub async fn reach(&self) -> Result<(), String> {
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the mail server ended the connection".to_owned()),
+            Err(error) => match setback(&error) {
+                Setback::Later(reason) | Setback::Hopeless(reason) => Err(reason),
+            },
+        }
+    }
+
     /// Sends one mail: the job of kind `mail`. Neither the address nor what a server says about it is logged or kept.
     ///
     /// # Errors
