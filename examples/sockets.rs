@@ -28,8 +28,9 @@ use futures::{SinkExt, StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use portal_gateway::{
     clock::Clock,
+    freshness,
     id::InvoiceId,
-    notify::{Hint, Live, RedisSettings, Settings, Subject, Topic},
+    notify::{Hint, Live, Settings, Subject, Topic},
     sandbox,
     sandbox::{credentials, world::World},
 };
@@ -96,7 +97,8 @@ async fn main() -> Result<()> {
         println!("memory: {before} KiB before, {after} KiB with all open: {each:.1} KiB a socket");
     }
 
-    let redis = RedisSettings { url: options.redis.clone().into(), prefix: options.prefix.clone() };
+    let redis =
+        freshness::redis::Settings { url: options.redis.clone().into(), prefix: options.prefix.clone() };
     let live = Live::new(&Settings { redis: Some(redis), ..Settings::default() })?;
     let sent: Arc<Vec<AtomicU64>> = Arc::new((0..options.changes).map(|_| AtomicU64::new(0)).collect());
     let (heard, mut delays) = mpsc::unbounded_channel();

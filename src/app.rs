@@ -146,7 +146,6 @@ impl App {
         let jobs = jobs::Queue::new(store.clone(), keys, clock.clone());
         let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
         let redis = config.redis.as_ref().map(config::Redis::settings);
-        let redis = redis.map(|redis| notify::RedisSettings { url: redis.url, prefix: redis.prefix });
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
         let crm_events = config
@@ -154,8 +153,7 @@ impl App {
             .clone()
             .map(|settings| {
                 let crm = upstreams.salesforce.clone();
-                crm_events::Consumer::new(settings, store.clone(), crm, clock.clone(), inbox.news())
-                    .map_err(MisconfiguredClient::new)
+                crm_events::Consumer::new(settings, crm, &inbox).map_err(MisconfiguredClient::new)
             })
             .transpose()?;
         let billing = Billing::new(
@@ -179,7 +177,6 @@ impl App {
             crm.clone(),
             cache.clone(),
             live.clone(),
-            crm_events.as_ref().map(crm_events::Consumer::reconcile).unwrap_or_default(),
             config.reconcile.clone(),
         );
         Ok(Self {
@@ -214,9 +211,9 @@ impl App {
     /// cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone(), self.store.clone());
-        let crm = self.crm_events.as_ref().map(crm_events::Consumer::changes);
-        let (cache, live) = (self.cache.clone(), self.live.clone());
-        let worker = Worker::new(&self.inbox, cache, owners, crm, live, self.events.clone());
+        let crm = self.crm_events.as_ref().map(|events| events.changes(self.crm.clone()));
+        let (cache, live, bell) = (self.cache.clone(), self.live.clone(), self.notifications.clone());
+        let worker = Worker::new(&self.inbox, cache, owners, crm, live, bell, self.events.clone());
         let reading = async {
             if let Some(consumer) = &self.crm_events {
                 consumer.run(stopping.clone()).await;

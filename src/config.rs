@@ -144,7 +144,7 @@ impl Config {
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins) = upstreams::crm(reader);
-        let crm_events = crm_events::salesforce(reader, server.environment);
+        let (crm_events, tell_orders) = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let reconcile = reconcile::read(reader);
@@ -153,7 +153,7 @@ impl Config {
         let cache = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
-        let (billing_times, crm_times, sim_times) = cache::times(reader);
+        let (billing_times, crm_times, sim_times) = cache::times(reader, tell_orders);
         Self {
             server,
             limits,

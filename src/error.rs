@@ -87,6 +87,9 @@ pub enum Error {
         #[source]
         source: SourceError,
     },
+    /// Our own database does not answer.
+    #[error("the gateway cannot answer now")]
+    StoreAway(#[source] SourceError),
     /// Everything else.
     #[error("something went wrong on our side")]
     Internal(#[source] SourceError),
@@ -117,7 +120,7 @@ impl Error {
             Self::Forbidden => "FORBIDDEN",
             Self::BadInput { .. } | Self::Rejected(_) => "BAD_USER_INPUT",
             Self::RateLimited { .. } => "RATE_LIMITED",
-            Self::Unavailable { .. } => "SERVICE_UNAVAILABLE",
+            Self::Unavailable { .. } | Self::StoreAway(_) => "SERVICE_UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -133,6 +136,6 @@ impl Error {
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. })
+        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::StoreAway(_))
     }
 }

@@ -200,7 +200,8 @@ final class Hooks
         foreach (['ClientAdd', 'ClientEdit', 'ClientClose', 'PreDeleteClient', 'CCUpdate'] as $name) {
             $table[$name] = $client;
         }
-        foreach (['ProductEdit', 'ProductDelete'] as $name) {
+        // AfterCronJob comes every few minutes; the daily run is the one that changes much.
+        foreach (['ProductEdit', 'ProductDelete', 'DailyCronJob'] as $name) {
             $table[$name] = $nothing;
         }
         return $table;

@@ -44,7 +44,11 @@ pub async fn serve(
     let mut state = gateway::state(config, &app, schema::build(app.clone()), stopping.clone());
     state.metrics = Some(record_metrics()?);
     state.graphiql = graphiql;
-    let timeouts = http::Timeouts { grace: config.server.shutdown_grace, ..http::Timeouts::default() };
+    let timeouts = http::Timeouts {
+        grace: config.server.shutdown_grace,
+        proxies: config.server.trusted_proxies.clone(),
+        ..http::Timeouts::default()
+    };
     let warming = tokio::spawn({
         let app = app.clone();
         async move { app.warm_up().await }

@@ -82,6 +82,9 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
             .duration("10m", "30s", "10m"),
         refresh_idle,
         refresh_absolute,
+        failure_floor: env
+            .get("AUTH_FAILURE_FLOOR", "duration", "How long a refused sign-in takes at least; longer than a password hash takes, those of an earlier portal (bcrypt) included.")
+            .duration("400ms", "0ms", "5s"),
         passwords: PasswordSettings {
             memory_kib: env
                 .get(

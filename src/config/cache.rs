@@ -149,8 +149,8 @@ pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
     megabytes << 20
 }
 
-/// Fresh times by kind of data (domain reference §27).
-pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::Times) {
+/// Fresh times by kind of data (domain reference §27). Orders whose every change is told need a safety time only.
+pub(super) fn times(env: &mut Reader<'_>, tell_orders: bool) -> (billing::Times, crm::Times, sim::Times) {
     let mut time = |name: &str, about: &str, default: &str| {
         env.get(format!("CACHE_{name}"), "duration", format!("How long {about} count as fresh."))
             .duration(default, "0s", "1d")
@@ -162,8 +162,10 @@ pub(super) fn times(env: &mut Reader<'_>) -> (billing::Times, crm::Times, sim::T
         invoice: time("INVOICE", "the lines of an invoice", "5m"),
         payment_methods: time("PAYMENT_METHODS", "the payment methods of a customer", "15m"),
     };
+    let orders =
+        "the orders of a customer (12h when this is not set and events of the CRM tell of their changes)";
     let crm = crm::Times {
-        orders: time("ORDERS", "the orders of a customer", "60s"),
+        orders: time("ORDERS", orders, if tell_orders { "12h" } else { "60s" }),
         cases: time("CASES", "the cases of a customer", "60s"),
         conversation: time("CONVERSATION", "the messages of a case", "30s"),
     };

@@ -28,8 +28,11 @@ const CHANNELS: [(&str, &str); Settings::CHANNELS.len()] = [
     ("SF_EMAIL_MESSAGE_CDC_CHANNEL", "mails of cases"),
 ];
 
-/// How the CRM's events are read; `None` when they are not.
-pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> Option<Settings> {
+/// The settings whose channels tell of orders.
+const ORDERS: [&str; 2] = ["SF_ORDER_CDC_CHANNEL", "SF_ORDER_ITEM_CDC_CHANNEL"];
+
+/// How the CRM's events are read; `None` when they are not. And whether they tell of every change of an order.
+pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> (Option<Settings>, bool) {
     env.section("Events of the CRM");
     let is_enabled = env
         .get(
@@ -66,7 +69,7 @@ pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> Opti
         ..pubsub::Settings::new(bare(&endpoint))
     };
     let default = Settings::new(bus);
-    let mut channels = Vec::new();
+    let (mut channels, mut tell_orders) = (Vec::new(), is_enabled);
     for ((name, about), default) in CHANNELS.into_iter().zip(Settings::CHANNELS) {
         let channel = env
             .get(name, "channel", format!("The channel that tells {about}; - to leave it out."))
@@ -80,6 +83,7 @@ pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> Opti
                     Err("must begin with /event/ or /data/".to_owned())
                 }
             });
+        tell_orders &= channel != "-" || !ORDERS.contains(&name);
         // One channel may tell several things.
         if channel != "-" && !channels.contains(&channel) {
             channels.push(channel);
@@ -106,5 +110,5 @@ pub(super) fn salesforce(env: &mut Reader<'_>, environment: Environment) -> Opti
             .list(&default.internal_order_fields.join(","), |text| Ok(text.to_owned())),
         ..default
     };
-    is_enabled.then_some(settings)
+    (is_enabled.then_some(settings), tell_orders)
 }

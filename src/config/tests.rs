@@ -139,6 +139,26 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn orders_stay_fresh_for_long_only_while_events_tell_of_their_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let orders = |changes: &[(&'static str, &str)]| {
+        let mut env = development(&folder);
+        env.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        read(&env).unwrap_or_else(|faults| panic!("{faults:?}")).crm_times.orders
+    };
+    let (short, long) = (Duration::from_secs(60), Duration::from_secs(12 * 60 * 60));
+    assert_eq!(orders(&[]), short);
+    assert_eq!(orders(&[("SF_EVENTS_ENABLED", "true")]), long);
+    assert_eq!(orders(&[("SF_PUBSUB_ENDPOINT", "http://127.0.0.1:4104")]), long);
+    for channel in ["SF_ORDER_CDC_CHANNEL", "SF_ORDER_ITEM_CDC_CHANNEL"] {
+        assert_eq!(orders(&[("SF_EVENTS_ENABLED", "true"), (channel, "-")]), short, "nobody tells of them");
+        assert_eq!(orders(&[("SF_EVENTS_ENABLED", "true"), (channel, "/data/Portal__chn")]), long);
+    }
+    assert_eq!(orders(&[("SF_EVENTS_ENABLED", "true"), ("SF_CASE_CDC_CHANNEL", "-")]), long);
+    assert_eq!(orders(&[("SF_EVENTS_ENABLED", "true"), ("CACHE_ORDERS", "5m")]), Duration::from_secs(300));
+}
+
+#[test]
 fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
     let mut env = development(&folder);

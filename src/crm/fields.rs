@@ -39,6 +39,10 @@ macro_rules! field_map {
 }
 
 field_map! {
+    /// The internet offering that staff granted at the customer's address.
+    account_eligibility: "Account"."Internet_Eligibility__c",
+    /// Where the check of the address stands.
+    account_eligibility_status: "Account"."Internet_Eligibility_Status__c",
     /// What is ordered: Internet, SIM, VPN.
     order_type: "Order"."Order_Type__c",
     /// Immediate or scheduled.

@@ -7,6 +7,7 @@
 mod case;
 mod compare;
 mod conversation;
+mod eligibility;
 mod fields;
 mod order;
 pub mod tags;
@@ -17,6 +18,7 @@ pub use self::{
     case::{Case, CaseCounts, CasePriority, CaseStatus},
     compare::Drift,
     conversation::{CaseMessage, MessageAuthor, MessageChannel},
+    eligibility::EligibilityStatus,
     fields::FieldMap,
     order::{
         ActivationKind, Order, OrderAddress, OrderKind, OrderLine, OrderLineCycle, OrderProblem, OrderStatus,
@@ -34,7 +36,7 @@ use crate::{
 /// How long each kind of answer counts as fresh (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// The orders of an account. Safety time: events invalidate them.
+    /// The orders of an account. A safety time of 12 h is enough while events tell of every change.
     pub orders: Duration,
     /// The cases of an account.
     pub cases: Duration,

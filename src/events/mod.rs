@@ -5,6 +5,8 @@
 //! row, and tells the listeners. An event is a hint, never data: what it says is thrown away, and the next read asks.
 
 pub mod change;
+mod lease;
+mod meaning;
 mod owners;
 pub mod reconcile;
 pub mod salesforce;
@@ -16,7 +18,12 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use self::{change::Change, owners::Owners, worker::Worker};
+pub use self::{
+    change::Change,
+    meaning::{Meaning, Notice},
+    owners::Owners,
+    worker::Worker,
+};
 pub use crate::store::inbox::Received;
 use crate::{
     clock::Clock,
@@ -53,12 +60,13 @@ pub struct Inbox {
     store: Store,
     clock: Clock,
     news: Arc<Notify>,
+    reconcile: Arc<Notify>,
 }
 
 impl Inbox {
     /// The inbox of a store.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, news: Arc::default() }
+        Self { store, clock, news: Arc::default(), reconcile: Arc::default() }
     }
 
     /// Stores a hook of the billing system. When this returns, the event is durable, or has no effect anyway.
@@ -89,6 +97,12 @@ impl Inbox {
     /// Notified whenever an event was stored.
     pub fn news(&self) -> Arc<Notify> {
         Arc::clone(&self.news)
+    }
+
+    /// Notified whenever a comparison with the systems is asked for on this replica. What is asked for stands in
+    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
+    pub fn reconcile(&self) -> Arc<Notify> {
+        Arc::clone(&self.reconcile)
     }
 
     /// Lets the worker of this replica look at once. To be called after the transaction that stored an event.

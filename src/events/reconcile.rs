@@ -3,10 +3,9 @@
 //!
 //! One replica at a time goes round the mapped customers, in the background lane: while a system's breaker is open, or
 //! Salesforce's allowance is nearly used, it is refused, and waits. A round begins from time to time, and at once when
-//! [`Store::reconciliations`] asks for one.
+//! [`Store::reconciliations`] asks for one; billing's automation, which asks after each of its runs, may have to wait.
 
 use std::{
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,16 +24,20 @@ use crate::{
     crm::Crm,
     deadline::{Budget, Lane},
     error::Error,
-    events::{Change, Inbox},
+    events::{Change, Inbox, lease::Turn},
     freshness::{Cache, Owner, Tag},
     notify::Live,
-    store::{Mapping, Store, leases::Lease, streams::Reconciliation},
+    store::{Mapping, Store, streams::Reconciliation},
 };
 
 /// The lease of the replica that compares.
 const LEASE: &str = "reconciliation";
 /// How long the lease lasts when it is not renewed.
 const LEASE_LASTS: Duration = Duration::from_secs(30);
+/// The scope of a comparison that billing's automation asks for: its changes come in bursts, whose reports may be lost.
+pub(super) const AUTOMATION: &str = "billing";
+/// The automation runs every few minutes: from the end of a round to the begin of one that it alone asks for.
+const AUTOMATION_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked whether a round is asked for.
 const LOOK: Duration = Duration::from_secs(60);
 /// Customers that are looked up at once.
@@ -85,6 +88,38 @@ pub struct Round {
     pub failed: u64,
 }
 
+/// When the next round begins.
+#[derive(Debug)]
+struct Schedule {
+    every: Duration,
+    /// When nobody asks for it.
+    unasked: Instant,
+    /// When somebody does.
+    asked: Instant,
+    /// When only billing's automation does.
+    automated: Instant,
+}
+
+impl Schedule {
+    fn new(every: Duration, now: Instant) -> Self {
+        Self { every, unasked: now + every, asked: now, automated: now }
+    }
+
+    /// When a round begins that does what is asked for.
+    fn due(&self, requests: &[Reconciliation]) -> Instant {
+        let begins =
+            |request: &Reconciliation| if request.scope == AUTOMATION { self.automated } else { self.asked };
+        requests.iter().map(begins).fold(self.unasked, Instant::min)
+    }
+
+    /// A round has ended. What is asked for is done at once, unless the round was not whole.
+    fn ended(&mut self, round: &Round, now: Instant) {
+        self.unasked = now + self.every;
+        self.asked = if round.failed > 0 { self.unasked } else { now };
+        self.automated = self.unasked.min(self.asked + AUTOMATION_PAUSE);
+    }
+}
+
 /// Compares what is served with the systems. Clones share everything.
 #[derive(Clone)]
 pub struct Reconciler(Arc<Inner>);
@@ -102,17 +137,16 @@ struct Inner {
 }
 
 impl Reconciler {
-    /// One over the domains. `asked` is notified when a round is asked for on this replica.
+    /// One over the domains, for what is asked for in an inbox.
     pub fn new(
         inbox: &Inbox,
         billing: Billing,
         crm: Crm,
         cache: Cache,
         live: Live,
-        asked: Arc<Notify>,
         settings: Settings,
     ) -> Self {
-        let (store, clock) = (inbox.store.clone(), inbox.clock.clone());
+        let (store, clock, asked) = (inbox.store.clone(), inbox.clock.clone(), inbox.reconcile());
         let tally = Mutex::new(Tally { checked: 0, drifted: 0, since: clock.now() });
         Self(Arc::new(Inner { store, clock, billing, crm, cache, live, asked, settings, tally }))
     }
@@ -122,66 +156,22 @@ impl Reconciler {
         *self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the lease, goes round while it lasts, and so on until told to stop; then it gives the lease back.
+    /// Goes round whenever it is this replica's turn, until told to stop. Two that compare do no harm.
     pub async fn run(&self, stopping: CancellationToken) {
-        if self.0.settings.per_minute == 0 {
-            return;
-        }
-        while let Some(lease) = stopping.run_until_cancelled(self.acquire()).await {
-            let work = async {
-                tokio::select! {
-                    () = self.renew(&lease) => {}
-                    () = self.rounds() => {}
-                }
-            };
-            if stopping.run_until_cancelled(work).await.is_some() {
-                continue;
-            }
-            if let Err(error) = self.0.store.release_lease(&lease, self.0.clock.now()).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the lease of the comparison runs out by itself");
-            }
-            return;
-        }
-    }
-
-    async fn acquire(&self) -> Lease {
-        loop {
-            match self.0.store.acquire_lease(LEASE, self.0.clock.now(), LEASE_LASTS).await {
-                Ok(Some(lease)) => return lease,
-                Ok(None) => {}
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the lease of the comparison cannot be asked for");
-                }
-            }
-            sleep((LEASE_LASTS / 3).mul_f64(rand::random_range(0.9..=1.1))).await;
-        }
-    }
-
-    /// Renews the lease until it is another's. Two that compare do no harm, so an unreachable database ends nothing.
-    async fn renew(&self, lease: &Lease) {
-        loop {
-            sleep(LEASE_LASTS / 3).await;
-            match pin!(self.0.store.renew_lease(lease, self.0.clock.now(), LEASE_LASTS)).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the lease of the comparison cannot be renewed");
-                }
-            }
+        let Inner { store, clock, settings, .. } = &*self.0;
+        if settings.per_minute > 0 {
+            let turn = Turn::new(store.clone(), clock.clone(), LEASE, LEASE_LASTS);
+            turn.run(&stopping, |_| self.rounds()).await;
         }
     }
 
     /// Goes round again and again.
     async fn rounds(&self) {
         let Inner { store, asked, settings, .. } = &*self.0;
-        // What is asked for is done at once, unless the last round was not whole.
-        let (mut next, mut next_asked) = (Instant::now() + settings.every, Instant::now());
+        let mut schedule = Schedule::new(settings.every, Instant::now());
         loop {
             let requests = self.requests().await;
-            let due = if requests.is_empty() { next } else { next_asked };
+            let due = schedule.due(&requests);
             if Instant::now() < due {
                 tokio::select! {
                     () = asked.notified() => {}
@@ -196,13 +186,11 @@ impl Reconciler {
                 failed = round.failed,
                 "what is served was compared with the systems"
             );
-            next = Instant::now() + settings.every;
+            schedule.ended(&round, Instant::now());
             if round.failed > 0 {
                 // What was asked for stays asked for.
-                next_asked = next;
                 continue;
             }
-            next_asked = Instant::now();
             for request in &requests {
                 if let Err(error) = store.reconciled(request).await {
                     let error = &error as &dyn std::error::Error;
@@ -322,5 +310,33 @@ impl Reconciler {
         for (_, change) in drifted {
             self.0.live.publish(change.hint()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_done_at_once_and_the_automation_does_not_keep_rounds_going() {
+        let (every, now) = (Duration::from_secs(60 * 60), Instant::now());
+        let asked = |scope: &str| {
+            [Reconciliation { scope: scope.to_owned(), reason: String::new(), requested_at: Utc::now() }]
+        };
+        let (refused, automated) = (asked("/data/OrderChangeEvent"), asked(AUTOMATION));
+        let both = [refused.as_slice(), &automated].concat();
+        let mut schedule = Schedule::new(every, now);
+        assert_eq!(schedule.due(&[]), now + every);
+        assert_eq!((schedule.due(&refused), schedule.due(&automated)), (now, now));
+
+        let end = now + Duration::from_secs(60);
+        schedule.ended(&Round { checked: 6, drifted: 1, failed: 0 }, end);
+        assert_eq!((schedule.due(&[]), schedule.due(&refused)), (end + every, end));
+        assert_eq!(schedule.due(&automated), end + AUTOMATION_PAUSE);
+        assert_eq!(schedule.due(&both), end);
+
+        // One that was not whole is not repeated at once.
+        schedule.ended(&Round { checked: 5, drifted: 0, failed: 1 }, end);
+        assert_eq!(schedule.due(&both), end + every);
     }
 }

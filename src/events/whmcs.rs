@@ -33,8 +33,10 @@ enum Touch {
     PaymentMethods,
     Client,
     Catalogue,
+    /// Nobody says what: only a comparison finds out.
+    Anything,
 }
-use Touch::{Catalogue, Client, Invoice, PaymentMethods, Profile, Subscription};
+use Touch::{Anything, Catalogue, Client, Invoice, PaymentMethods, Profile, Subscription};
 
 impl Hook {
     /// The hook with a name; `None` when it is none that we know.
@@ -49,7 +51,12 @@ impl Hook {
 
     /// Whether a client has to be known to say what changed.
     pub fn needs_client(&self) -> bool {
-        self.touches.iter().any(|touch| *touch != Catalogue)
+        self.touches.iter().any(|touch| !matches!(touch, Catalogue | Anything))
+    }
+
+    /// Whether what is served has to be compared with billing.
+    pub fn asks_comparison(&self) -> bool {
+        self.touches.contains(&Anything)
     }
 
     /// What changed. Nothing, when a client is needed and there is none.
@@ -78,6 +85,7 @@ impl Hook {
                     changes.extend(ids.other_client.map(|id| Change::Client { client: ClientId(id) }));
                 }
                 Catalogue => changes.push(Change::Catalogue),
+                Anything => {}
             }
         }
         changes
@@ -286,8 +294,8 @@ static HOOKS: &[Hook] = &[
     early("ProductDelete", &[Catalogue]),
     early("EmailPreLog", NOTHING),
     after("LogActivity", NOTHING),
-    after("DailyCronJob", NOTHING),
-    after("AfterCronJob", NOTHING),
+    after("DailyCronJob", &[Anything]),
+    after("AfterCronJob", &[Anything]),
 ];
 
 #[cfg(test)]
@@ -295,7 +303,8 @@ mod tests {
     use super::*;
 
     /// The table of the reference (§12.1): hooks, whether they fire before or during the change, and what becomes old:
-    /// `i`nvoices, `s`ubscriptions, `p`rofile, payment `m`ethods, `c`lient (all of it), cata`l`ogue.
+    /// `i`nvoices, `s`ubscriptions, `p`rofile, payment `m`ethods, `c`lient (all of it), cata`l`ogue; `?` is what a
+    /// comparison finds.
     const REFERENCE: &[(&str, bool, &str)] = &[
         ("InvoiceCreation InvoiceCreationPreEmail InvoicePaidPreEmail", true, ""),
         ("InvoiceCreated InvoiceRefunded InvoiceChangeGateway AddInvoiceLateFee", false, "i"),
@@ -328,7 +337,8 @@ mod tests {
         ("CCUpdate", false, "m"),
         ("PayMethodMigration", true, "m"),
         ("ProductEdit ProductDelete", true, "l"),
-        ("LogActivity DailyCronJob AfterCronJob", false, ""),
+        ("LogActivity", false, ""),
+        ("DailyCronJob AfterCronJob", false, "?"),
     ];
 
     fn letter(change: &Change) -> char {
@@ -352,6 +362,7 @@ mod tests {
                 assert_eq!(hook.is_early, *is_early, "{name}");
                 let mut letters: Vec<_> =
                     hook.changes(&Ids::default(), Some(ClientId(42))).iter().map(letter).collect();
+                letters.extend(hook.asks_comparison().then_some('?'));
                 letters.sort_unstable();
                 assert_eq!(letters.iter().collect::<String>(), *touched, "{name}");
                 assert_eq!(hook.has_effect(), !touched.is_empty(), "{name}");

@@ -16,15 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    error::Error,
     events::{
-        Change, Inbox, Owners, Settings,
+        Change, Inbox, Meaning, Notice, Owners, Settings,
         owners::Unknown,
+        reconcile::AUTOMATION,
         salesforce::{Changes, Unmapped},
         whmcs::{Hook, Ids},
     },
     freshness::{Cache, Tag},
     id::ClientId,
-    notify::{Hint, Live},
+    notify::{Hint, Live, Notifications},
     store::{
         self, MirroredList, Store,
         inbox::{Claimed, Failed, Source},
@@ -52,19 +54,14 @@ pub struct Worker {
     store: Store,
     clock: Clock,
     news: Arc<Notify>,
+    reconcile: Arc<Notify>,
     cache: Cache,
     owners: Owners,
     /// Says what the CRM's events mean; `None` when they are not read.
     crm: Option<Changes>,
     live: Live,
+    notifications: Notifications,
     settings: Settings,
-}
-
-/// What an event means.
-struct Meaning {
-    changes: Vec<Change>,
-    /// Whether its sender may have spoken before the change was visible.
-    is_early: bool,
 }
 
 /// Why nobody can say what an event means.
@@ -83,16 +80,19 @@ impl Worker {
         owners: Owners,
         crm: Option<Changes>,
         live: Live,
+        notifications: Notifications,
         settings: Settings,
     ) -> Self {
         Self {
             store: inbox.store.clone(),
             clock: inbox.clock.clone(),
-            news: Arc::clone(&inbox.news),
+            news: inbox.news(),
+            reconcile: inbox.reconcile(),
             cache,
             owners,
             crm,
             live,
+            notifications,
             settings,
         }
     }
@@ -132,8 +132,8 @@ impl Worker {
     /// Applies one batch. Gives the number of events that were claimed.
     ///
     /// # Errors
-    /// [`store::Error::Database`]; what was claimed is due again when its lease ends.
-    pub async fn round(&self) -> Result<usize, store::Error> {
+    /// When the database fails; what was claimed is due again when its lease ends.
+    pub async fn round(&self) -> Result<usize, Error> {
         let claimed = self.store.claim_events(BATCH, self.clock.now(), LEASE).await?;
         let count = claimed.len();
         let (hooks, reports): (Vec<_>, Vec<_>) =
@@ -165,15 +165,16 @@ impl Worker {
         let meanings = match &self.crm {
             Some(crm) => crm.of(&events).await,
             // Left over from when they were read: nothing that is served waits for them now.
-            None => events.iter().map(|_| Ok(Vec::new())).collect(),
+            None => events.iter().map(|_| Ok(Meaning::default())).collect(),
         };
-        let meanings = meanings.into_iter().map(|meaning| match meaning {
-            Ok(changes) => Ok(Meaning { changes, is_early: false }),
-            Err(Unmapped::Later(error)) => {
-                tracing::warn!(%error, "the CRM cannot say whose it is; the event waits");
-                Err(Setback::Away)
-            }
-            Err(Unmapped::Unreadable) => Err(Setback::Poison("a payload that cannot be read")),
+        let meanings = meanings.into_iter().map(|meaning| {
+            meaning.map_err(|unmapped| match unmapped {
+                Unmapped::Later(error) => {
+                    tracing::warn!(%error, "the CRM cannot say what an event means; it waits");
+                    Setback::Away
+                }
+                Unmapped::Unreadable => Setback::Poison("a payload that cannot be read"),
+            })
         });
         events.into_iter().zip(meanings).collect()
     }
@@ -197,11 +198,16 @@ impl Worker {
                 Setback::Poison("billing does not say whose it is")
             }
         })?;
-        Ok(Meaning { changes: hook.changes(&ids, client), is_early: hook.is_early })
+        Ok(Meaning {
+            is_early: hook.is_early,
+            asks_comparison: hook.asks_comparison(),
+            ..Meaning::from(hook.changes(&ids, client))
+        })
     }
 
-    /// Makes answers old on every replica, settles the rows, tells the listeners: in this order.
-    async fn apply(&self, batch: Vec<(Claimed, Meaning)>) -> Result<(), store::Error> {
+    /// Makes answers old on every replica, writes the notices, settles the rows, tells the listeners: in this order, so
+    /// that whoever follows a notice finds what it speaks of, and none is lost with a replica.
+    async fn apply(&self, batch: Vec<(Claimed, Meaning)>) -> Result<(), Error> {
         let tags: HashSet<Tag> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).flat_map(Change::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
@@ -214,6 +220,11 @@ impl Worker {
                 self.store.event_postponed(event, now + UNCONFIRMED).await?;
             }
             return Ok(());
+        }
+        for (event, meaning) in &batch {
+            if let Some(notice) = meaning.notice {
+                self.notify(notice, &event.event_id).await?;
+            }
         }
         let mut tx = self.store.begin().await?;
         for (event, meaning) in &batch {
@@ -234,13 +245,26 @@ impl Worker {
                 None => tx.forget_mirrors(client).await?,
             }
         }
+        let asks_comparison = batch.iter().any(|(_, meaning)| meaning.asks_comparison);
+        if asks_comparison {
+            tx.request_reconciliation(AUTOMATION, "the automation of billing has run", now).await?;
+        }
         tx.commit().await?;
+        if asks_comparison {
+            self.reconcile.notify_one();
+        }
         let hints: HashSet<Hint> =
             batch.iter().flat_map(|(_, meaning)| &meaning.changes).map(Change::hint).collect();
         for hint in hints {
             self.live.publish(hint).await;
         }
         Ok(())
+    }
+
+    /// Rings the bell, once for each event, however often that is applied.
+    async fn notify(&self, notice: Notice, event_id: &str) -> Result<(), Error> {
+        let Notice::Eligibility { account, is_eligible } = notice;
+        self.notifications.eligibility_changed(account, is_eligible, event_id).await.map(drop)
     }
 
     /// When an event is applied once more; `None` after the last time.

@@ -394,7 +394,11 @@ impl Cache {
         let standing = inner.mirror.judge(&entry.stamp);
         let is_live = inner.mirror.is_live();
         if standing == Standing::Old {
-            return last_resort;
+            // Nothing newer is to be had, and whoever asks need not wait to learn it.
+            return match last_resort {
+                Use::LastResort if self.ails(kind.service) => Use::Refresh(Stale::Unavailable),
+                other => other,
+            };
         }
         let is_confirmed = is_live && standing == Standing::Current;
         if now < entry.fresh_until {

@@ -22,7 +22,7 @@ pub(super) struct Credentials<'a> {
     pub refresh: Option<SecretString>,
     /// Whether the browser added them by itself, so that its user may not have meant it.
     pub are_ambient: bool,
-    /// Whether there is an `Authorization` header that is no bearer token.
+    /// Whether there is an `Authorization` header that is no bearer token, or more than one.
     pub are_malformed: bool,
 }
 
@@ -44,7 +44,8 @@ impl<'a> Credentials<'a> {
             return cookies;
         };
         // Only a page that may send this header can have sent it: the cookies beside it are meant too.
-        let access = header.to_str().ok().and_then(bearer);
+        let is_only = headers.get_all(AUTHORIZATION).iter().nth(1).is_none();
+        let access = header.to_str().ok().and_then(bearer).filter(|_| is_only);
         Self { are_malformed: access.is_none(), access, refresh: cookies.refresh, are_ambient: false }
     }
 }

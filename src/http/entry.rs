@@ -217,6 +217,8 @@ impl Meters {
 fn known_route(path: &str) -> &'static str {
     match path {
         "/graphql" => "/graphql",
+        "/health/cache" => "/health/cache",
+        "/health/sf-events" => "/health/sf-events",
         "/health/live" => "/health/live",
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",

@@ -304,7 +304,7 @@ fn wrong_method(message: &'static str, allowed: &'static str) -> Fault {
 }
 
 /// A token that cannot be verified, because it is bad or because we cannot tell now.
-fn unauthenticated(error: &Error) -> Fault {
+pub(super) fn unauthenticated(error: &Error) -> Fault {
     let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
     let (status, message, (name, value)) = match error {
         Error::Unauthenticated => {

@@ -92,6 +92,15 @@ impl Pace {
     }
 }
 
+/// A request that counts as answered when this is dropped.
+pub(super) struct Answering(pub(super) Arc<Pace>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
 /// A connection that tells its pace when bytes arrive.
 pub(super) struct Paced {
     pub stream: TcpStream,

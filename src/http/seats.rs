@@ -54,6 +54,15 @@ pub(super) enum End {
     Unknown,
 }
 
+/// Why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The token has run out.
+    Expired,
+    /// The user has as many as they may.
+    Full,
+}
+
 /// The open connections of this process. Clones share them.
 #[derive(Clone)]
 pub struct Seats(Arc<Room>);
@@ -105,14 +114,20 @@ impl Seats {
         Self(Arc::new(Room { of_one_user, clock, ended, look, unknown_for, taken: Mutex::default() }))
     }
 
-    /// Takes a seat; `None` when the user has as many as they may.
-    pub(super) fn take(&self, badge: Badge) -> Option<Seat> {
+    /// Takes a seat.
+    ///
+    /// # Errors
+    /// [`Denied`]: what would be ended with the next look does not begin.
+    pub(super) fn take(&self, badge: Badge) -> std::result::Result<Seat, Denied> {
+        if badge.expires_at <= self.0.clock.now() {
+            return Err(Denied::Expired);
+        }
         let (sender, end) = oneshot::channel();
         let mut taken = self.0.lock();
         let number = taken.next;
         let places = taken.by_user.entry(badge.user).or_default();
         if places.len() >= self.0.of_one_user {
-            return None;
+            return Err(Denied::Full);
         }
         places.push(Place { number, badge, end: Some(sender) });
         taken.next += 1;
@@ -121,7 +136,7 @@ impl Seats {
         }
         drop(taken);
         metrics::gauge!("live_connections").increment(1);
-        Some(Seat { room: Arc::clone(&self.0), user: badge.user, number, end })
+        Ok(Seat { room: Arc::clone(&self.0), user: badge.user, number, end })
     }
 }
 
@@ -233,10 +248,12 @@ mod tests {
         let seats = seats(&clock, || Ok(HashSet::new()));
         let first = seats.take(badge(&clock, 1, 1)).unwrap();
         let _second = seats.take(badge(&clock, 1, 2)).unwrap();
-        assert!(seats.take(badge(&clock, 1, 3)).is_none());
-        assert!(seats.take(badge(&clock, 2, 4)).is_some());
+        assert_eq!(seats.take(badge(&clock, 1, 3)).err(), Some(Denied::Full));
+        assert!(seats.take(badge(&clock, 2, 4)).is_ok());
         drop(first);
-        assert!(seats.take(badge(&clock, 1, 3)).is_some());
+        assert!(seats.take(badge(&clock, 1, 3)).is_ok());
+        let late = Badge { expires_at: clock.now(), ..badge(&clock, 3, 5) };
+        assert_eq!(seats.take(late).err(), Some(Denied::Expired));
     }
 
     #[tokio::test]

@@ -12,7 +12,12 @@ use std::{
 };
 
 use axum::{body::Body, http::header::UPGRADE};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::BodyExt;
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,13 +28,16 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use crate::http::{
-    door::Door,
-    pace::{Pace, Paced},
+use crate::{
+    config::Network,
+    http::{
+        door::Door,
+        pace::{Answering, Pace, Paced},
+    },
 };
 
 /// How patient the server is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Timeouts {
     /// From the first byte of a request, or the opening of a connection, to the end of its headers.
     pub headers: Duration,
@@ -44,6 +52,8 @@ pub struct Timeouts {
     pub stalled: Duration,
     /// Connections of one address.
     pub connections_per_address: usize,
+    /// Proxies of ours, whose connections are those of many: they are not counted.
+    pub proxies: Vec<Network>,
 }
 
 impl Default for Timeouts {
@@ -55,6 +65,7 @@ impl Default for Timeouts {
             grace: Duration::from_secs(20),
             stalled: Duration::from_secs(20),
             connections_per_address: 1_000,
+            proxies: Vec::new(),
         }
     }
 }
@@ -84,7 +95,7 @@ pub async fn serve(
     stopping: CancellationToken,
     timeouts: Timeouts,
 ) {
-    let door = door.into();
+    let (door, timeouts) = (door.into(), Arc::new(timeouts));
     let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
     let counts = Counts::default();
@@ -104,8 +115,14 @@ pub async fn serve(
             sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let Some(place) = counts.take(peer.ip(), timeouts.connections_per_address) else { continue };
-        let (door, draining, cut) = (door.clone(), draining.clone(), cut.clone());
+        let is_proxy = timeouts.proxies.iter().any(|proxy| proxy.contains(peer.ip()));
+        let most = if is_proxy { usize::MAX } else { timeouts.connections_per_address };
+        let Some(place) = counts.take(peer.ip(), most) else {
+            metrics::counter!("connections_refused_total").increment(1);
+            continue;
+        };
+        let (door, draining, cut, timeouts) =
+            (door.clone(), draining.clone(), cut.clone(), Arc::clone(&timeouts));
         let hold = Hold(Arc::new((place, connections.token())));
         tokio::spawn(connection(stream, peer, door, timeouts, draining, cut, hold));
     }
@@ -128,7 +145,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     door: Door,
-    timeouts: Timeouts,
+    timeouts: Arc<Timeouts>,
     draining: CancellationToken,
     cut: CancellationToken,
     hold: Hold,
@@ -146,8 +163,18 @@ async fn connection(
         let (answer, pace) = (door.answer(request, peer), Arc::clone(&pace));
         async move {
             let answer = answer.await;
-            pace.answered();
-            Ok::<_, Infallible>(answer)
+            // A body of no known length may take long, with nothing for the client to ask meanwhile.
+            if answer.body().size_hint().exact().is_some() {
+                pace.answered();
+                return Ok::<_, Infallible>(answer);
+            }
+            let under_way = Answering(pace);
+            Ok(answer.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ends_with_the_body = &under_way;
+                    frame
+                }))
+            }))
         }
     });
     let stream = Paced { stream, pace: watched };

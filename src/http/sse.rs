@@ -19,11 +19,13 @@ use futures::{
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
 use crate::http::{
     Asker, State,
     answer::Fault,
+    graphql::unauthenticated,
     operation::{Operation, Said},
-    seats::Seat,
+    seats::{Denied, Seat},
 };
 
 /// Whether the client takes events and nothing else that we could answer.
@@ -63,9 +65,12 @@ pub(super) fn answer<V: Send + Sync + 'static>(
     }
     let seat = match &asker.viewer {
         None => None,
-        Some(viewer) => Some(streams.seats.take((streams.badge)(viewer)).ok_or_else(|| {
-            let message = "too many connections of this account are open";
-            Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message)
+        Some(viewer) => Some(streams.seats.take((streams.badge)(viewer)).map_err(|denied| match denied {
+            Denied::Expired => unauthenticated(&Error::Unauthenticated),
+            Denied::Full => {
+                let message = "too many connections of this account are open";
+                Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message)
+            }
         })?),
     };
     let every = streams.limits.heartbeat;

@@ -8,9 +8,11 @@
 //!
 //! Figures are those of the security requirements A1 to A8.
 
+mod account;
 mod email;
 mod keys;
 mod passwords;
+mod policy;
 mod recall;
 mod registration;
 mod sessions;
@@ -25,8 +27,10 @@ use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Dur
 use chrono::{DateTime, SubsecRound, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+pub use account::ActiveSession;
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use viewer::{Principal, Viewer};
@@ -74,6 +78,9 @@ pub struct Settings {
     pub refresh_idle: Duration,
     /// How long a session lives at most.
     pub refresh_absolute: Duration,
+    /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
+    /// account is there, and of which kind (requirement A3).
+    pub failure_floor: Duration,
     /// The cost of password hashes.
     pub passwords: PasswordSettings,
 }
@@ -128,6 +135,7 @@ struct Inner {
     accounts: Throttle,
     addresses: Throttle,
     throttle_key: [u8; 32],
+    failure_floor: Duration,
 }
 
 impl Identity {
@@ -146,6 +154,7 @@ impl Identity {
             accounts: Throttle::new(FREE_FAILURES_OF_ACCOUNT),
             addresses: Throttle::new(FREE_FAILURES_OF_ADDRESS),
             throttle_key: derive(&secret, b"throttle"),
+            failure_floor: settings.failure_floor,
             store,
             clock,
         })))
@@ -160,7 +169,7 @@ impl Identity {
     /// whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in.
     pub async fn sign_in(&self, email: &str, password: &SecretString, context: &Context) -> Result<Grant> {
         let this = &*self.0;
-        let now = this.now();
+        let (began, now) = (Instant::now(), this.now());
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
         let account = derive(&this.throttle_key, text.as_bytes());
@@ -178,7 +187,10 @@ impl Identity {
                 Err(_) => this.accounts.withdraw(account).await,
             }
         }
-        let (user, verdict) = compared?.ok_or_else(|| rejected(INVALID_CREDENTIALS))?;
+        let Some((user, verdict)) = compared? else {
+            sleep_until(began + this.failure_floor).await;
+            return Err(rejected(INVALID_CREDENTIALS));
+        };
         if verdict.is_outdated {
             this.upgrade(&user, password, now).await;
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
-    identity::{Identity, email::Email, passwords, rejected},
+    identity::{Identity, email::Email, policy, rejected},
     secret::SecretString,
     store::{self, Mapping, NewCustomer, NewUser},
 };
@@ -32,7 +32,7 @@ pub struct Registration {
 /// How a registered person will prove who they are.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A password of 12 to 128 characters.
+    /// A password of 12 to 128 characters that is not easily guessed.
     Password(SecretString),
     /// The PHC string of one that was hashed before: see [`Identity::hash_password`].
     Phc(SecretString),
@@ -42,8 +42,8 @@ impl Identity {
     /// Registers a person whose client and account exist.
     ///
     /// # Errors
-    /// [`Error::BadInput`] for an address that is none; [`Error::Rejected`] with `PASSWORD_LENGTH` or
-    /// `ALREADY_REGISTERED`.
+    /// [`Error::BadInput`] for an address that is none; [`Error::Rejected`] with `PASSWORD_LENGTH`,
+    /// `PASSWORD_GUESSABLE` or `ALREADY_REGISTERED`.
     pub async fn register(&self, registration: &Registration, credential: Credential) -> Result<UserId> {
         let email = read_email(&registration.email)?;
         let hash = match credential {
@@ -103,9 +103,9 @@ impl Identity {
     /// The PHC string of a password.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `PASSWORD_LENGTH`; [`Error::RateLimited`] while too many are hashed.
+    /// [`Error::Rejected`] with `PASSWORD_LENGTH` or `PASSWORD_GUESSABLE`; [`Error::RateLimited`] while too many are hashed.
     pub async fn hash_password(&self, password: &SecretString) -> Result<SecretString> {
-        passwords::check(password)?;
+        policy::check(password, &[], "password")?;
         self.0.passwords.hash(password.clone()).await
     }
 }

@@ -4,10 +4,7 @@
 //! again to a client that lost the answer, though only hashes are stored (requirements A6, A7).
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -22,7 +19,7 @@ use crate::{
     id::UserId,
     identity::{Settings, derive},
     secret::SecretString,
-    store::{self, NewSession, RefreshToken, SessionState, Store},
+    store::{NewSession, RefreshToken, SessionState, Store},
 };
 
 /// How long a predecessor may be presented again while its successor is unused.
@@ -183,13 +180,13 @@ impl Sessions {
         }
         let load = async {
             let state = self.store.session(session).await?;
-            Ok::<_, store::Error>(Seen { at: now, state })
+            Ok::<_, Error>(Seen { at: now, state })
         };
         let seen = self.seen.try_get_with(session, load).await;
         match seen {
             Ok(_) if self.ended.contains_key(&session) => Ok(ended),
             Ok(seen) => Ok(seen),
-            Err(error) => Err(Error::internal(Shared(error))),
+            Err(error) => Err((*error).clone()),
         }
     }
 
@@ -231,11 +228,6 @@ impl Sessions {
         }
     }
 }
-
-/// One failure of the store, handed to all who waited for the same read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Shared(Arc<store::Error>);
 
 fn write(token: &[u8; 32]) -> SecretString {
     BASE64_URL_SAFE_NO_PAD.encode(token).into()

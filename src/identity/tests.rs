@@ -23,6 +23,7 @@ pub(super) fn settings() -> Settings {
         access_lifetime: Duration::from_secs(600),
         refresh_idle: Duration::from_secs(14 * DAY),
         refresh_absolute: Duration::from_secs(30 * DAY),
+        failure_floor: Duration::ZERO,
         passwords: PasswordSettings::default(),
     }
 }

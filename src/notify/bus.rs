@@ -25,7 +25,8 @@ use tokio_util::{sync::CancellationToken, sync::DropGuard};
 use uuid::Uuid;
 
 use crate::{
-    notify::{Hint, RedisSettings, live::Hub},
+    freshness,
+    notify::{Hint, live::Hub},
     secret::ExposeSecret,
 };
 
@@ -62,7 +63,7 @@ struct Shared {
 
 impl Bus {
     /// Begins to listen for a hub.
-    pub(super) fn start(settings: &RedisSettings, hub: &Arc<Hub>) -> Result<Self, RedisError> {
+    pub(super) fn start(settings: &freshness::redis::Settings, hub: &Arc<Hub>) -> Result<Self, RedisError> {
         let client = Client::open(settings.url.expose_secret())?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))

@@ -14,7 +14,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::secret::SecretString;
+use crate::freshness;
 
 pub use hint::{Hint, Subject, Topic};
 pub use live::{Listening, Live};
@@ -25,8 +25,8 @@ pub use notifications::{Kind, Notification, Notifications};
 pub struct Settings {
     /// Hints that may wait for one subscription; one more ends it.
     pub queue: usize,
-    /// The way to the other replicas; `None` for one replica alone.
-    pub redis: Option<RedisSettings>,
+    /// The way to the other replicas, that of the cache; `None` for one replica alone.
+    pub redis: Option<freshness::redis::Settings>,
     /// How long a notification is shown.
     pub lifetime: Duration,
 }
@@ -35,13 +35,4 @@ impl Default for Settings {
     fn default() -> Self {
         Self { queue: 64, redis: None, lifetime: Duration::from_secs(30 * 24 * 60 * 60) }
     }
-}
-
-/// The Redis through which replicas hear each other.
-#[derive(Clone, Debug)]
-pub struct RedisSettings {
-    /// The address; it may hold a password.
-    pub url: SecretString,
-    /// Begins the name of the channel: installations that share a Redis differ in it.
-    pub prefix: String,
 }

@@ -86,7 +86,7 @@ fn a_hint_survives_its_way() {
 fn replica(prefix: &str) -> Live {
     let url = std::env::var("TEST_REDIS_URL")
         .unwrap_or_else(|_| panic!("TEST_REDIS_URL is missing: run with scripts/services"));
-    let redis = RedisSettings { url: url.into(), prefix: prefix.to_owned() };
+    let redis = freshness::redis::Settings { url: url.into(), prefix: prefix.to_owned() };
     Live::new(&Settings { queue: 1_000, redis: Some(redis), ..Settings::default() }).unwrap()
 }
 

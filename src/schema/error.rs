@@ -50,6 +50,11 @@ fn describe(error: &mut ServerError, cause: &Error) {
         Error::Internal(source) => {
             tracing::error!(path, source = source as &dyn std::error::Error, "a field failed on our side");
         }
+        Error::StoreAway(source) => tracing::warn!(
+            path,
+            source = source as &dyn std::error::Error,
+            "a field failed since the database does not answer"
+        ),
         Error::Unavailable { service, source } => tracing::warn!(
             path,
             service = service.as_str(),

@@ -4,6 +4,7 @@
 //! ask the same viewer. A field that reaches an upstream is nullable and returns `Option<Result<T>>`,
 //! so an outage costs only its own fields. Two domains meet here and nowhere else.
 
+mod account;
 mod case;
 mod connection;
 mod context;

@@ -2,8 +2,8 @@
 
 use async_graphql::MergedObject;
 
-use super::{notification::NotificationMutation, session::SessionMutation};
+use super::{account::AccountMutation, notification::NotificationMutation, session::SessionMutation};
 
 /// What can be changed.
 #[derive(Default, MergedObject)]
-pub struct Mutation(SessionMutation, NotificationMutation);
+pub struct Mutation(SessionMutation, AccountMutation, NotificationMutation);

@@ -211,7 +211,8 @@ fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery) -> Result
     })
 }
 
-fn shown(errors: Vec<UserError>) -> Vec<UserErrorNode> {
+/// Errors as the graph shows them.
+pub(super) fn shown(errors: Vec<UserError>) -> Vec<UserErrorNode> {
     errors
         .into_iter()
         .map(|error| UserErrorNode {

@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Object};
 
 use super::{
+    account::ActiveSessionNode,
     case::{CaseFilter, CaseList, CaseSort},
     connection::{Counted, Paged, paged},
     context::Ask,
@@ -133,6 +134,15 @@ impl ViewerNode {
                     counts: CaseCounts::of(&all),
                 },
             ))
+        };
+        Some(read.await)
+    }
+
+    /// The sign-ins that stand, the one that was last seen first.
+    async fn sessions(&self, ctx: &Context<'_>) -> Option<Result<Vec<ActiveSessionNode>>> {
+        let read = async {
+            let all = ctx.app()?.identity.sessions(&self.0).await?;
+            Ok(all.into_iter().map(|one| ActiveSessionNode::new(one, self.0.session())).collect())
         };
         Some(read.await)
     }

@@ -95,7 +95,13 @@ impl From<sqlx::Error> for Error {
 
 impl From<Error> for error::Error {
     fn from(cause: Error) -> Self {
-        Self::internal(cause)
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+        match cause {
+            Error::Database(Io(_) | PoolClosed | PoolTimedOut | Tls(_) | WorkerCrashed) => {
+                Self::StoreAway(error::SourceError::new(cause))
+            }
+            _ => Self::internal(cause),
+        }
     }
 }
 

@@ -80,6 +80,21 @@ pub struct RefreshToken {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A session that stands.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct SessionRow {
+    /// Its id.
+    pub session_id: Uuid,
+    /// What kind of program signed in.
+    pub user_agent_class: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When its tokens were last exchanged.
+    pub refreshed_at: DateTime<Utc>,
+    /// It ends then.
+    pub expires_at: DateTime<Utc>,
+}
+
 impl Store {
     /// The state of a session; `None` when there is none.
     ///
@@ -136,6 +151,38 @@ impl Store {
             standing.extend(rows.into_iter().map(|(id,)| id));
         }
         Ok(standing)
+    }
+
+    /// The sessions of a user that have neither ended nor run out, the latest first.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn sessions_of_user(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<SessionRow>> {
+        Ok(sql!(
+            self.read(),
+            "SELECT session_id, user_agent_class, created_at, refreshed_at, expires_at FROM sessions
+             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+             ORDER BY refreshed_at DESC, session_id DESC",
+            [user.0, now],
+            fetch_all as SessionRow
+        )?)
+    }
+
+    /// Ends all sessions of a user but one. Gives their number.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn revoke_other_sessions(
+        &self,
+        user: UserId,
+        kept: Uuid,
+        reason: &str,
+        at: DateTime<Utc>,
+    ) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let ended = tx.revoke_other_sessions(user, kept, reason, at).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// Ends a session; false when there is none, or it has been ended before.
@@ -272,6 +319,25 @@ impl Tx {
     pub async fn use_refresh_token(&mut self, token_hash: &[u8], at: DateTime<Utc>) -> Result<()> {
         sql!(self.on(), "UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1", [token_hash, at])?;
         Ok(())
+    }
+
+    /// Ends all sessions of a user but one. Gives their number.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn revoke_other_sessions(
+        &mut self,
+        user: UserId,
+        kept: Uuid,
+        reason: &str,
+        at: DateTime<Utc>,
+    ) -> Result<u64> {
+        Ok(sql!(
+            self.on(),
+            "UPDATE sessions SET revoked_at = $3, revoked_reason = $4
+             WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL",
+            [user.0, kept, at, reason]
+        )?)
     }
 
     /// Ends a session.

@@ -40,7 +40,7 @@ pub struct Undecoded<'a> {
 /// A request to compare what we serve with the other system, since events of it may be lost.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Reconciliation {
-    /// What: a channel, or an object such as `Order`.
+    /// What: a channel, an object such as `Order`, or `billing`.
     pub scope: String,
     /// Why, in a fixed sentence.
     pub reason: String,

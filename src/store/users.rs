@@ -54,6 +54,50 @@ impl Store {
         }))
     }
 
+    /// A user with their normalised address; `None` when there is no such user.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn user(&self, user: UserId) -> Result<Option<(User, String)>> {
+        let row = sql!(
+            self.read(),
+            "SELECT email_normalised, password_hash, disabled_at FROM users WHERE user_id = $1",
+            [user.0],
+            fetch_optional as (String, String, Option<DateTime<Utc>>)
+        )?;
+        Ok(row.map(|(email, hash, disabled_at)| {
+            let user = User { id: user, password_hash: hash.into(), is_disabled: disabled_at.is_some() };
+            (user, email)
+        }))
+    }
+
+    /// Replaces a password hash and ends the user's other sessions, unless the hash was changed since `old` was read:
+    /// then nothing is done, and it gives false.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn change_password(
+        &self,
+        user: UserId,
+        old: &SecretString,
+        new: &SecretString,
+        kept: Uuid,
+        at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let changed = sql!(
+            tx.on(),
+            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE user_id = $1 AND password_hash = $2",
+            [user.0, old.expose_secret(), new.expose_secret(), at]
+        )?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        tx.revoke_other_sessions(user, kept, "password changed", at).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// Replaces a password hash, unless it was changed since `old` was read.
     ///
     /// # Errors

@@ -6,11 +6,13 @@ use chrono::TimeDelta;
 use portal_gateway::{
     clock::Clock,
     config::Config,
+    crm::Crm,
     demo,
     events::{
-        Change,
+        Change, Inbox, Meaning,
         salesforce::{Consumer, Entity, Report, Settings, Start},
     },
+    freshness::{self, Cache},
     id::{AccountId, CaseId, OrderId},
     sandbox::{
         Listen, Options, Sandbox,
@@ -48,9 +50,11 @@ pub struct Bench {
     pub sandbox: Sandbox,
     pub store: TestStore,
     crm: Client,
+    domain: Crm,
     settings: Settings,
     /// Of the readers alone, for their leases.
     clock: Clock,
+    inbox: Inbox,
 }
 
 impl Bench {
@@ -79,18 +83,22 @@ impl Bench {
         settings.start = Start::Earliest;
         settings.reconnect_max = Duration::from_millis(50);
         settings.comments_every = None;
+        let crm = Client::new(config.salesforce, clock.clone()).unwrap();
+        let cache = Cache::new(freshness::Settings::default(), clock.clone()).unwrap();
+        let (store, own_clock) = (database().await, Clock::starting_at(clock.now()));
         Self {
-            crm: Client::new(config.salesforce, clock.clone()).unwrap(),
-            store: database().await,
+            inbox: Inbox::new(store.clone(), own_clock.clone()),
+            domain: Crm::new(crm.clone(), cache, config.crm_fields, config.case_origins, &config.crm_times),
+            crm,
+            store,
             settings,
-            clock: Clock::starting_at(clock.now()),
+            clock: own_clock,
             sandbox,
         }
     }
 
     fn consumer(&self) -> Consumer {
-        let (settings, crm, clock) = (self.settings.clone(), self.crm.clone(), self.clock.clone());
-        Consumer::new(settings, self.store.clone(), crm, clock, Arc::default()).unwrap()
+        Consumer::new(self.settings.clone(), self.crm.clone(), &self.inbox).unwrap()
     }
 
     /// A reader at work.
@@ -304,7 +312,7 @@ async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
     let org = bench.sandbox.salesforce();
     org.publish_gap("Order", "GAP_UPDATE", &[&order]).unwrap();
     let event = bench.events(1).await;
-    let changes = reader.consumer.changes().of(&event).await.remove(0).unwrap();
+    let changes = reader.consumer.changes(bench.domain.clone()).of(&event).await.remove(0).unwrap().changes;
     let account = AccountId::parse(&sf_id("001", 1, 0)).unwrap();
     assert_eq!(changes, [Change::Order { account, order: OrderId::parse(&order) }]);
     assert!(bench.store.reconciliations().await.unwrap().is_empty());
@@ -320,7 +328,8 @@ async fn a_gap_is_of_its_record_and_an_overflow_asks_for_a_comparison() {
     bench.events(1).await;
     org.delete("Case", case.as_str()).unwrap();
     let event = bench.events(1).await;
-    assert_eq!(reader.consumer.changes().of(&event).await.remove(0).unwrap(), []);
+    let meaning = reader.consumer.changes(bench.domain.clone()).of(&event).await.remove(0).unwrap();
+    assert_eq!(meaning, Meaning::default());
     let scopes: Vec<_> =
         bench.store.reconciliations().await.unwrap().into_iter().map(|asked| asked.scope).collect();
     assert_eq!(scopes, ["Order", "Case"]);
@@ -358,7 +367,7 @@ async fn a_refused_position_is_an_alarm_and_loses_nothing_that_the_bus_still_has
     let asked = bench.store.reconciliations().await.unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].scope, ORDERS);
-    tokio::time::timeout(PATIENCE, reader.consumer.reconcile().notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, bench.inbox.reconcile().notified()).await.unwrap();
     assert!(bench.store.reconciled(&asked[0]).await.unwrap());
     reader.stop().await;
 }
@@ -419,7 +428,10 @@ async fn a_paused_reader_that_resumes_writes_nothing() {
     bench.settings.channels = vec![ORDERS.to_owned()];
     let order = bench.orders(1).remove(0);
     let (paused, stop) = (bench.consumer(), CancellationToken::new());
-    let mut first = Box::pin(paused.run(stop.clone()));
+    let mut first = Box::pin({
+        let (paused, stop) = (paused.clone(), stop.clone());
+        async move { paused.run(stop).await }
+    });
     // It reads, and is then not given the processor any more.
     tokio::select! {
         () = &mut first => panic!("it ended"),
@@ -432,28 +444,20 @@ async fn a_paused_reader_that_resumes_writes_nothing() {
     bench.events(1).await;
     let position = bench.position(ORDERS).await;
     // It resumes with the event at hand, finds that the lease has gone over, and waits.
-    let lost = async {
-        eventually("the paused reader gives up", async || {
-            health(&paused, ORDERS).await["subscriber"]["status"] == "standby"
-        })
-        .await;
-    };
-    tokio::select! {
-        () = &mut first => panic!("it ended"),
-        () = lost => {}
-    }
+    let first = tokio::spawn(first);
+    eventually("the paused reader gives up", async || {
+        health(&paused, ORDERS).await["subscriber"]["status"] == "standby"
+    })
+    .await;
     assert_eq!(bench.position(ORDERS).await, position);
     assert!(bench.drain().await.is_empty());
     assert_eq!(second.health(ORDERS).await["subscriber"]["status"], "connected");
     // When the other one leaves, it takes over again.
     second.stop().await;
     bench.move_order(&order, 2);
-    tokio::select! {
-        () = &mut first => panic!("it ended"),
-        events = bench.events(1) => assert_eq!(events[0].event_id, bench.published(ORDERS)[1]),
-    }
+    assert_eq!(bench.events(1).await[0].event_id, bench.published(ORDERS)[1]);
     stop.cancel();
-    first.await;
+    tokio::time::timeout(PATIENCE, first).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -492,13 +496,13 @@ async fn events_say_whose_answers_are_old() {
     bench.settings.comments_every = Some(Duration::from_millis(50));
     let reader = bench.read();
     bench.until_subscribed().await;
-    let changes = reader.consumer.changes();
+    let changes = reader.consumer.changes(bench.domain.clone());
     let account = |n| AccountId::parse(&sf_id("001", n, 0)).unwrap();
     let meaning = async |count: usize| {
         let events = bench.events(count).await;
         let mut said = Vec::new();
-        for changes in changes.of(&events).await {
-            said.extend(changes.unwrap());
+        for meaning in changes.of(&events).await {
+            said.extend(meaning.unwrap().changes);
         }
         said
     };

@@ -72,6 +72,8 @@ impl Gateway {
         // Room for the rates of a test; the limits themselves are tested where they are kept.
         env.insert("WHMCS_CALLS_PER_MINUTE", "0".to_owned());
         env.insert("SF_CALLS_PER_MINUTE", "0".to_owned());
+        // What a refusal takes at least is tested by itself.
+        env.insert("AUTH_FAILURE_FLOOR", "0ms".to_owned());
         env.insert("DATA_DIR", data.path().display().to_string());
         let store = database().await;
         env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());

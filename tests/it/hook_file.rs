@@ -219,6 +219,7 @@ fn only_ids_leave_and_the_client_is_found_while_the_row_is_there() {
         ),
         ("AfterProductUpgrade", json!({ "upgradeid": 4 }), json!({})),
         ("ProductEdit", json!({ "pid": 3, "name": "hunter2" }), json!({})),
+        ("DailyCronJob", Value::Null, json!({})),
     ];
     let hooks: Vec<_> = cases.iter().map(|(name, params, _)| json!([name, params])).collect();
     whmcs.fire(&Value::Array(hooks));

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "some measure, and say what they found")]
 
+mod account;
 mod commands;
 mod dashboard;
 mod dependencies;
@@ -17,6 +18,7 @@ mod layers;
 mod live;
 mod mail;
 mod mirrors;
+mod notices;
 mod outages;
 mod process;
 mod protocol;

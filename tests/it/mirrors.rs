@@ -1,6 +1,6 @@
 //! What the gateway's own database remembers of billing's lists, and the comparison with what the systems say.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use async_graphql::Request;
 use chrono::{NaiveTime, TimeDelta};
@@ -30,7 +30,6 @@ use portal_gateway::{
     store::{Mapping, MirroredList, testing::TestStore},
 };
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -215,10 +214,10 @@ async fn a_rebuild_fills_the_mirrors_goes_on_where_it_stopped_and_tells_what_fai
 }
 
 /// What is compared, at once.
-fn reconciler(app: &App, asked: Arc<Notify>) -> Reconciler {
+fn reconciler(app: &App) -> Reconciler {
     let settings = Settings { per_minute: 60_000, settle: Duration::ZERO, ..Settings::default() };
     let (billing, crm) = (app.billing.clone(), app.crm.clone());
-    Reconciler::new(&app.inbox, billing, crm, app.cache.clone(), app.live.clone(), asked, settings)
+    Reconciler::new(&app.inbox, billing, crm, app.cache.clone(), app.live.clone(), settings)
 }
 
 #[tokio::test]
@@ -246,7 +245,7 @@ async fn what_differs_although_nothing_was_reported_is_healed_and_counted() {
         let row = orders.iter().find(|row| row.key == order).unwrap().clone();
         (amount, row.address.unwrap().street)
     };
-    let reconciler = reconciler(&app, Arc::default());
+    let reconciler = reconciler(&app);
     let quiet = Round { checked: ACCOUNTS, drifted: 0, failed: 0 };
     assert_eq!(reconciler.round().await, quiet);
 
@@ -279,8 +278,8 @@ async fn what_differs_although_nothing_was_reported_is_healed_and_counted() {
     assert_eq!(app.inbox.receive_hook(&notice, body.as_bytes()).await.unwrap(), Received::New);
     bench.sandbox.core().journal.clear();
     let owners = Owners::new(app.upstreams.whmcs.clone(), app.store.clone());
-    let worker =
-        Worker::new(&app.inbox, app.cache.clone(), owners, None, app.live.clone(), Default::default());
+    let (cache, live, bell) = (app.cache.clone(), app.live.clone(), app.notifications.clone());
+    let worker = Worker::new(&app.inbox, cache, owners, None, live, bell, Default::default());
     assert_eq!(worker.round().await.unwrap(), 1);
     assert_eq!(bench.asked("GetInvoice"), 0, "the mirror says whose it is");
     assert_eq!(reconciler.round().await, quiet);
@@ -290,8 +289,8 @@ async fn what_differs_although_nothing_was_reported_is_healed_and_counted() {
 #[tokio::test]
 async fn a_comparison_that_is_asked_for_is_done_and_settled() {
     let bench = Bench::start().await;
-    let (app, asked, stop) = (bench.replica().await, Arc::new(Notify::new()), CancellationToken::new());
-    let reconciler = reconciler(&app, Arc::clone(&asked));
+    let (app, stop) = (bench.replica().await, CancellationToken::new());
+    let reconciler = reconciler(&app);
     let running = tokio::spawn({
         let (reconciler, stop) = (reconciler.clone(), stop.clone());
         async move { reconciler.run(stop).await }
@@ -299,7 +298,7 @@ async fn a_comparison_that_is_asked_for_is_done_and_settled() {
     let mut tx = bench.store.begin().await.unwrap();
     tx.request_reconciliation("/data/OrderChangeEvent", "a test", bench.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    asked.notify_one();
+    app.inbox.reconcile().notify_one();
     let settled = async {
         while !bench.store.reconciliations().await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;

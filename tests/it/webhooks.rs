@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    gateway::{Customer, Gateway, Wishes, database},
+    gateway::{ACCOUNTS, Customer, Gateway, Wishes, database},
     process::Running,
 };
 
@@ -359,6 +359,23 @@ async fn until_sent(gateway: &Gateway) {
         }
     };
     tokio::time::timeout(SOON, sent).await.expect("a hook is sent");
+}
+
+#[tokio::test]
+async fn after_billings_automation_everything_is_compared() {
+    for event in ["DailyCronJob", "AfterCronJob"] {
+        let gateway = with_env(&[("RECONCILE_PER_MINUTE", "6000"), ("RECONCILE_SETTLE", "0s")]).await;
+        let body = json!({ "id": "cron", "event": event, "occurred_at": 1_741_000_000, "ids": {} });
+        assert_eq!(send(&gateway, "cron", &body.to_string()).await, 202, "{event}");
+        let compared = async {
+            while gateway.app.reconciler.tally().checked < ACCOUNTS
+                || !gateway.app.store.reconciliations().await.unwrap().is_empty()
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, compared).await.unwrap_or_else(|_| panic!("{event} is not heard"));
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -13,12 +14,17 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    crm::{Crm, EligibilityStatus},
+    deadline::{Budget, Lane},
     error::Error,
-    events::Change,
+    events::{Change, Meaning, Notice},
     id::{AccountId, CaseId, OrderId, RecordId},
     store::{self, Store, inbox::Claimed},
     upstream::salesforce,
 };
+
+/// How long the CRM may take to say what was decided. Nobody waits for it.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Why it cannot be said what an event means.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,35 +42,72 @@ pub enum Unmapped {
 pub struct Changes {
     store: Store,
     owners: Owners,
+    crm: Crm,
     clock: Clock,
     reconcile: Arc<Notify>,
 }
 
 impl Changes {
-    /// With a client to ask for owners. `reconcile` is notified when a comparison is asked for.
-    pub fn new(store: Store, crm: salesforce::Client, clock: Clock, reconcile: Arc<Notify>) -> Self {
-        Self { store, owners: Owners::new(crm), clock, reconcile }
+    /// With a client to ask for owners, and the domain to ask what was decided. `reconcile` is notified when a
+    /// comparison is asked for.
+    pub fn new(
+        store: Store,
+        client: salesforce::Client,
+        crm: Crm,
+        clock: Clock,
+        reconcile: Arc<Notify>,
+    ) -> Self {
+        Self { store, owners: Owners::new(client), crm, clock, reconcile }
     }
 
-    /// What each event changed, in the order of the events; nothing for one that concerns nobody. The owners of all
-    /// are asked for together.
-    pub async fn of(&self, events: &[Claimed]) -> Vec<Result<Vec<Change>, Unmapped>> {
+    /// What each event means, in the order of the events; nothing for one that concerns nobody. The owners of all
+    /// are asked for together, and so are all decisions.
+    pub async fn of(&self, events: &[Claimed]) -> Vec<Result<Meaning, Unmapped>> {
         let reports: Vec<Option<Report>> =
             events.iter().map(|event| serde_json::from_str(&event.payload).ok()).collect();
         let wanted: HashSet<_> = reports.iter().flatten().filter_map(wanted).collect();
         // The answers are kept: each event then finds its own, and an outage fails those alone that need it.
-        let asked = self.owners.of(&wanted).await;
-        let mut changes = Vec::with_capacity(events.len());
+        let (asked, decided) = tokio::join!(self.owners.of(&wanted), self.decided(&reports));
+        let mut meanings = Vec::with_capacity(events.len());
         for report in &reports {
-            changes.push(match report {
-                None => Err(Unmapped::Unreadable),
-                Some(report) => self.meaning(report, &asked).await,
-            });
+            let meaning = async {
+                let report = report.as_ref().ok_or(Unmapped::Unreadable)?;
+                let notice = notice(report, &decided)?;
+                Ok(Meaning { notice, ..Meaning::from(self.changes(report, &asked).await?) })
+            };
+            meanings.push(meaning.await);
         }
-        changes
+        meanings
     }
 
-    async fn meaning(
+    /// Where the checks stand of which an event says that they were decided, of the accounts that somebody here has.
+    async fn decided(
+        &self,
+        reports: &[Option<Report>],
+    ) -> Result<HashMap<AccountId, EligibilityStatus>, Error> {
+        let mut accounts = HashSet::new();
+        for report in reports {
+            if let Some(Report::Eligibility { account }) = report
+                && self.store.mapping_of_account(*account).await?.is_some()
+            {
+                accounts.insert(*account);
+            }
+        }
+        let accounts: Vec<_> = accounts.into_iter().collect();
+        match self.crm.ask_eligibility(&accounts, Budget::new(WITHIN, Lane::Background)).await {
+            Err(error) if !matches!(error, Error::Unavailable { .. } | Error::RateLimited { .. }) => {
+                // It would not be understood later either, and the answers have to become old.
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the CRM does not say what was decided; customers are not told"
+                );
+                Ok(HashMap::new())
+            }
+            decided => decided,
+        }
+    }
+
+    async fn changes(
         &self,
         report: &Report,
         asked: &Result<HashMap<RecordId, Owner>, Error>,
@@ -73,7 +116,6 @@ impl Changes {
         match report {
             // Its workflow reads the row; nothing that is served changes by it.
             Report::Fulfilment { .. } => Ok(Vec::new()),
-            // The customer is to be told as well: the notice belongs beside this change.
             Report::Eligibility { account } => Ok(vec![Change::Eligibility { account: *account }]),
             Report::Comment { account: None, .. } => Ok(Vec::new()),
             Report::Comment { case, account: Some(account) } => {
@@ -123,6 +165,20 @@ impl Changes {
         self.reconcile.notify_one();
         Ok(())
     }
+}
+
+/// What the customer is to be told. A check that goes on is no news.
+fn notice(
+    report: &Report,
+    decided: &Result<HashMap<AccountId, EligibilityStatus>, Error>,
+) -> Result<Option<Notice>, Unmapped> {
+    let Report::Eligibility { account } = *report else { return Ok(None) };
+    let is_eligible = match decided.as_ref().map_err(|error| Unmapped::Later(error.clone()))?.get(&account) {
+        Some(EligibilityStatus::Eligible) => true,
+        Some(EligibilityStatus::Ineligible) => false,
+        Some(EligibilityStatus::NotRequested | EligibilityStatus::Pending) | None => return Ok(None),
+    };
+    Ok(Some(Notice::Eligibility { account, is_eligible }))
 }
 
 fn is_catalogue(entity: Entity) -> bool {

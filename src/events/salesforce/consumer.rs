@@ -1,17 +1,19 @@
 //! The one reader of the event bus.
 
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::pending, sync::Arc};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, select_all},
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Changes, Health, Settings, comments::Comments, health::Board, stream::Stream};
 use crate::{
     clock::Clock,
+    crm::Crm,
+    events::{Inbox, lease::Turn},
     store::{self, Store, leases::Lease},
     upstream::salesforce::{self, Misconfigured, pubsub},
 };
@@ -41,40 +43,27 @@ impl fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A reader with the session of a client of the CRM. Nothing is asked before it runs. `arrived` is notified
-    /// whenever events were stored.
+    /// A reader into an inbox, with the session of a client of the CRM. Nothing is asked before it runs.
     ///
     /// # Errors
     /// When the address of the bus or an authority cannot be used.
-    pub fn new(
-        settings: Settings,
-        store: Store,
-        crm: salesforce::Client,
-        clock: Clock,
-        arrived: Arc<Notify>,
-    ) -> Result<Self, Misconfigured> {
+    pub fn new(settings: Settings, crm: salesforce::Client, inbox: &Inbox) -> Result<Self, Misconfigured> {
         Ok(Self(Arc::new(Inner {
             bus: pubsub::Client::new(settings.bus.clone(), &crm)?,
-            store,
+            store: inbox.store.clone(),
             crm,
             settings,
-            clock,
+            clock: inbox.clock.clone(),
             board: Board::default(),
-            arrived,
-            reconcile: Arc::default(),
+            arrived: inbox.news(),
+            reconcile: inbox.reconcile(),
         })))
     }
 
-    /// Says what the events that it stores mean.
-    pub fn changes(&self) -> Changes {
+    /// Says what the events that it stores mean; `domain` says what was decided.
+    pub fn changes(&self, domain: Crm) -> Changes {
         let Inner { store, crm, clock, reconcile, .. } = &*self.0;
-        Changes::new(store.clone(), crm.clone(), clock.clone(), Arc::clone(reconcile))
-    }
-
-    /// Notified whenever a comparison with the CRM is asked for. What is asked for stands in
-    /// [`Store::reconciliations`], also after a restart; whoever has done it says so with [`Store::reconciled`].
-    pub fn reconcile(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.reconcile)
+        Changes::new(store.clone(), crm.clone(), domain, clock.clone(), Arc::clone(reconcile))
     }
 
     /// What an operator sees.
@@ -86,49 +75,23 @@ impl Consumer {
         Ok(self.0.board.health(&self.0.settings.channels, &cursors, self.0.clock.now()))
     }
 
-    /// Waits for the lease, reads while it lasts, and so on until told to stop; then it gives the lease back.
+    /// Reads whenever it is this replica's turn, until told to stop.
     pub async fn run(&self, stopping: CancellationToken) {
-        loop {
-            let Some(lease) = stopping.run_until_cancelled(self.acquire()).await else { return };
-            tracing::info!(fence = lease.fence(), "this replica reads the CRM's events");
-            metrics::gauge!("crm_events_reader").set(1.0);
-            let lost = stopping.run_until_cancelled(self.read(&lease)).await;
-            metrics::gauge!("crm_events_reader").set(0.0);
-            self.0.board.clear();
-            if lost.is_none() {
-                if let Err(error) = self.0.store.release_lease(&lease, self.0.clock.now()).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the lease of the reader runs out by itself"
-                    );
-                }
-                return;
-            }
-            tracing::warn!(fence = lease.fence(), "another replica reads the CRM's events now");
-        }
+        let Inner { store, clock, settings, .. } = &*self.0;
+        let turn = Turn::new(store.clone(), clock.clone(), LEASE, settings.lease);
+        let read = |lease: Lease| async move {
+            let _reading = Reading::begin(&self.0.board);
+            self.read(&lease).await;
+        };
+        turn.run(&stopping, read).await;
     }
 
-    async fn acquire(&self) -> Lease {
-        let Inner { store, settings, clock, .. } = &*self.0;
-        loop {
-            match store.acquire_lease(LEASE, clock.now(), settings.lease).await {
-                Ok(Some(lease)) => return lease,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the lease of the reader cannot be asked for"
-                    );
-                }
-            }
-            sleep(jittered(settings.lease / 3)).await;
-        }
-    }
-
-    /// Reads every channel until the lease is lost. All of it is one task, so that whoever stops it stops all.
+    /// Reads every channel until one finds that the lease is lost. All of it is one task, so that whoever stops it stops
+    /// all.
     async fn read(&self, lease: &Lease) {
         let inner = &*self.0;
-        let mut parts: Vec<BoxFuture<'_, ()>> = vec![self.renew(lease).boxed()];
+        // Without a channel there is nothing that ends.
+        let mut parts: Vec<BoxFuture<'_, ()>> = vec![pending().boxed()];
         parts.extend(
             inner.settings.channels.iter().map(|channel| Stream::new(inner, channel, lease).run().boxed()),
         );
@@ -137,28 +100,21 @@ impl Consumer {
         }
         select_all(parts).await;
     }
+}
 
-    /// Renews the lease until it is another's. While the database does not answer it may still be ours: every write
-    /// finds out for itself.
-    async fn renew(&self, lease: &Lease) {
-        let Inner { store, settings, clock, .. } = &*self.0;
-        loop {
-            sleep(settings.lease / 3).await;
-            match pin!(store.renew_lease(lease, clock.now(), settings.lease)).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the lease of the reader cannot be renewed"
-                    );
-                }
-            }
-        }
+/// Shows to operators that this replica reads.
+struct Reading<'a>(&'a Board);
+
+impl<'a> Reading<'a> {
+    fn begin(board: &'a Board) -> Self {
+        metrics::gauge!("crm_events_reader").set(1.0);
+        Self(board)
     }
 }
 
-/// A tenth shorter or longer, so that replicas do not ask together.
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(0.9 + 0.2 * rand::random::<f64>())
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        metrics::gauge!("crm_events_reader").set(0.0);
+        self.0.clear();
+    }
 }

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Door, Timeouts, bind, serve, tests::state};
+use crate::{
+    config::Network,
+    http::{Door, Timeouts, bind, serve, tests::state},
+};
 
 const LIVE: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const QUERY: &[u8] = b"GET /graphql?query=%7Bhello%7D HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -137,6 +140,38 @@ async fn one_address_has_only_so_many_connections() {
     assert_eq!(ask(server.address, LIVE).await, "");
     drop(first);
     while ask(server.address, LIVE).await.is_empty() {}
+}
+
+#[tokio::test]
+async fn our_proxies_have_as_many_connections_as_they_need() {
+    let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
+    let server = server(Timeouts { connections_per_address: 1, proxies, ..Timeouts::default() }).await;
+    let _first = TcpStream::connect(server.address).await.unwrap();
+    assert!(ask(server.address, LIVE).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_is_no_idle_connection() {
+    let idle = Duration::from_millis(60);
+    let answer = move || async move {
+        axum::body::Body::from_stream(futures::stream::unfold(0, move |n| async move {
+            tokio::time::sleep(idle).await;
+            let piece = Ok::<_, std::convert::Infallible>(axum::body::Bytes::from_static(b"piece "));
+            (n < 5).then_some((piece, n + 1))
+        }))
+    };
+    let router = axum::Router::new().route("/", axum::routing::get(answer));
+    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let timeouts = Timeouts { idle, ..Timeouts::default() };
+    tokio::spawn(serve(listener, router, CancellationToken::new(), timeouts));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // Then it is idle, and closed.
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text.matches("piece ").count(), 5, "{text}");
+    assert!(text.ends_with("0\r\n\r\n"), "{text}");
 }
 
 #[tokio::test]

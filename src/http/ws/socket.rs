@@ -22,7 +22,7 @@ use crate::{
         cookies::bearer,
         operation::{Operation, Said},
         params::Params,
-        seats::Seat,
+        seats::{Denied, Seat},
     },
     schema::cookies::Cookies,
 };
@@ -295,13 +295,13 @@ async fn admit<V>(
         }
     };
     let viewer = (state.authenticate)(token).await.map_err(|error| match error {
-        Error::Unauthenticated | Error::Forbidden | Error::Rejected(_) => forbidden,
+        Error::Unauthenticated | Error::Forbidden | Error::Rejected(_) => forbidden.clone(),
         _ => Close::Later("Sessions cannot be checked now"),
     })?;
-    let seat = streams
-        .seats
-        .take((streams.badge)(&viewer))
-        .ok_or(Close::Later("Too many connections of this account are open"))?;
+    let seat = streams.seats.take((streams.badge)(&viewer)).map_err(|denied| match denied {
+        Denied::Expired => forbidden,
+        Denied::Full => Close::Later("Too many connections of this account are open"),
+    })?;
     Ok(Admitted { viewer, seat, may_change: !is_ambient || proof.csrf.is_some() })
 }
 

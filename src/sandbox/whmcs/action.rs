@@ -16,6 +16,8 @@ pub struct Call<'a> {
     pub dialect: &'a Dialect,
     /// The system URL, without a slash at the end.
     pub public_url: &'a str,
+    /// Whether a member of the staff does it in the admin area, and not a program through the API.
+    pub is_staff: bool,
 }
 
 /// An action's code.

@@ -152,12 +152,12 @@ impl Door {
 
     /// Sends the hooks that fire early, and waits, so that their change is not visible yet. What would fire is found
     /// out on a copy. Gives whether it did.
-    async fn announce(&self, run: fn(&mut Store, &Call<'_>) -> Reply, params: &Params) -> bool {
+    async fn announce(&self, run: fn(&mut Store, &Call<'_>) -> Reply, call: &Call<'_>) -> bool {
         let Some(early_by) = self.hooks.early_by() else { return false };
         {
             let mut copy = self.store.read().unwrap_or_else(PoisonError::into_inner).clone();
             // Its refusal is met again by the real run.
-            let _ = run(&mut copy, &self.call(params));
+            let _ = run(&mut copy, call);
             for event in copy.take_events().iter().filter(|event| hooks::is_early(event.hook)) {
                 self.hooks.send(&self.core, event, ids(&copy, event));
             }
@@ -167,7 +167,8 @@ impl Door {
     }
 
     fn call<'a>(&'a self, params: &'a Params) -> Call<'a> {
-        Call { params, dialect: &self.settings.dialect, public_url: &self.public_url }
+        let dialect = &self.settings.dialect;
+        Call { params, dialect, public_url: &self.public_url, is_staff: false }
     }
 
     /// An action without checking who calls.
@@ -175,15 +176,15 @@ impl Door {
         let Some(action) = action::find(action) else { return error_body("no such action") };
         let pairs = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let params = Params::new(from_pairs(pairs), self.settings.dialect.php_truthiness);
-        self.perform(action, &params).await
+        self.perform(action, &Call { is_staff: true, ..self.call(&params) }).await
     }
 
-    async fn perform(&self, action: &Action, params: &Params) -> Value {
+    async fn perform(&self, action: &Action, call: &Call<'_>) -> Value {
         let announced = match action.run {
             Run::Read(_) => false,
-            Run::Write(run) => self.announce(run, params).await,
+            Run::Write(run) => self.announce(run, call).await,
         };
-        self.execute(action, params, announced)
+        self.execute(action, call, announced)
     }
 
     /// Runs a call; one that reads every account runs beside the other calls, not in their way.
@@ -203,18 +204,18 @@ impl Door {
             Err((status, message)) => return (status, error_body(&message)),
         };
         if !reads_all {
-            return (StatusCode::OK, self.perform(action, &params).await);
+            return (StatusCode::OK, self.perform(action, &self.call(&params)).await);
         }
-        let answer =
-            tokio::task::spawn_blocking(move || (StatusCode::OK, self.execute(action, &params, false)));
+        let answer = tokio::task::spawn_blocking(move || {
+            (StatusCode::OK, self.execute(action, &self.call(&params), false))
+        });
         answer.await.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Value::Null))
     }
 
-    fn execute(&self, action: &Action, params: &Params, announced: bool) -> Value {
-        let call = self.call(params);
+    fn execute(&self, action: &Action, call: &Call<'_>, announced: bool) -> Value {
         let reply = match action.run {
-            Run::Read(run) => run(&self.store.read().unwrap_or_else(PoisonError::into_inner), &call),
-            Run::Write(run) => self.write_after(announced, |store| run(store, &call)),
+            Run::Read(run) => run(&self.store.read().unwrap_or_else(PoisonError::into_inner), call),
+            Run::Write(run) => self.write_after(announced, |store| run(store, call)),
         };
         match reply {
             Ok(Value::Object(fields)) => {

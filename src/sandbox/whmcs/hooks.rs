@@ -49,6 +49,7 @@ const EARLY: &[&str] = &[
     "PreModuleChangePackage",
     "PreModuleChangePassword",
     "PreModuleCustom",
+    "PreServiceEdit",
     "CancellationRequest",
     "AcceptOrder",
     "CancelOrder",

@@ -103,7 +103,8 @@ impl Installation {
     }
 
     /// What a member of the staff does: an action of the API with its parameters, without credentials, faults, delay
-    /// and journal of calls. Gives the body of the answer, and fires the same hooks.
+    /// and journal of calls. Gives the body of the answer. The hooks are those of the admin area, which are the API's and
+    /// those that are certain there alone.
     pub async fn staff(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
         self.0.staff(action, parameters).await
     }

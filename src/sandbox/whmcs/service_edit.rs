@@ -22,10 +22,14 @@ pub fn target(store: &Store, call: &Call<'_>) -> Result<(u64, u64), Refusal> {
     account.service(id).map(|_| (account.client.id, id)).ok_or_else(error("Service ID Not Found"))
 }
 
-/// `UpdateClientProduct`. It changes the record; no module runs.
+/// `UpdateClientProduct`. It changes the record; no module runs. Hooks are certain only for edits in the admin area
+/// (WHMCS reference §5).
 pub fn update_client_product(store: &mut Store, call: &Call<'_>) -> Reply {
     let params = call.params;
     let (client, id) = target(store, call)?;
+    if call.is_staff {
+        store.fire("PreServiceEdit", json!({"serviceid": id}));
+    }
     let account = store.account_mut(client).ok_or_else(error("Service ID Not Found"))?;
     let currency = account.client.currency;
     let service = account.service_mut(id).ok_or_else(error("Service ID Not Found"))?;
@@ -41,6 +45,9 @@ pub fn update_client_product(store: &mut Store, call: &Call<'_>) -> Reply {
         if let Some(field) = text_field(service, &name) {
             field.clear();
         }
+    }
+    if call.is_staff {
+        store.fire("ServiceEdit", json!({"userid": client, "serviceid": id}));
     }
     Ok(json!({"serviceid": params.sent("serviceid")}))
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sandbox::whmcs::{Dialect, EmptyLists, Numbers};
+use crate::sandbox::whmcs::{Dialect, EmptyLists, Numbers, router_with};
 
 /// Every reading action of a client, as the gateway calls it.
 fn reads(client: u64) -> Vec<(&'static str, Vec<(&'static str, String)>)> {

@@ -23,14 +23,16 @@ use url::form_urlencoded;
 
 use crate::sandbox::core::Core;
 use crate::sandbox::credentials::{WHMCS_IDENTIFIER, WHMCS_SECRET};
-use crate::sandbox::whmcs::{Settings, router_with};
+use crate::sandbox::whmcs::{Installation, Settings};
 
 /// The demo customer and its user.
 pub const DEMO: &str = "1001";
 
 /// One emulator and the core under it.
+#[derive(Clone)]
 pub struct Bench {
     pub core: Arc<Core>,
+    pub installation: Installation,
     pub router: Router,
 }
 
@@ -41,9 +43,9 @@ impl Bench {
 
     pub fn with(settings: Settings) -> Self {
         let core = Arc::new(Core::new(7, 50, false));
-        let router =
-            router_with(Arc::clone(&core), "https://billing.example.test/billing/".to_owned(), settings);
-        Self { core, router }
+        let url = "https://billing.example.test/billing/".to_owned();
+        let installation = Installation::new(Arc::clone(&core), url, settings);
+        Self { core, router: installation.router(), installation }
     }
 
     /// Sends a form as it is and returns status, media type and text.

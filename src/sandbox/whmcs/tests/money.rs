@@ -55,9 +55,9 @@ async fn a_paid_renewal_moves_the_due_date_and_brings_a_suspended_service_back()
         .await;
     let id = text(&invoice["invoices"]["invoice"][0]["id"]);
     let row = |bench: &Bench, id: String| {
-        let router = Bench { core: Arc::clone(&bench.core), router: bench.router.clone() };
+        let bench = bench.clone();
         async move {
-            router.ok("GetClientsProducts", &[("serviceid", &id)]).await["products"]["product"][0].clone()
+            bench.ok("GetClientsProducts", &[("serviceid", &id)]).await["products"]["product"][0].clone()
         }
     };
     let items = bench.invoice(&id).await["items"]["item"].clone();

@@ -55,7 +55,7 @@ async fn a_service_is_changed_without_its_module() {
         ("billingcycle", "annually"),
     ];
     assert_eq!(bench.ok("UpdateClientProduct", &params).await, json!({"result": "success", "serviceid": id}));
-    assert!(bench.hooks().is_empty(), "no hook on this path");
+    assert!(bench.hooks().is_empty(), "no hook is certain on this path");
     let after = row(bench.ok("GetClientsProducts", &[("serviceid", &id)]).await);
     assert_eq!(
         (&after["status"], &after["recurringamount"], &after["notes"]),
@@ -67,6 +67,23 @@ async fn a_service_is_changed_without_its_module() {
     let blank = row(bench.ok("GetClientsProducts", &[("serviceid", &id)]).await);
     assert_eq!((&blank["notes"], &blank["domain"]), (&json!(""), &json!("")));
     bench.refused("UpdateClientProduct", &[("serviceid", "199")], "Service ID Not Found").await;
+}
+
+#[tokio::test]
+async fn a_service_that_staff_change_in_the_admin_area_fires_its_hooks() {
+    let bench = Bench::new();
+    let (id, _) = two(&bench).await;
+    let staff = async |id: &str| {
+        let params = [("serviceid", id), ("status", "Terminated")];
+        bench.installation.staff("UpdateClientProduct", &params).await
+    };
+    bench.hooks();
+    assert_eq!(staff(&id).await["result"], "success");
+    assert_eq!(bench.hooks(), ["PreServiceEdit", "ServiceEdit"]);
+    let answer = bench.ok("GetClientsProducts", &[("serviceid", &id)]).await;
+    assert_eq!(answer["products"]["product"][0]["status"], "Terminated");
+    assert_eq!(staff("199").await["message"], "Service ID Not Found");
+    assert!(bench.hooks().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,120 @@
+//! What a signed-in person does with their own account: a new password, and which sessions stand.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{INVALID_CREDENTIALS, Identity, derive, policy, rejected};
+use crate::{
+    error::{Error, Result, UserError},
+    identity::Viewer,
+    secret::{ExposeSecret, SecretString},
+};
+
+const UNCHANGED: UserError = UserError {
+    code: "PASSWORD_UNCHANGED",
+    field: Vec::new(),
+    message: "This is the password that you have.",
+};
+
+/// A session that stands, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveSession {
+    /// Its key.
+    pub id: Uuid,
+    /// What kind of program signed in: `browser`, `app` or `other`.
+    pub device: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When its tokens were last exchanged.
+    pub refreshed_at: DateTime<Utc>,
+    /// It ends then, however often it is refreshed.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Identity {
+    /// Gives a signed-in person a new password, and ends their other sessions, within 5 seconds everywhere.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS` (field `currentPassword`), or with `PASSWORD_LENGTH`,
+    /// `PASSWORD_GUESSABLE` or `PASSWORD_UNCHANGED` (field `newPassword`); [`Error::RateLimited`] after failures, or while
+    /// too many sign in.
+    pub async fn change_password(
+        &self,
+        viewer: &Viewer,
+        current: &SecretString,
+        new: &SecretString,
+    ) -> Result<()> {
+        let this = &*self.0;
+        let now = this.now();
+        let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
+        policy::check(new, &[&email], "newPassword")?;
+        if current.expose_secret() == new.expose_secret() {
+            return Err(rejected(UserError { field: vec!["newPassword"], ..UNCHANGED }));
+        }
+        // A stolen session is no way round the limit on guesses.
+        let account = derive(&this.throttle_key, email.as_bytes());
+        this.admit(account, None, now).await?;
+        let verdict = this.passwords.verify(current.clone(), Some(user.password_hash.clone())).await;
+        match &verdict {
+            Ok(verdict) if verdict.is_match => this.accounts.forget(account).await,
+            Ok(_) => {}
+            Err(_) => this.accounts.withdraw(account).await,
+        }
+        let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
+        if !verdict?.is_match {
+            return Err(wrong());
+        }
+        let hash = this.passwords.hash(new.clone()).await?;
+        let kept = viewer.session();
+        // Somebody else may have changed it meanwhile: then the current one was not the current one.
+        if !this.store.change_password(user.id, &user.password_hash, &hash, kept, now).await? {
+            return Err(wrong());
+        }
+        this.sessions.recheck(user.id);
+        Ok(())
+    }
+
+    /// The sessions of a person that stand, the latest first.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn sessions(&self, viewer: &Viewer) -> Result<Vec<ActiveSession>> {
+        // It differs from session to session which of them is the current one.
+        viewer.reader().keep_not();
+        let rows = self.0.store.sessions_of_user(viewer.user(), self.0.now()).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| ActiveSession {
+                id: row.session_id,
+                device: row.user_agent_class,
+                created_at: row.created_at,
+                refreshed_at: row.refreshed_at,
+                expires_at: row.expires_at,
+            })
+            .collect())
+    }
+
+    /// Ends one session of a person; false when it is none of theirs, or has ended.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn end_session(&self, viewer: &Viewer, session: Uuid) -> Result<bool> {
+        let is_own = self.sessions(viewer).await?.iter().any(|one| one.id == session);
+        if is_own {
+            self.0.sessions.end(session, "revoked", self.0.now()).await?;
+        }
+        Ok(is_own)
+    }
+
+    /// Ends all sessions of a person but the one that asks. Gives their number.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails.
+    pub async fn end_other_sessions(&self, viewer: &Viewer) -> Result<u64> {
+        let now = self.0.now();
+        let ended =
+            self.0.store.revoke_other_sessions(viewer.user(), viewer.session(), "revoked", now).await?;
+        self.0.sessions.recheck(viewer.user());
+        Ok(ended)
+    }
+}

@@ -1,0 +1,168 @@
+//! One's own account: the password, and the sessions that stand.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    context::Ask,
+    node::opaque,
+    session::{UserErrorNode, shown},
+};
+use crate::{
+    error::{Error, Result},
+    identity::ActiveSession,
+    secret::SecretString,
+};
+
+/// What a program is that signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum DeviceKind {
+    /// A web browser.
+    Browser,
+    /// An app of a phone or tablet.
+    App,
+    /// Another program.
+    Other,
+}
+
+/// A sign-in that stands: as long as it does, its device stays signed in.
+#[derive(SimpleObject)]
+#[graphql(name = "ActiveSession")]
+pub(super) struct ActiveSessionNode {
+    /// For `sessionRevoke`. Opaque.
+    id: ID,
+    /// What signed in.
+    device: DeviceKind,
+    /// When it signed in.
+    created_at: DateTime<Utc>,
+    /// When it was last seen: its tokens were exchanged then.
+    last_used_at: DateTime<Utc>,
+    /// It ends then at the latest.
+    expires_at: DateTime<Utc>,
+    /// Whether it is the one that asks.
+    is_current: bool,
+}
+
+impl ActiveSessionNode {
+    pub(super) fn new(session: ActiveSession, current: Uuid) -> Self {
+        Self {
+            id: opaque("Session", session.id),
+            device: match session.device.as_str() {
+                "browser" => DeviceKind::Browser,
+                "app" => DeviceKind::App,
+                _ => DeviceKind::Other,
+            },
+            created_at: session.created_at,
+            last_used_at: session.refreshed_at,
+            expires_at: session.expires_at,
+            is_current: session.id == current,
+        }
+    }
+}
+
+/// The session to be ended.
+#[derive(InputObject)]
+pub(super) struct SessionRevokeInput {
+    /// Its id.
+    id: ID,
+}
+
+/// The answer to ending a session.
+#[derive(SimpleObject)]
+pub(super) struct SessionRevokePayload {
+    /// Whether it stood until now. It is refused within 5 seconds everywhere.
+    revoked: bool,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The answer to ending all other sessions.
+#[derive(SimpleObject)]
+pub(super) struct SessionRevokeOthersPayload {
+    /// How many stood until now.
+    revoked_count: i32,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The password that is, and the one that shall be.
+#[derive(InputObject)]
+pub(super) struct PasswordChangeInput {
+    /// The password until now.
+    #[graphql(secret)]
+    current_password: String,
+    /// The password from now on: 12 to 128 characters, not easily guessed. Nothing else is asked of it.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// The answer to changing the password.
+#[derive(SimpleObject)]
+pub(super) struct PasswordChangePayload {
+    /// Whether it was changed. The other sessions are ended then.
+    changed: bool,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// What people can change of their own account.
+#[derive(Default)]
+pub struct AccountMutation;
+
+/// What people can change of their own account.
+#[Object]
+impl AccountMutation {
+    /// Changes the password, and ends all other sessions. At most once per document.
+    async fn password_change(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Both passwords.")] input: PasswordChangeInput,
+    ) -> Option<Result<PasswordChangePayload>> {
+        let act = async {
+            let (current, new) =
+                (SecretString::from(input.current_password), SecretString::from(input.new_password));
+            match ctx.app()?.identity.change_password(ctx.viewer()?, &current, &new).await {
+                Ok(()) => Ok(PasswordChangePayload { changed: true, user_errors: Vec::new() }),
+                Err(Error::Rejected(errors)) => {
+                    Ok(PasswordChangePayload { changed: false, user_errors: shown(errors) })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(act.await)
+    }
+
+    /// Ends one of one's own sessions, such as that of a lost device.
+    async fn session_revoke(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: SessionRevokeInput,
+    ) -> Option<Result<SessionRevokePayload>> {
+        let act = async {
+            let session = key(&input.id)?;
+            let revoked = ctx.app()?.identity.end_session(ctx.viewer()?, session).await?;
+            Ok(SessionRevokePayload { revoked, user_errors: Vec::new() })
+        };
+        Some(act.await)
+    }
+
+    /// Ends all sessions but the one that asks.
+    async fn session_revoke_others(&self, ctx: &Context<'_>) -> Option<Result<SessionRevokeOthersPayload>> {
+        let act = async {
+            let ended = ctx.app()?.identity.end_other_sessions(ctx.viewer()?).await?;
+            let revoked_count = i32::try_from(ended).unwrap_or(i32::MAX);
+            Ok(SessionRevokeOthersPayload { revoked_count, user_errors: Vec::new() })
+        };
+        Some(act.await)
+    }
+}
+
+/// The key behind an id. The id of something else names no session.
+fn key(id: &ID) -> Result<Uuid> {
+    let bad = Error::BadInput { argument: "input.id", reason: "is not an id of this graph" };
+    let text = BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok().and_then(|text| String::from_utf8(text).ok());
+    let text = text.ok_or(bad)?;
+    Ok(text.strip_prefix("Session:").and_then(|key| Uuid::parse_str(key).ok()).unwrap_or_default())
+}
