@@ -13,8 +13,13 @@ use crate::{
     events::{self, Inbox, Owners, Worker, reconcile::Reconciler, salesforce as crm_events},
     freshness::Cache,
     identity::Identity,
-    notify::{self, Live, Notifications},
+    jobs,
+    notify::{
+        self, Live, Notifications,
+        mail::{self, Mail, Mailer},
+    },
     postal::Postal,
+    seal::{self, Keyring},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
@@ -32,6 +37,12 @@ pub enum BuildError {
     /// The way between replicas cannot be made.
     #[error("live updates: {0}")]
     Live(String),
+    /// The keys of what lies sealed in the database cannot be read or kept.
+    #[error("data keys: {0}")]
+    DataKeys(#[from] seal::Error),
+    /// The mail server's address is unusable.
+    #[error(transparent)]
+    Mail(#[from] mail::Error),
     /// Keys cannot be read or kept.
     #[error("keys of the sessions: {0}")]
     Identity(String),
@@ -120,7 +131,12 @@ pub struct App {
     pub upstreams: Arc<Upstreams>,
     /// The way in for events.
     pub inbox: Inbox,
+    /// The way in for durable work, mails among it.
+    pub jobs: jobs::Queue,
+    mailer: Mailer,
+    mail_attempts: u32,
     events: events::Settings,
+    job_settings: jobs::Settings,
 }
 
 impl App {
@@ -136,6 +152,9 @@ impl App {
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
+        let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
+        let jobs = jobs::Queue::new(store.clone(), keys, clock.clone());
+        let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
         let redis = config.redis.as_ref().map(config::Redis::settings);
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
@@ -197,11 +216,16 @@ impl App {
             clock,
             upstreams: Arc::new(upstreams),
             inbox,
+            jobs,
+            mailer,
+            mail_attempts: config.mail.attempts,
             events: config.events.clone(),
+            job_settings: config.jobs.clone(),
         })
     }
 
-    /// Receives and applies events, and compares what is served with the systems, until `stopping` is cancelled.
+    /// Receives and applies events, does jobs, and compares what is served with the systems, until `stopping` is
+    /// cancelled.
     pub async fn work(&self, stopping: CancellationToken) {
         let owners = Owners::new(self.upstreams.whmcs.clone(), self.store.clone());
         let crm = self.crm_events.as_ref().map(|events| events.changes(self.crm.clone()));
@@ -212,7 +236,24 @@ impl App {
                 consumer.run(stopping.clone()).await;
             }
         };
-        tokio::join!(worker.run(stopping.clone()), reading, self.reconciler.run(stopping.clone()));
+        tokio::join!(
+            worker.run(stopping.clone()),
+            reading,
+            self.reconciler.run(stopping.clone()),
+            self.doers().run(stopping.clone())
+        );
+    }
+
+    /// Who does which jobs.
+    fn doers(&self) -> jobs::Worker {
+        let mailer = self.mailer.clone();
+        jobs::Worker::new(self.jobs.clone(), self.job_settings.clone()).on(
+            Some(self.mail_attempts),
+            move |mail: Mail, this| {
+                let mailer = mailer.clone();
+                async move { mailer.send(mail, this).await }
+            },
+        )
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

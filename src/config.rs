@@ -10,8 +10,11 @@
 mod auth;
 mod cache;
 mod crm_events;
+mod data_keys;
+mod jobs;
 mod limits;
 mod live;
+mod mail;
 mod reader;
 mod reconcile;
 mod server;
@@ -23,6 +26,7 @@ mod webhooks;
 use std::{fmt, fmt::Write, time::Duration};
 
 pub use cache::Redis;
+pub use data_keys::DataKeys;
 pub use limits::Limits;
 pub use live::Live;
 pub use reader::Setting;
@@ -49,6 +53,12 @@ pub struct Config {
     pub notify: notify::Settings,
     /// The gateway's own database.
     pub store: store::Settings,
+    /// The keys of what lies sealed in it.
+    pub data_keys: DataKeys,
+    /// How jobs are done.
+    pub jobs: crate::jobs::Settings,
+    /// How mails leave.
+    pub mail: notify::mail::Settings,
     /// The shared cache; `None` for one replica.
     pub redis: Option<Redis>,
     /// Accounts and sessions.
@@ -134,6 +144,7 @@ impl Config {
         let limits = Limits::read(reader, server.introspection);
         let (live, notify) = live::read(reader);
         let (store, data_dir) = cache::store(reader);
+        let data_keys = data_keys::read(reader, server.environment, data_dir.clone());
         let redis = Redis::read(reader);
         let identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
@@ -144,6 +155,8 @@ impl Config {
         let (japan_post, postal_per_minute) = upstreams::japan_post(reader, server.environment);
         let (webhooks, events) = webhooks::read(reader);
         let reconcile = reconcile::read(reader);
+        let jobs = jobs::read(reader, &server);
+        let mail = mail::read(reader, server.environment);
         let cache = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
@@ -154,6 +167,9 @@ impl Config {
             live,
             notify,
             store,
+            data_keys,
+            jobs,
+            mail,
             redis,
             identity,
             whmcs,

@@ -34,6 +34,8 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
         ("JAPAN_POST_CLIENT_ID", credentials::JAPAN_POST_CLIENT_ID.to_owned()),
         ("JAPAN_POST_SECRET_KEY", credentials::JAPAN_POST_SECRET_KEY.to_owned()),
         ("JAPAN_POST_SOURCE_ADDRESS", "127.0.0.1".to_owned()),
+        ("SMTP_URL", sandbox.smtp_url()),
+        ("MAIL_FROM", "no-reply@portal.example.jp".to_owned()),
         ("SF_EVENTS_ENABLED", "true".to_owned()),
         ("SF_PUBSUB_ENDPOINT", sandbox.pubsub_url()),
     ]);

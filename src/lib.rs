@@ -2,8 +2,8 @@
 //! CRM (Salesforce) and mobile lines (Freebit).
 //!
 //! Floors, top down; imports point down only (`tests/it/layers.rs` holds the table):
-//! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`) → `upstream`,
-//! `freshness`, `store` → the words that all share.
+//! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`, `notify`) → `upstream`,
+//! `freshness`, `jobs`, `store` → the words that all share.
 
 pub mod app;
 pub mod big_int;
@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod jobs;
 pub mod log;
 pub mod money;
 pub mod notify;
@@ -28,6 +29,7 @@ pub mod postal;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;
+pub mod seal;
 pub mod secret;
 pub mod sim;
 pub mod spending;

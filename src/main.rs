@@ -30,6 +30,9 @@ enum Command {
     /// Fills or empties the mirrors: the lists of billing that are shown when it does not answer.
     #[command(subcommand)]
     Mirror(command::mirror::Command),
+    /// Shows the jobs that were given up, or lets them begin anew.
+    #[command(subcommand)]
+    Jobs(command::jobs::Command),
     /// Prints the schema, writes it to a file, or compares it with one.
     Schema(command::schema::Options),
     /// Reads the configuration and tries every system; lists all faults at once.
@@ -48,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Sandbox(options) => command::sandbox::run(options).await,
         Command::Migrate => command::migrate::run().await,
         Command::Mirror(mirror) => command::mirror::run(mirror).await,
+        Command::Jobs(jobs) => command::jobs::run(jobs).await,
         Command::Schema(options) => command::schema::run(&options),
         Command::Check => command::check::run().await,
         Command::Health(options) => command::health::run(options).await,

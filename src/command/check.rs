@@ -8,6 +8,8 @@ use portal_gateway::{
     config::Config,
     deadline::{Budget, Lane},
     identity::Identity,
+    notify::mail::Mailer,
+    seal::Keyring,
     store::Store,
     upstream::salesforce::pubsub,
 };
@@ -26,7 +28,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     println!("ok     configuration");
     let upstreams = Upstreams::new(&config, &Clock::system())?;
     let budget = Budget::new(PATIENCE, Lane::Background);
-    let (database, redis, billing, crm, bus, sim, postal) = tokio::join!(
+    let (database, redis, billing, crm, bus, sim, postal, mail) = tokio::join!(
         database(&config),
         redis(&config),
         async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
@@ -34,6 +36,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         bus(&config, &upstreams),
         async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
         postal(&upstreams, budget),
+        mail(&config),
     );
     let mut faults = 0;
     let mut report = |what: &str, outcome: Result<String, String>| match outcome {
@@ -50,6 +53,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     report("events of the CRM (Pub/Sub)", bus);
     report("mobile network (Freebit)", sim.map(|()| String::new()));
     report("postal look-up (Japan Post)", postal);
+    report("mail server", mail.map(|()| String::new()));
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,8 +64,16 @@ async fn database(config: &Config) -> Result<(), String> {
     let keys = Identity::new(store.clone(), &config.identity, Clock::system())
         .map(drop)
         .map_err(|error| BuildError::keys(error).to_string());
+    let data_keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
+        .map(drop)
+        .map_err(|error| BuildError::from(error).to_string());
     store.close().await;
-    answered.and(keys)
+    answered.and(keys).and(data_keys)
+}
+
+async fn mail(config: &Config) -> Result<(), String> {
+    let mailer = Mailer::new(config.mail.clone(), Clock::system()).map_err(|error| error.to_string())?;
+    mailer.reach().await
 }
 
 async fn postal(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {

@@ -99,6 +99,7 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, b
     println!("  API             {gateway}/graphql");
     println!("  Health          {gateway}/health/ready");
     println!("  Metrics         {gateway}/metrics");
+    println!("  Mailbox         {}    every mail that the gateway sends", sandbox.mailbox_url());
     println!("\nDemo customers, all with the password \"{}\"\n", credentials::DEMO_PASSWORD);
     for person in people {
         println!("  {:<42} {}", person.email, person.name);

@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod dev;
 pub mod health;
+pub mod jobs;
 pub mod migrate;
 pub mod mirror;
 #[cfg(feature = "sandbox")]

@@ -24,10 +24,13 @@ fn development(folder: &tempfile::TempDir) -> Env {
         ("FREEBIT_BASE_URL", "http://127.0.0.1:4103".to_owned()),
         ("FREEBIT_OEM_ID", "SBXOEM01".to_owned()),
         ("FREEBIT_OEM_KEY", "key".to_owned()),
+        ("SMTP_URL", "smtp://127.0.0.1:4105".to_owned()),
+        ("MAIL_FROM", "no-reply@portal.example.jp".to_owned()),
     ])
 }
 
 fn production(folder: &tempfile::TempDir) -> Env {
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use ed25519_dalek::pkcs8::{EncodePrivateKey, spki::der::pem::LineEnding};
 
     let key = folder.path().join("signing.pem");
@@ -42,6 +45,7 @@ fn production(folder: &tempfile::TempDir) -> Env {
         ("FREEBIT_BASE_URL", "https://i1.mvno.net".to_owned()),
         ("AUTH_SIGNING_KEY_PATH", key.display().to_string()),
         ("AUTH_SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
+        ("DATA_KEYS", format!("2:{0},1:{0}", BASE64_STANDARD.encode([7; 32]))),
     ]);
     env
 }
@@ -123,6 +127,7 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
     same(&config.postal_times, &postal::Times::default());
     same(&config.cache, &freshness::Settings::default());
     same(&config.events, &events::Settings::default());
+    same(&config.jobs, &crate::jobs::Settings::default());
     same(&config.crm_fields, &crm::FieldMap::default());
     same(&config.billing_fields, &billing::CustomFields::default());
     same(&config.whmcs.transport, &crate::upstream::transport::Settings::whmcs());
@@ -175,6 +180,10 @@ fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
         ("WHMCS_WEBHOOK_SECRETS", "hunter2-hunter2-hunter2-hunter2, hunter2".to_owned()),
         ("SF_FIELD_ORDER_TYPE", "Type' OR '1".to_owned()),
         ("FREEBIT_OEM_ID", "  ".to_owned()),
+        ("DATA_KEYS", "1:hunter2".to_owned()),
+        ("QUEUE_BACKOFF_MOST", "1s".to_owned()),
+        ("SMTP_URL", "smtp://portal:hunter2@mail.example.jp?tls=maybe".to_owned()),
+        ("MAIL_FROM", "Portal <no-reply@example.jp>".to_owned()),
     ]);
     let faults = faults(&env);
     assert_eq!(
@@ -188,6 +197,8 @@ fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
             "REQUEST_TIMEOUT: must be a time from 1s to 2m, with its unit; for example REQUEST_TIMEOUT=10s",
             "DATABASE_URL: must begin with sqlite: or postgres://; \
              for example DATABASE_URL=postgres://portal:password@127.0.0.1:5432/portal",
+            "DATA_KEYS: must be numbered keys of 32 bytes in base64; \
+             for example DATA_KEYS=1:$(openssl rand -base64 32)",
             "REDIS_URL: must be an address that begins with redis:// or rediss://; \
              for example REDIS_URL=redis://127.0.0.1:6379",
             "AUTH_SECRET: must have at least 32 characters; for example AUTH_SECRET=$(openssl rand -base64 32)",
@@ -204,6 +215,12 @@ fn all_faults_are_told_at_once_each_in_one_line_with_an_example() {
             "FREEBIT_OEM_ID: is missing; for example FREEBIT_OEM_ID=OEM00001",
             "WHMCS_WEBHOOK_SECRETS: must be secrets of at least 24 bytes; \
              for example WHMCS_WEBHOOK_SECRETS=$(openssl rand -hex 32)",
+            "QUEUE_BACKOFF_MOST: must not be shorter than QUEUE_BACKOFF_DELAY; \
+             for example QUEUE_BACKOFF_MOST=10m",
+            "SMTP_URL: must be smtps://… or smtp://…?tls=required; \
+             for example SMTP_URL=smtps://portal:password@mail.example.jp",
+            "MAIL_FROM: must be one e-mail address, without a name; \
+             for example MAIL_FROM=no-reply@portal.example.jp",
         ]
     );
     assert!(!faults.join("\n").contains("hunter2"));
@@ -225,6 +242,8 @@ fn production_refuses_test_endpoints_and_secrets_of_our_own_making() {
         [
             "PUBLIC_URL: must be an https address in production; for example PUBLIC_URL=https://api.example.jp",
             "CORS_ORIGIN: must be https origins in production; for example CORS_ORIGIN=https://portal.example.jp",
+            "DATA_KEYS: is missing, and production does not make its own; \
+             for example DATA_KEYS=1:$(openssl rand -base64 32)",
             "AUTH_SIGNING_KEY_PATH: is missing, and production does not make its own; \
              for example AUTH_SIGNING_KEY_PATH=/run/secrets/access-token-key.pem",
             "AUTH_SECRET: is missing, and production does not make its own; \
@@ -335,6 +354,35 @@ fn an_address_is_in_its_network() {
     for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "proxy", "10.0.0.0/-1"] {
         assert_eq!(Network::parse(text), None, "{text}");
     }
+}
+
+#[test]
+fn mails_leave_in_plaintext_only_in_development_or_to_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    for (url, in_production) in [
+        ("smtps://portal:password@mail.example.jp", true),
+        ("smtp://mail.example.jp:587?tls=required", true),
+        ("smtp://127.0.0.1:25", true),
+        ("smtp://localhost", true),
+        ("smtp://mail.example.jp", false),
+    ] {
+        for (mut env, is_good) in [(development(&folder), true), (production(&folder), in_production)] {
+            env.insert("SMTP_URL", url.to_owned());
+            assert_eq!(faults(&env).is_empty(), is_good, "{url}");
+        }
+    }
+}
+
+#[test]
+fn two_data_keys_of_one_number_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut env = production(&folder);
+    let twice = env["DATA_KEYS"].replace("2:", "1:");
+    env.insert("DATA_KEYS", twice);
+    assert_eq!(
+        faults(&env),
+        ["DATA_KEYS: has two keys of one number; for example DATA_KEYS=1:$(openssl rand -base64 32)"]
+    );
 }
 
 #[tokio::test]

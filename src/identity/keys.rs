@@ -5,8 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
-    io::Write,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -17,11 +16,10 @@ use ed25519_dalek::{
 };
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::{
     identity::Settings,
-    secret::{ExposeSecret, SecretString},
+    secret::{self, ExposeSecret, SecretString},
 };
 
 /// Why a key cannot be used.
@@ -95,35 +93,16 @@ pub(super) fn secret(settings: &Settings) -> Result<Vec<u8>, Error> {
     Ok(secret.expose_secret().as_bytes().to_vec())
 }
 
-/// What the file holds; if it is not there, it is made first, readable by its owner only. Of two
-/// processes that start together one makes it, and both use that.
+/// What the file holds, made first if it is not there.
 fn keep(file: &Path, make: impl FnOnce() -> String) -> Result<SecretString, Error> {
-    let kept = || -> io::Result<String> {
-        if !file.exists() {
-            let draft = file.with_extension(Uuid::now_v7().simple().to_string());
-            if let Some(folder) = file.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let mut open = fs::OpenOptions::new();
-            open.create_new(true).write(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-            open.open(&draft)?.write_all(make().as_bytes())?;
-            let linked = fs::hard_link(&draft, file);
-            fs::remove_file(&draft)?;
-            linked.or_else(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => Ok(()),
-                _ => Err(error),
-            })?;
-        }
-        fs::read_to_string(file)
-    };
-    kept().map(SecretString::from).map_err(|error| Error::File(file.to_owned(), error))
+    secret::keep(file, make).map_err(|error| Error::File(file.to_owned(), error))
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
 
     use super::*;
 

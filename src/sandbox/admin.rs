@@ -50,7 +50,7 @@ type Shared = State<Arc<Core>>;
 
 /// What is served at `/`, as text.
 const ABOUT: &str = "\
-The sandbox of portal-gateway: emulators of WHMCS, Salesforce, Freebit and Japan Post.
+The sandbox of portal-gateway: emulators of WHMCS, Salesforce, Freebit and Japan Post, and a mail server.
 
 GET    /health              200 while it runs
 GET    /journal             calls and effects, oldest first: ?system= &operation= &kind=call|effect &since=<seq> &limit=
@@ -69,8 +69,12 @@ PATCH  /salesforce/records/<object>/<id>    change one
 DELETE /salesforce/records/<object>/<id>    delete one
 POST   /salesforce/events   {act, ...}: drop_streams {code?} | drop_connections | reset {topic} | repeat {topic} |
                             change_schema {topic} | gap {object, kind, ids?} | publish {event, values} | garbage {topic}
+GET    /mailbox             the mails that were taken, as a page
+GET    /mail                the same as JSON, oldest first: ?to=<address> &since=<id> &limit=
+GET    /mail/<id>           one of them
+DELETE /mail                forget them
 
-system: whmcs salesforce freebit japanpost
+system: whmcs salesforce freebit japanpost smtp (operations CONNECT EHLO AUTH MAIL RCPT DATA)
 ";
 
 /// The admin endpoint.

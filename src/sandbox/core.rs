@@ -29,11 +29,16 @@ pub enum System {
     Freebit,
     /// Postal codes.
     JapanPost,
+    /// The mail server.
+    Smtp,
 }
 
 impl System {
+    /// Those that answers are made of.
+    pub const UPSTREAMS: [Self; 4] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost];
+
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost];
+    pub const ALL: [Self; 5] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost, Self::Smtp];
 
     /// Its name in the admin endpoint and the journal.
     pub const fn as_str(self) -> &'static str {
@@ -42,6 +47,7 @@ impl System {
             Self::Salesforce => "salesforce",
             Self::Freebit => "freebit",
             Self::JapanPost => "japanpost",
+            Self::Smtp => "smtp",
         }
     }
 
@@ -52,6 +58,8 @@ impl System {
             Self::Salesforce => 120,
             Self::Freebit => 200,
             Self::JapanPost => 100,
+            // One command of several.
+            Self::Smtp => 10,
         }
     }
 }

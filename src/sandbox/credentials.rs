@@ -26,6 +26,10 @@ pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
 pub const JAPAN_POST_CLIENT_ID: &str = "sandbox-digital-address";
 /// Secret of that client.
 pub const JAPAN_POST_SECRET_KEY: &str = "sandbox-digital-address-secret-01";
+/// Name under which the mail server takes mails.
+pub const SMTP_USER: &str = "portal";
+/// The password to it.
+pub const SMTP_PASSWORD: &str = "sandbox-smtp-password";
 
 /// Password with which every seeded customer signs in to the portal in development.
 pub const DEMO_PASSWORD: &str = "correct horse battery staple";

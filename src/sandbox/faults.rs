@@ -120,7 +120,7 @@ pub struct Rule {
     pub operation: String,
     /// How.
     pub kind: RuleKind,
-    /// Status of [`RuleKind::Status`]; 503 unless said.
+    /// Status of [`RuleKind::Status`]; 503 unless said (451 from the mail server: try again later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Vendor's code of [`RuleKind::Business`].
@@ -173,7 +173,7 @@ impl Rule {
         let kind = match self.kind {
             RuleKind::Delay => return None,
             RuleKind::Status => FaultKind::Status {
-                status: self.status.unwrap_or(503),
+                status: self.status.unwrap_or(if self.system == System::Smtp { 451 } else { 503 }),
                 body: text(&self.message, "injected fault"),
                 content_type: text(&self.content_type, "text/plain; charset=utf-8"),
             },

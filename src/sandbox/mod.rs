@@ -1,4 +1,4 @@
-//! Emulators of the systems behind the gateway, for development and tests.
+//! Emulators of the systems behind the gateway and a mail server, for development and tests.
 //!
 //! Each listens on its own port and speaks its vendor's protocol over plain HTTP; the gateway reaches them as it would
 //! the real ones. They share a [`core::Core`]: the seeded world, a virtual clock, the journal, faults and delays. They
@@ -12,6 +12,7 @@ pub mod freebit;
 pub mod japan_post;
 pub mod journal;
 pub mod salesforce;
+pub mod smtp;
 pub mod whmcs;
 pub mod world;
 
@@ -78,13 +79,15 @@ pub struct Listen {
     pub pubsub: SocketAddr,
     /// Japan Post.
     pub japan_post: SocketAddr,
+    /// The mail server.
+    pub smtp: SocketAddr,
     /// The admin endpoint.
     pub admin: SocketAddr,
 }
 
 impl Listen {
-    /// Ports on the loopback interface from `first` on: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, and
-    /// two further on Japan Post. From 0: any free ones.
+    /// Seven ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, mail,
+    /// Japan Post. From 0: any free ones.
     pub const fn loopback(first: u16) -> Self {
         const fn port(first: u16, offset: u16) -> SocketAddr {
             let port = if first == 0 { 0 } else { first + offset };
@@ -97,6 +100,7 @@ impl Listen {
             freebit: port(first, 3),
             pubsub: port(first, 4),
             japan_post: port(first, 6),
+            smtp: port(first, 5),
         }
     }
 }
@@ -154,7 +158,9 @@ pub struct Sandbox {
     freebit: SocketAddr,
     pubsub: SocketAddr,
     japan_post: SocketAddr,
+    smtp: SocketAddr,
     admin: SocketAddr,
+    mail: Arc<smtp::Mailbox>,
     org: Arc<Org>,
     ca: Option<(String, CaFile)>,
     servers: JoinSet<()>,
@@ -172,12 +178,13 @@ impl Sandbox {
         if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
             return Err(StartError::Customers(options.customers));
         }
-        let Listen { whmcs, salesforce, freebit, pubsub, japan_post, admin } = options.listen;
+        let Listen { whmcs, salesforce, freebit, pubsub, smtp, japan_post, admin } = options.listen;
         let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
         let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
         let (pubsub_door, pubsub) = listen("Salesforce Pub/Sub API", pubsub).await?;
         let (japan_post_door, japan_post) = listen("Japan Post", japan_post).await?;
+        let (smtp_door, smtp_address) = listen("mail server", smtp).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
         let certificates = if options.pubsub_tls { Some(Certificates::make()?) } else { None };
         let ca = match &certificates {
@@ -202,10 +209,14 @@ impl Sandbox {
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
         serve(japan_post_door, japan_post::router(Arc::clone(&core)));
+        let mail = Arc::<smtp::Mailbox>::default();
         serve(
             admin_door,
-            admin::router(Arc::clone(&core)).merge(salesforce::admin::router(Arc::clone(&org))),
+            admin::router(Arc::clone(&core))
+                .merge(salesforce::admin::router(Arc::clone(&org)))
+                .merge(smtp::admin::router(Arc::clone(&mail))),
         );
+        servers.spawn(smtp::serve(smtp_door, Arc::clone(&core), Arc::clone(&mail), stopping.clone()));
         servers.spawn(pubsub::door::serve(pubsub_door, Arc::clone(&org), certificates, stopping.clone()));
         Ok(Self {
             core,
@@ -215,7 +226,9 @@ impl Sandbox {
             freebit,
             pubsub,
             japan_post,
+            smtp: smtp_address,
             admin,
+            mail,
             org,
             ca,
             servers,
@@ -247,6 +260,22 @@ impl Sandbox {
     pub fn pubsub_url(&self) -> String {
         let url = url(self.pubsub);
         if self.ca.is_some() { url.replacen("http", "https", 1) } else { url }
+    }
+
+    /// URL of the mail server, with the user and password that it knows: `smtp://…`, in plaintext.
+    pub fn smtp_url(&self) -> String {
+        let (user, password) = (credentials::SMTP_USER, credentials::SMTP_PASSWORD);
+        url(self.smtp).replacen("http://", &format!("smtp://{user}:{password}@"), 1)
+    }
+
+    /// The page that shows what the mail server took.
+    pub fn mailbox_url(&self) -> String {
+        format!("{}/mailbox", self.admin_url())
+    }
+
+    /// What the mail server took: a test reads codes and links here.
+    pub fn mail(&self) -> &Arc<smtp::Mailbox> {
+        &self.mail
     }
 
     /// The certificate of the sandbox's authority, PEM; none in plaintext.
@@ -451,7 +480,7 @@ mod tests {
         let delay = json!({ "system": "whmcs", "delay_ms": 7 });
         let delays: Value =
             http.post(admin("/delays")).json(&delay).send().await.unwrap().json().await.unwrap();
-        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "japanpost": 0 }));
+        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "japanpost": 0, "smtp": 0 }));
     }
 
     #[tokio::test]

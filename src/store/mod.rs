@@ -9,6 +9,7 @@
 //! and a pool of readers that never wait for it (write-ahead log).
 
 pub mod inbox;
+pub mod jobs;
 pub mod leases;
 mod mappings;
 mod mirrors;

@@ -67,6 +67,10 @@ fn dev_on_free_ports(data: &str) -> Vec<&str> {
         "0",
         "--japan-post-port",
         "0",
+        "--pubsub-port",
+        "0",
+        "--smtp-port",
+        "0",
     ]
 }
 
@@ -181,7 +185,15 @@ async fn a_taken_port_is_one_line() {
     assert_eq!(one_line(&ended, 1), told);
 
     let data = folder.path().join("dev").display().to_string();
-    let free = ["--admin-port", "--whmcs-port", "--salesforce-port", "--freebit-port", "--japan-post-port"];
+    let free = [
+        "--admin-port",
+        "--whmcs-port",
+        "--salesforce-port",
+        "--freebit-port",
+        "--pubsub-port",
+        "--japan-post-port",
+        "--smtp-port",
+    ];
     let mut arguments = vec!["dev", "--data-dir", &data, "--port", &port];
     arguments.extend(free.iter().flat_map(|name| [*name, "0"]));
     assert_eq!(one_line(&run(&arguments, &Env::new()).await, 1), told);
@@ -225,6 +237,7 @@ async fn a_check_tries_every_system_and_names_the_one_at_fault() {
         "events of the CRM (Pub/Sub)",
         "mobile network (Freebit)",
         "postal look-up (Japan Post)",
+        "mail server",
     ];
     let told = |ended: &Ended, how: &str, what: &str| {
         ended.out.lines().any(|line| line.starts_with(&format!("{how:<6} {what}")))

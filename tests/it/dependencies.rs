@@ -34,10 +34,11 @@ const LICENCES: &[&str] = &[
 
 /// Packages that are there in several versions, with those versions, because packages of others ask for them.
 /// Each costs build time: the list may shrink, and grows only with a reason. `darling` to `synstructure` came with Avro and
-/// with the generators of gRPC code, which only tests build.
+/// with the generators of gRPC code, which only tests build; the older `bit-set` and `itertools` with zxcvbn.
 const DUPLICATES: &[(&str, &[&str])] = &[
     ("base64", &["0.22.1", "0.23.1"]),
-    ("bit-vec", &["0.9.1", "0.10.1"]),
+    ("bit-set", &["0.8.0", "0.11.1"]),
+    ("bit-vec", &["0.8.0", "0.9.1", "0.10.1"]),
     ("block-buffer", &["0.10.4", "0.12.1"]),
     ("const-oid", &["0.9.6", "0.10.2"]),
     ("cpufeatures", &["0.2.17", "0.3.1"]),
@@ -52,9 +53,11 @@ const DUPLICATES: &[(&str, &[&str])] = &[
     ("heck", &["0.4.1", "0.5.0"]),
     ("hkdf", &["0.12.4", "0.13.0"]),
     ("hmac", &["0.12.1", "0.13.0"]),
+    ("itertools", &["0.13.0", "0.14.0"]),
     ("logos", &["0.15.1", "0.16.1"]),
     ("logos-codegen", &["0.15.1", "0.16.1"]),
     ("logos-derive", &["0.15.1", "0.16.1"]),
+    ("nom", &["7.1.3", "8.0.0"]),
     ("pem", &["3.0.6", "4.0.0"]),
     ("prettyplease", &["0.2.37", "0.3.0"]),
     ("r-efi", &["5.3.0", "6.0.0"]),

@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The words that all layers share.
 const WORDS: &[&str] =
-    &["big_int", "clock", "deadline", "error", "id", "money", "page", "secret", "spending"];
+    &["big_int", "clock", "deadline", "error", "id", "money", "page", "seal", "secret", "spending"];
 
 /// Each room, and what it may name besides itself and the shared words. `room::Item` allows that item alone.
 const TABLE: &[(&str, &[&str])] = &[
@@ -65,6 +65,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "identity",
             "upstream",
             "freshness",
+            "jobs",
             "store",
             "events",
         ],

@@ -16,6 +16,7 @@ mod isolation;
 mod kills;
 mod layers;
 mod live;
+mod mail;
 mod mirrors;
 mod notices;
 mod outages;

@@ -1,0 +1,25 @@
+-- Work that must be done after its cause was committed, by any replica. Additive only.
+
+-- One row a job; its key is remembered for a while after it was done, so that a repetition adds none. The payload is
+-- sealed, and gone once the job is done.
+-- due_at: the next try; null when there is none. claim: who tries now, until claimed_until. attempts: tries that were begun.
+-- finished_at: done, or worthless before it was. died_at: given up; the payload stays for people to look after it.
+CREATE TABLE jobs (
+    job_id        uuid        NOT NULL PRIMARY KEY,
+    kind          text        NOT NULL,
+    unique_key    text        NOT NULL,
+    payload       bytea,
+    created_at    timestamptz NOT NULL,
+    due_at        timestamptz,
+    expires_at    timestamptz,
+    attempts      bigint      NOT NULL DEFAULT 0,
+    claim         uuid,
+    claimed_until timestamptz,
+    finished_at   timestamptz,
+    died_at       timestamptz,
+    reason        text,
+    UNIQUE (kind, unique_key)
+);
+CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_dead ON jobs (died_at) WHERE died_at IS NOT NULL;

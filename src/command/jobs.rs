@@ -1,0 +1,59 @@
+//! `jobs`: looks after jobs that were given up.
+
+use std::process::ExitCode;
+
+use chrono::{SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use portal_gateway::store::Store;
+use uuid::Uuid;
+
+/// Dead jobs that are shown.
+const SHOWN: u32 = 500;
+
+/// What is done with the dead jobs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Shows the jobs that were given up, newest first. What they were to do stays hidden.
+    List,
+    /// Lets jobs that were given up begin anew.
+    Retry(Retry),
+}
+
+/// Options of `jobs retry`.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Retry {
+    /// The id of one job.
+    #[arg(value_name = "ID")]
+    job: Option<Uuid>,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Does it. The exit code is 1 when the job that was named is not a dead one.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let config = match super::configuration() {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    super::install_tls()?;
+    let store = Store::connect(&config.store).await?;
+    store.migrate().await?;
+    let done = match command {
+        Command::List => {
+            for job in store.dead_jobs(SHOWN).await? {
+                let died_at = job.died_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                println!("{}  {died_at}  {}  {} tries  {}", job.job_id, job.kind, job.attempts, job.reason);
+            }
+            ExitCode::SUCCESS
+        }
+        Command::Retry(retry) => {
+            let revived = store.revive_jobs(retry.job, Utc::now()).await?;
+            println!("{revived} jobs begin anew.");
+            if revived == 0 && !retry.all { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+    };
+    store.close().await;
+    Ok(done)
+}
