@@ -120,22 +120,28 @@ impl Bench {
         tokio::time::timeout(PATIENCE, all).await.unwrap();
     }
 
-    /// Takes everything that waits in the inbox out of it, as a worker does, in the order in which it came.
-    async fn drain(&self) -> Vec<Claimed> {
+    /// Takes what may be applied now out of the inbox, as a worker does: of each record, one event.
+    async fn take(&self) -> Vec<Claimed> {
         let now = self.clock.now() + TimeDelta::seconds(1);
+        let claimed = self.store.claim_events(1_000, now, PATIENCE).await.unwrap();
+        let mut tx = self.store.begin().await.unwrap();
+        for event in &claimed {
+            assert!(tx.event_applied(event, now, None).await.unwrap());
+        }
+        tx.commit().await.unwrap();
+        claimed
+    }
+
+    /// Takes everything that waits in the inbox out of it, in the order in which it came.
+    async fn drain(&self) -> Vec<Claimed> {
         let mut all = Vec::new();
         loop {
-            let claimed = self.store.claim_events(1_000, now, PATIENCE).await.unwrap();
-            if claimed.is_empty() {
+            let taken = self.take().await;
+            if taken.is_empty() {
                 all.sort_by_key(|event: &Claimed| event.sequence);
                 return all;
             }
-            let mut tx = self.store.begin().await.unwrap();
-            for event in &claimed {
-                assert!(tx.event_applied(event, now, None).await.unwrap());
-            }
-            tx.commit().await.unwrap();
-            all.extend(claimed);
+            all.extend(taken);
         }
     }
 
@@ -630,7 +636,7 @@ async fn ten_thousand_events_and_two_hundred_crashes_lose_nothing_repeat_nothing
         // As long as it may take altogether: the machine may be busy, but it goes on.
         let before = stored.len();
         eventually("more events", async || {
-            stored.extend(bench.drain().await);
+            stored.extend(bench.take().await);
             stored.len() > before
         })
         .await;
