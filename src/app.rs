@@ -14,10 +14,8 @@ use crate::{
     freshness::Cache,
     identity::Identity,
     jobs,
-    notify::{
-        self, Live, Notifications,
-        mail::{self, Mail, Mailer},
-    },
+    mail::{self, Mail, Mailer},
+    notify::{self, Live, Notifications},
     postal::Postal,
     seal::{self, Keyring},
     sim::Sim,

@@ -58,7 +58,7 @@ pub struct Config {
     /// How jobs are done.
     pub jobs: crate::jobs::Settings,
     /// How mails leave.
-    pub mail: notify::mail::Settings,
+    pub mail: crate::mail::Settings,
     /// The shared cache; `None` for one replica.
     pub redis: Option<Redis>,
     /// Accounts and sessions.

@@ -3,7 +3,7 @@
 //!
 //! Floors, top down; imports point down only (`tests/it/layers.rs` holds the table):
 //! `app` and `http` → `schema` → the domains (`billing`, `crm`, `sim`, `identity`, `notify`) → `upstream`,
-//! `freshness`, `jobs`, `store` → the words that all share.
+//! `freshness`, `mail`, `jobs`, `store` → the words that all share.
 
 pub mod app;
 pub mod big_int;
@@ -22,6 +22,7 @@ pub mod id;
 pub mod identity;
 pub mod jobs;
 pub mod log;
+pub mod mail;
 pub mod money;
 pub mod notify;
 pub mod page;

@@ -8,7 +8,7 @@ use portal_gateway::{
     config::Config,
     deadline::{Budget, Lane},
     identity::Identity,
-    notify::mail::Mailer,
+    mail::Mailer,
     seal::Keyring,
     store::Store,
     upstream::salesforce::pubsub,

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     config::{reader::Reader, server::Environment},
-    notify::mail::{self, Settings},
+    mail::{self, Settings},
     secret::SecretString,
 };
 

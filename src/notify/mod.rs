@@ -1,4 +1,4 @@
-//! Telling people: live hints to whoever has an open subscription, the notifications of the bell, and [`mail`].
+//! Telling people: live hints to whoever has an open subscription, and the notifications of the bell.
 //!
 //! A [`Hint`] says that something changed, in ids; whoever hears it asks again through the ordinary reads, so a
 //! hint that is lost costs time and never truth, and nothing personal travels. [`Live`] brings hints to
@@ -7,7 +7,6 @@
 mod bus;
 mod hint;
 mod live;
-pub mod mail;
 mod notifications;
 #[cfg(test)]
 mod tests;

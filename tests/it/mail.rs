@@ -8,7 +8,7 @@ use portal_gateway::{
     clock::Clock,
     config::Config,
     demo,
-    notify::mail::{Language, Mail, Message},
+    mail::{Language, Mail, Message},
     sandbox::{
         Listen, Options, Sandbox,
         core::{Rule, RuleKind, System},
