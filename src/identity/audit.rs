@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    identity::{Context, Identity, Viewer, sessions::user_agent_class, throttle},
+    identity::{Context, Identity, Viewer, limits::network_of, sessions::user_agent_class},
     store::audit::{Actor, Event, Origin},
 };
 
@@ -19,7 +19,7 @@ impl Context {
     pub fn event(&self, act: &'static str, actor: Actor, at: DateTime<Utc>) -> Event {
         Event::done(act, actor, at).from(Origin {
             request_id: self.request_id.clone(),
-            network: self.address.map(throttle::network_of),
+            network: self.address.map(network_of),
             user_agent_class: self.user_agent.as_deref().map(user_agent_class),
         })
     }

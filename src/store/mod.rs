@@ -9,6 +9,7 @@
 //! and a pool of readers that never wait for it (write-ahead log).
 
 pub mod audit;
+mod challenges;
 pub mod inbox;
 pub mod jobs;
 pub mod leases;
@@ -39,6 +40,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use challenges::{ChallengeRow, NewChallenge};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
