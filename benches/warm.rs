@@ -26,10 +26,10 @@ use portal_gateway::{
     config::{Config, LogFormat},
     demo,
     http::{self, gateway},
-    identity, log,
-    sandbox::{self, Listen, Sandbox, credentials},
+    log,
+    sandbox::{self, Listen, Sandbox},
     schema,
-    secret::{ExposeSecret, SecretString},
+    secret::ExposeSecret,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -121,9 +121,7 @@ async fn serve_gateway(sandbox: &Sandbox, data: &std::path::Path) -> Result<(Soc
     let app = App::build(&config, Clock::system()).await?;
     let world = &sandbox.core().world;
     demo::register(&app.identity, world, 1).await?;
-    let password = SecretString::from(credentials::DEMO_PASSWORD);
-    let origin = identity::Context::default();
-    let grant = app.identity.sign_in(&world.customer(1).email, &password, &origin).await?;
+    let grant = app.identity.enter(&world.customer(1).email).await?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

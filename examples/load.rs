@@ -144,12 +144,12 @@ struct Asker {
 async fn sign_in(http: &reqwest::Client, options: &Options, world: &World, n: u64) -> Result<Asker> {
     let owner = Owner::new(world, n);
     let body = json!({
-        "query": "mutation ($email: String!, $password: String!) {
-            sessionCreate(input: { email: $email, password: $password }) {
+        "query": "mutation ($email: String!, $password: String!, $device: String) {
+            sessionCreate(input: { email: $email, password: $password, deviceToken: $device }) {
                 session { accessToken } userErrors { code message }
             }
         }",
-        "variables": { "email": owner.email, "password": options.password },
+        "variables": { "email": owner.email, "password": options.password, "device": credentials::DEMO_DEVICE },
     });
     for _ in 0..20 {
         let answer: Value = http.post(&options.url).json(&body).send().await?.json().await?;

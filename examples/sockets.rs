@@ -136,7 +136,11 @@ async fn sign_in(options: &Options) -> Result<String> {
     let email = World::new(seed, 1, Clock::system().today()).customer(1).email.clone();
     let body = json!({
         "query": "mutation($input: SessionCreateInput!) { sessionCreate(input: $input) { session { accessToken } } }",
-        "variables": { "input": { "email": email, "password": credentials::DEMO_PASSWORD } },
+        "variables": { "input": {
+            "email": email,
+            "password": credentials::DEMO_PASSWORD,
+            "deviceToken": credentials::DEMO_DEVICE,
+        } },
     });
     let answer: Value = reqwest::Client::new()
         .post(format!("http://{}/graphql", options.gateway))

@@ -150,10 +150,16 @@ impl App {
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
-        let ground = Ground { store: store.clone(), jobs: jobs.clone(), keys, clock: clock.clone() };
+        let redis = config.redis.as_ref().map(config::Redis::settings);
+        let ground = Ground {
+            store: store.clone(),
+            jobs: jobs.clone(),
+            keys,
+            redis: redis.clone(),
+            clock: clock.clone(),
+        };
         let identity = Identity::new(ground, &config.identity).map_err(BuildError::keys)?;
         let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
-        let redis = config.redis.as_ref().map(config::Redis::settings);
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;
         let crm_events = config
@@ -238,8 +244,8 @@ impl App {
             worker.run(stopping.clone()),
             reading,
             self.reconciler.run(stopping.clone()),
-            self.identity.keep_house(stopping.clone()),
-            self.doers().run(stopping.clone())
+            self.doers().run(stopping.clone()),
+            self.identity.run(stopping.clone())
         );
     }
 

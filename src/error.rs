@@ -103,6 +103,9 @@ pub enum Error {
         /// Which one.
         service: Service,
     },
+    /// Signing in and up is closed for a while; the operator's own words.
+    #[error("{0}")]
+    Maintenance(Arc<str>),
     /// Everything else.
     #[error("something went wrong on our side")]
     Internal(#[source] SourceError),
@@ -135,6 +138,7 @@ impl Error {
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::Unavailable { .. } | Self::StoreAway(_) => "SERVICE_UNAVAILABLE",
             Self::NotConfigured { .. } => "NOT_CONFIGURED",
+            Self::Maintenance(_) => "AUTH_MAINTENANCE",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -150,6 +154,9 @@ impl Error {
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::StoreAway(_))
+        matches!(
+            self,
+            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::StoreAway(_) | Self::Maintenance(_)
+        )
     }
 }

@@ -67,7 +67,7 @@ async fn database(config: &Config) -> Result<(), String> {
         .and_then(|keys| {
             let clock = Clock::system();
             let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
-            Identity::new(Ground { store: store.clone(), jobs, keys, clock }, &config.identity)
+            Identity::new(Ground { store: store.clone(), jobs, keys, redis: None, clock }, &config.identity)
                 .map(drop)
                 .map_err(|error| BuildError::keys(error).to_string())
         });

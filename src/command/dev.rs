@@ -62,7 +62,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         .map(|customer| DemoCustomer { email: customer.email.clone(), name: customer.name() })
         .collect();
     greet(port, &sandbox, &people, &options.world, began);
-    let demo = Demo { customers: people, password: credentials::DEMO_PASSWORD.to_owned() };
+    let demo = Demo {
+        customers: people,
+        password: credentials::DEMO_PASSWORD.to_owned(),
+        device_token: credentials::DEMO_DEVICE.to_owned(),
+    };
     sandbox.send_hooks_to(&format!("http://127.0.0.1:{port}"), Clock::system());
     let graphiql = Graphiql { examples: gateway::examples(), demo: Some(demo) };
     super::serve::serve(&config, app, listener, Some(graphiql), stopping).await?;
@@ -100,7 +104,8 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], world: &World, b
     println!("  Health          {gateway}/health/ready");
     println!("  Metrics         {gateway}/metrics");
     println!("  Mailbox         {}    every mail that the gateway sends", sandbox.mailbox_url());
-    println!("\nDemo customers, all with the password \"{}\"\n", credentials::DEMO_PASSWORD);
+    println!("\nDemo customers, all with the password \"{}\"", credentials::DEMO_PASSWORD);
+    println!("and, to be spared the mailed code, the device token \"{}\"\n", credentials::DEMO_DEVICE);
     for person in people {
         println!("  {:<42} {}", person.email, person.name);
     }

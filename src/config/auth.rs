@@ -112,7 +112,37 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         },
         codes: codes(env),
         limits: limits(env),
+        trusted_for: env
+            .get("AUTH_TRUSTED_DEVICE_LIFETIME", "duration", "How long the password is enough on a device that its owner wants remembered.")
+            .duration("7d", "1h", "90d"),
+        device_lifetime: env
+            .get("AUTH_DEVICE_LIFETIME", "duration", "How long a device is known after its last sign-in: it has limits of its own, and its sign-ins are not mailed about.")
+            .duration("365d", "1d", "730d"),
+        sessions_per_user: env
+            .get("AUTH_SESSIONS_PER_USER", "sessions", "Sessions of one person at once; one more ends the oldest.")
+            .number(10, 1..=1_000),
+        history_for: env
+            .get("AUTH_HISTORY", "duration", "How long sign-ins are remembered and shown to their person.")
+            .duration("365d", "1d", "3650d"),
+        hand_off_lifetime: env
+            .get("AUTH_HAND_OFF_LIFETIME", "duration", "How long after proving the address at sign-up an existing customer signs in without a code.")
+            .duration("5m", "1m", "1h"),
+        maintenance: maintenance(env),
     }
+}
+
+fn maintenance(env: &mut Reader<'_>) -> Option<String> {
+    let is_closed = env
+        .get(
+            "AUTH_MAINTENANCE_MODE",
+            "true or false",
+            "Whether signing in and up is closed for a while. Sessions go on.",
+        )
+        .flag(false);
+    let message = env
+        .get("AUTH_MAINTENANCE_MESSAGE", "text", "What people are told then.")
+        .text_or("Signing in is closed for maintenance. Please try again later.");
+    is_closed.then_some(message)
 }
 
 fn codes(env: &mut Reader<'_>) -> challenge::Settings {

@@ -6,7 +6,7 @@ use axum::http::{
 };
 
 use crate::{
-    schema::cookies::{ACCESS, REFRESH},
+    schema::cookies::{ACCESS, DEVICE, HAND_OFF, REFRESH, Received},
     secret::SecretString,
 };
 
@@ -18,8 +18,8 @@ const LONGEST: usize = 8 * 1024;
 pub(super) struct Credentials<'a> {
     /// The access token, from the header or, without one, from the cookie.
     pub access: Option<&'a str>,
-    /// The refresh cookie.
-    pub refresh: Option<SecretString>,
+    /// The other cookies of ours.
+    pub cookies: Received,
     /// Whether the browser added them by itself, so that its user may not have meant it.
     pub are_ambient: bool,
     /// Whether there is an `Authorization` header that is no bearer token, or more than one.
@@ -34,19 +34,22 @@ impl<'a> Credentials<'a> {
         {
             match name {
                 ACCESS => cookies.access = Some(value),
-                REFRESH => cookies.refresh = Some(SecretString::from(value)),
+                REFRESH => cookies.cookies.refresh = Some(SecretString::from(value)),
+                // These two sign nobody in by themselves.
+                DEVICE => cookies.cookies.device = Some(SecretString::from(value)),
+                HAND_OFF => cookies.cookies.hand_off = Some(SecretString::from(value)),
                 _ => {}
             }
         }
         let Some(header) = headers.get(AUTHORIZATION) else {
-            cookies.are_ambient = cookies.access.is_some() || cookies.refresh.is_some();
+            cookies.are_ambient = cookies.access.is_some() || cookies.cookies.refresh.is_some();
             cookies.are_malformed = cookies.access.is_some_and(|token| !is_token(token));
             return cookies;
         };
         // Only a page that may send this header can have sent it: the cookies beside it are meant too.
         let is_only = headers.get_all(AUTHORIZATION).iter().nth(1).is_none();
         let access = header.to_str().ok().and_then(bearer).filter(|_| is_only);
-        Self { are_malformed: access.is_none(), access, refresh: cookies.refresh, are_ambient: false }
+        Self { are_malformed: access.is_none(), access, cookies: cookies.cookies, are_ambient: false }
     }
 }
 

@@ -146,7 +146,7 @@ async fn ask<V: Send + Sync + 'static>(
         let message = "a request with cookies needs the header x-portal-csrf and an allowed origin";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
-    let cookies = cookies.receive(credentials.refresh, is_meant);
+    let cookies = cookies.receive(credentials.cookies, is_meant);
     record.caller = match (credentials.access, credentials.are_ambient) {
         (None, _) => "anonymous",
         (Some(_), true) => "cookie",

@@ -23,6 +23,12 @@ pub struct ActiveSession {
     pub id: Uuid,
     /// What kind of program signed in: `browser`, `app` or `other`.
     pub device: String,
+    /// Browser and system; empty when unknown.
+    pub device_name: String,
+    /// The network from which it signed in.
+    pub network: Option<String>,
+    /// The known device in which it began.
+    pub known_device: Option<Uuid>,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// When its tokens were last exchanged.
@@ -32,7 +38,8 @@ pub struct ActiveSession {
 }
 
 impl Identity {
-    /// Gives a signed-in person a new password, and ends their other sessions, within 5 seconds everywhere.
+    /// Gives a signed-in person a new password, and ends their other sessions, within 5 seconds everywhere. No device of
+    /// theirs is trusted any more.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS` (field `currentPassword`), or with `PASSWORD_LENGTH`,
@@ -47,7 +54,7 @@ impl Identity {
         let this = &*self.0;
         let now = this.now();
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
-        policy::check(new, &[&email], "newPassword")?;
+        policy::check(new.clone(), vec![email.clone()], "newPassword").await?;
         if current.expose_secret() == new.expose_secret() {
             return Err(rejected(UserError { field: vec!["newPassword"], ..UNCHANGED }));
         }
@@ -83,16 +90,20 @@ impl Identity {
         // It differs from session to session which of them is the current one.
         viewer.reader().keep_not();
         let rows = self.0.store.sessions_of_user(viewer.user(), self.0.now()).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| ActiveSession {
-                id: row.session_id,
-                device: row.user_agent_class,
-                created_at: row.created_at,
-                refreshed_at: row.refreshed_at,
-                expires_at: row.expires_at,
+        rows.into_iter()
+            .map(|row| {
+                Ok(ActiveSession {
+                    id: row.session_id,
+                    network: self.0.open_network("sessions", row.session_id, row.network.as_deref())?,
+                    device: row.user_agent_class,
+                    device_name: row.device_name,
+                    known_device: row.device_id,
+                    created_at: row.created_at,
+                    refreshed_at: row.refreshed_at,
+                    expires_at: row.expires_at,
+                })
             })
-            .collect())
+            .collect()
     }
 
     /// Ends one session of a person; false when it is none of theirs, or has ended.

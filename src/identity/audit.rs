@@ -1,7 +1,5 @@
 //! What the audit log keeps of where an act came from, and for how long.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
@@ -9,9 +7,6 @@ use crate::{
     identity::{Context, Identity, Viewer, limits::network_of, sessions::user_agent_class},
     store::audit::{Actor, Event, Origin},
 };
-
-/// How often old events are looked for.
-const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Context {
     /// What the audit log is to say of an act that came from here. `act` is a thing and what was done to it:
@@ -40,18 +35,8 @@ impl Identity {
         }
     }
 
-    /// Deletes what is older than the audit log is kept, from time to time, until `stopping` is cancelled.
-    pub async fn keep_house(&self, stopping: CancellationToken) {
-        let mut ticks = tokio::time::interval(PURGE_EVERY);
-        loop {
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                _ = ticks.tick() => self.purge_audit(&stopping).await,
-            }
-        }
-    }
-
-    async fn purge_audit(&self, stopping: &CancellationToken) {
+    /// Deletes what is older than the audit log is kept.
+    pub(super) async fn purge_audit(&self, stopping: &CancellationToken) {
         let keep = TimeDelta::from_std(self.0.audit_keep).unwrap_or(TimeDelta::MAX);
         let Some(before) = self.0.now().checked_sub_signed(keep) else { return };
         while !stopping.is_cancelled() {

@@ -286,12 +286,15 @@ impl Challenges {
         if !bool::from(self.client(from).ct_eq(&row.client_hash)) {
             tracing::warn!(kind = kind.as_str(), "a code was typed by another program than asked for it");
         }
-        let payload = self.keys.open(place("payload", &id), &row.payload).map_err(Error::internal)?;
-        // The cause would quote what it holds.
-        let payload =
-            serde_json::from_slice(&payload).map_err(|_| Error::internal("a payload cannot be read"))?;
+        let payload = self.payload(id, &row.payload)?;
         let address = self.address(id, &row.address)?;
         Ok(Answer::Proved(Proved { id, address, language: Language::of(&row.language), payload }))
+    }
+
+    /// What was put in, as long as the challenge is not void; no try is counted.
+    pub(super) async fn peek<P: DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<Option<P>> {
+        let Some(row) = self.store.challenge(id, kind.as_str(), self.now()).await? else { return Ok(None) };
+        self.payload(id, &row.payload).map(Some)
     }
 
     /// Uses a proof up, with everything else that the transaction does. False when somebody used it meanwhile: then the
@@ -318,6 +321,12 @@ impl Challenges {
         let mail = Mail { to: address.to_owned(), language, message: kind.message(code, expires_at) };
         self.jobs.put(tx, &format!("{}:{id}:{send}", kind.as_str()), &mail).await?;
         Ok(())
+    }
+
+    fn payload<P: DeserializeOwned>(&self, id: Uuid, sealed: &[u8]) -> Result<P> {
+        let plain = self.keys.open(place("payload", &id), sealed).map_err(Error::internal)?;
+        // The cause would quote what it holds.
+        serde_json::from_slice(&plain).map_err(|_| Error::internal("a payload cannot be read"))
     }
 
     fn address(&self, id: Uuid, sealed: &[u8]) -> Result<String> {

@@ -158,6 +158,24 @@ impl Gate {
         Ok(Guess { account, others })
     }
 
+    /// The same on a device where the account signed in before: it has a bucket of its own, and whoever guesses elsewhere
+    /// does not fill that.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn guess_on_device(
+        &self,
+        account: &[u8],
+        device: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Guess> {
+        let Rate { limit, window } = self.limits.sign_in;
+        let who = [device, account].concat();
+        let account = self.bucket("sign-in", "device", &who, Rule::delay(limit, window));
+        self.throttle.admit(&[account], now).await?;
+        Ok(Guess { account, others: Vec::new() })
+    }
+
     /// The password was right.
     pub(super) async fn right(&self, guess: Guess) {
         self.settle(guess, Outcome::Forgiven).await;

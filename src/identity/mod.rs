@@ -1,6 +1,6 @@
 //! Who is asking: sign-in, sessions, tokens, and the mapping to the billing client and the CRM account.
 //!
-//! A person signs in with e-mail and password and gets two tokens. The access token (minutes) is signed
+//! A person signs in with e-mail, password and a mailed code, and gets two tokens. The access token (minutes) is signed
 //! and says which session it belongs to; its signature is checked once, then the token is known by its
 //! hash. The refresh token (days) is random, stored as a hash, and exchanged for a successor at each use.
 //! Every request also asks whether the session still stands, from a memory of a few seconds, so that
@@ -11,46 +11,57 @@
 mod account;
 mod audit;
 pub mod challenge;
+mod devices;
 mod email;
+mod history;
 mod keys;
 mod limits;
+mod origin;
 mod passwords;
 mod policy;
+mod purge;
 mod recall;
 mod registration;
 mod sessions;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod throttle;
+#[cfg(test)]
+mod timing;
 mod tokens;
 mod viewer;
 
 use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 pub use account::ActiveSession;
+pub use devices::{Device, HandOff};
+pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
+pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
 pub use viewer::{Principal, Viewer};
 
 use crate::{
     clock::Clock,
     error::{Error, Result, UserError},
+    freshness::redis,
     id::UserId,
     identity::{
         challenge::Challenges,
         email::Email,
         keys::Keys,
         limits::Gate,
-        passwords::{Passwords, Verdict},
+        passwords::Passwords,
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions},
+        sign_in::delta,
         throttle::Throttle,
         tokens::{SKEW, Tokens},
     },
@@ -95,6 +106,18 @@ pub struct Settings {
     pub codes: challenge::Settings,
     /// How often what may be tried.
     pub limits: Limits,
+    /// How long a device is trusted that its owner wants remembered.
+    pub trusted_for: Duration,
+    /// How long a device is known after it was last seen.
+    pub device_lifetime: Duration,
+    /// Sessions of one person at once; the oldest ends.
+    pub sessions_per_user: u32,
+    /// How long the history of sign-ins is kept.
+    pub history_for: Duration,
+    /// How long after its proof an address spares the second step.
+    pub hand_off_lifetime: Duration,
+    /// What people are told who want to sign in or up while that is closed; `None` when it is open.
+    pub maintenance: Option<String>,
 }
 
 /// What the accounts stand on.
@@ -106,6 +129,8 @@ pub struct Ground {
     pub jobs: Queue,
     /// The keys of what lies sealed.
     pub keys: Keyring,
+    /// Where replicas share what they count; `None` for one replica.
+    pub redis: Option<redis::Settings>,
     /// The time.
     pub clock: Clock,
 }
@@ -161,8 +186,18 @@ struct Inner {
     recall: Recall,
     gate: Arc<Gate>,
     challenges: Challenges,
+    jobs: Queue,
+    seals: Keyring,
+    /// For names that say nothing of what they name.
+    name_key: [u8; 32],
     failure_floor: Duration,
     audit_keep: Duration,
+    trusted_for: TimeDelta,
+    device_lifetime: TimeDelta,
+    sessions_per_user: u32,
+    history_for: TimeDelta,
+    hand_off_lifetime: TimeDelta,
+    maintenance: Option<Arc<str>>,
 }
 
 impl Identity {
@@ -171,10 +206,11 @@ impl Identity {
     /// # Errors
     /// [`Error::Internal`] when a key cannot be read or kept.
     pub fn new(ground: Ground, settings: &Settings) -> Result<Self> {
-        let Ground { store, jobs, keys: seals, clock } = ground;
+        let Ground { store, jobs, keys: seals, redis, clock } = ground;
         let keys = Keys::open(settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
-        let gate = Arc::new(Gate::new(Throttle::new(), derive(&secret, b"throttle"), settings.limits));
+        let throttle = Throttle::new(redis.as_ref())?;
+        let gate = Arc::new(Gate::new(throttle, derive(&secret, b"throttle"), settings.limits));
         Ok(Self(Arc::new(Inner {
             passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
             tokens: Tokens::new(keys, settings),
@@ -182,56 +218,36 @@ impl Identity {
             recall: Recall::new(),
             challenges: Challenges {
                 store: store.clone(),
-                jobs,
-                keys: seals,
+                jobs: jobs.clone(),
+                keys: seals.clone(),
                 gate: Arc::clone(&gate),
                 key: derive(&secret, b"challenges"),
                 settings: settings.codes,
                 clock: clock.clone(),
             },
             gate,
+            jobs,
+            seals,
+            name_key: derive(&secret, b"names"),
             failure_floor: settings.failure_floor,
             audit_keep: settings.audit_keep,
+            trusted_for: delta(settings.trusted_for),
+            device_lifetime: delta(settings.device_lifetime),
+            sessions_per_user: settings.sessions_per_user,
+            history_for: delta(settings.history_for),
+            hand_off_lifetime: delta(settings.hand_off_lifetime),
+            maintenance: settings.maintenance.as_deref().map(Arc::from),
             store,
             clock,
         })))
     }
 
-    /// Opens a session.
-    ///
-    /// An unknown address, a wrong password and a disabled account cost the same and are told the same.
+    /// Whether people may sign in and sign up now.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `MAPPING_MISSING` for an account
-    /// whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in.
-    pub async fn sign_in(&self, email: &str, password: &SecretString, context: &Context) -> Result<Grant> {
-        let this = &*self.0;
-        let (began, now) = (Instant::now(), this.now());
-        let known_as = Email::parse(email);
-        let text = known_as.as_ref().map_or(email, Email::as_str);
-        let guess = this.gate.guess(text.as_bytes(), context, now).await?;
-        let compared = this.compare(known_as.as_ref(), password).await;
-        match compared {
-            Ok(Some(_)) => this.gate.right(guess).await,
-            // A failure stays counted.
-            Ok(None) => {}
-            Err(_) => this.gate.untried(guess).await,
-        }
-        let Some((user, verdict)) = compared? else {
-            this.store
-                .audit(context.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code))
-                .await?;
-            sleep_until(began + this.failure_floor).await;
-            return Err(rejected(INVALID_CREDENTIALS));
-        };
-        if verdict.is_outdated {
-            this.upgrade(&user, password, context, now).await;
-        }
-        if this.store.mapping_of_user(user.id).await?.is_none() {
-            return Err(missing_mapping(user.id));
-        }
-        let issued = this.sessions.open(user.id, context, now).await?;
-        this.grant(issued, now)
+    /// [`Error::Maintenance`] with what the operator has to say, when they may not.
+    pub fn check_open(&self) -> Result<()> {
+        self.0.check_open()
     }
 
     /// One-time codes: see [`challenge`].
@@ -335,20 +351,22 @@ impl Inner {
         self.clock.now().trunc_subsecs(6)
     }
 
-    /// The user whose password this is; `None` for an unknown address, a wrong password or a disabled
-    /// account, each after one hash.
-    async fn compare(
-        &self,
-        email: Option<&Email>,
-        password: &SecretString,
-    ) -> Result<Option<(User, Verdict)>> {
+    /// Compares a password with that of an address. An unknown address, a wrong password and a disabled account cost one
+    /// hash each.
+    async fn compare(&self, email: Option<&Email>, password: &SecretString) -> Result<Compared> {
         let user = match email {
             Some(email) => self.store.user_by_email(email.as_str()).await?,
             None => None,
         };
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let verdict = self.passwords.verify(password.clone(), stored).await?;
-        Ok(user.filter(|user| verdict.is_match && !user.is_disabled).map(|user| (user, verdict)))
+        let is_enabled = user.as_ref().is_some_and(|user| !user.is_disabled);
+        Ok(Compared {
+            whose: user.as_ref().map(|user| user.id),
+            user,
+            is_right: verdict.is_match && is_enabled,
+            is_outdated: verdict.is_outdated,
+        })
     }
 
     fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {
@@ -364,15 +382,35 @@ impl Inner {
         })
     }
 
-    /// Hashes a password anew with today's parameters. The sign-in does not depend on it.
-    async fn upgrade(&self, user: &User, password: &SecretString, context: &Context, now: DateTime<Utc>) {
-        let Ok(hash) = self.passwords.hash(password.clone()).await else { return };
+    /// Hashes a password anew with today's parameters. Gives the new hash; the sign-in does not depend on it.
+    async fn upgrade(
+        &self,
+        user: &User,
+        password: &SecretString,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Option<SecretString> {
+        let hash = self.passwords.hash(password.clone()).await.ok()?;
         let event = context.event("password.upgrade", Actor::System, now).about(user.id);
-        if let Err(error) = self.store.upgrade_password(user.id, &user.password_hash, &hash, now, event).await
-        {
-            tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");
+        match self.store.upgrade_password(user.id, &user.password_hash, &hash, now, event).await {
+            Ok(is_upgraded) => is_upgraded.then_some(hash),
+            Err(error) => {
+                tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");
+                None
+            }
         }
     }
+}
+
+/// What the comparison of a password with an account says.
+struct Compared {
+    /// Whoever has the address.
+    user: Option<User>,
+    whose: Option<UserId>,
+    /// The password is right, and its user may sign in.
+    is_right: bool,
+    /// It was hashed at a lower cost than today's.
+    is_outdated: bool,
 }
 
 const INVALID_CREDENTIALS: UserError = UserError {

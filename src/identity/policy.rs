@@ -19,11 +19,20 @@ const BEYOND: usize = 6;
 const CONTEXT: [&str; 6] = ["portal", "internet", "mobile", "password", "pasuwado", "whmcs"];
 
 /// Whether a new password is acceptable. `words` are those that somebody who knows its owner would try, such as the
-/// address; `field` is named when it is not.
+/// address; `field` is named when it is not. A long password takes milliseconds, so it is judged off the async threads, as
+/// hashes are.
 ///
 /// # Errors
 /// [`Error::Rejected`] with `PASSWORD_LENGTH` or `PASSWORD_GUESSABLE`.
-pub(super) fn check(password: &SecretString, words: &[&str], field: &'static str) -> Result<()> {
+pub(super) async fn check(password: SecretString, words: Vec<String>, field: &'static str) -> Result<()> {
+    let judged = tokio::task::spawn_blocking(move || {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        judge(&password, &words, field)
+    });
+    judged.await.map_err(Error::internal)?
+}
+
+fn judge(password: &SecretString, words: &[&str], field: &'static str) -> Result<()> {
     let text = password.expose_secret();
     let refuse = |code, message| Err(Error::Rejected(vec![UserError { code, field: vec![field], message }]));
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.chars().count()) {
@@ -53,7 +62,7 @@ mod tests {
     use super::*;
 
     fn verdict(password: &str, words: &[&str]) -> Option<&'static str> {
-        match check(&password.into(), words, "password") {
+        match judge(&password.into(), words, "password") {
             Ok(()) => None,
             Err(Error::Rejected(errors)) => Some(errors.first().unwrap().code),
             Err(other) => panic!("{other}"),

@@ -89,27 +89,12 @@ impl Identity {
         self.0.store.insert_customers(&customers, phc, self.0.now()).await.map_err(already_registered)
     }
 
-    /// Opens a session for an address that is registered, without asking for a proof: for load tests, where hashing
-    /// would be all the load. Not in a production build.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] when nobody is registered with the address; [`Error::Internal`] when the store fails.
-    #[cfg(feature = "sandbox")]
-    pub async fn enter(&self, email: &str) -> Result<super::Grant> {
-        let this = &*self.0;
-        let user =
-            this.store.user_by_email(read_email(email)?.as_str()).await?.ok_or(Error::Unauthenticated)?;
-        let now = this.now();
-        let issued = this.sessions.open(user.id, &Context::default(), now).await?;
-        this.grant(issued, now)
-    }
-
     /// The PHC string of a password.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `PASSWORD_LENGTH` or `PASSWORD_GUESSABLE`; [`Error::RateLimited`] while too many are hashed.
     pub async fn hash_password(&self, password: &SecretString) -> Result<SecretString> {
-        policy::check(password, &[], "password")?;
+        policy::check(password.clone(), Vec::new(), "password").await?;
         self.0.passwords.hash(password.clone()).await
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     identity::{Context, Settings, derive},
     secret::SecretString,
     store::{
-        NewSession, RefreshToken, SessionState, Store,
+        NewSession, RefreshToken, SessionState, Store, Tx,
         audit::{Actor, Event},
     },
 };
@@ -84,24 +84,19 @@ impl Sessions {
         }
     }
 
-    /// Begins a session.
-    pub(super) async fn open(&self, user: UserId, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
-        let session = NewSession {
-            id: Uuid::now_v7(),
-            user,
-            user_agent_class: context.user_agent_class(),
-            created_at: now,
-            expires_at: now + self.absolute,
-        };
+    /// When a session ends at the latest that begins now.
+    pub(super) fn ends_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + self.absolute
+    }
+
+    /// Begins a session, with everything else that the transaction does.
+    pub(super) async fn open(&self, tx: &mut Tx, session: &NewSession) -> Result<Issued> {
         let token: [u8; 32] = rand::random();
-        let row = self.row(&token, session.id, None, now, session.expires_at);
-        let mut tx = self.store.begin().await?;
-        tx.insert_session(&session).await?;
+        let row = self.row(&token, session.id, None, session.created_at, session.expires_at);
+        tx.insert_session(session).await?;
         tx.insert_refresh_token(&row).await?;
-        tx.audit(context.event("session.create", Actor::User(user), now).with("session", session.id));
-        tx.commit().await?;
         Ok(Issued {
-            user,
+            user: session.user,
             session: session.id,
             refresh_token: write(&token),
             expires_at: row.expires_at,
@@ -215,6 +210,13 @@ impl Sessions {
         self.ends.load(Ordering::Acquire)
     }
 
+    /// Notes that a transaction ended some sessions, after its commit.
+    pub(super) async fn note_ends(&self, sessions: Vec<Uuid>) {
+        for session in sessions {
+            self.note_end(session).await;
+        }
+    }
+
     async fn note_end(&self, session: Uuid) {
         self.ended.insert(session, ()).await;
         self.seen.invalidate(&session).await;
@@ -249,15 +251,4 @@ fn read(token: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 33];
     let length = BASE64_URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).ok()?;
     bytes[..length].try_into().ok()
-}
-
-/// What kind of program signed in. Nothing finer is kept.
-pub(super) fn user_agent_class(user_agent: &str) -> &'static str {
-    if user_agent.contains("Mozilla/") {
-        "browser"
-    } else if ["okhttp", "CFNetwork", "Dart"].iter().any(|name| user_agent.contains(name)) {
-        "app"
-    } else {
-        "other"
-    }
 }

@@ -1,8 +1,6 @@
 //! Sign-in, rotation and revocation, on both databases.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use chrono::TimeDelta;
-
 use super::*;
 use crate::{
     deadline::{Budget, Lane},
@@ -29,20 +27,26 @@ pub(super) fn settings() -> Settings {
         passwords: PasswordSettings::default(),
         codes: challenge::Settings::default(),
         limits: Limits::default(),
+        trusted_for: Duration::from_secs(7 * DAY),
+        device_lifetime: Duration::from_secs(365 * DAY),
+        sessions_per_user: 10,
+        history_for: Duration::from_secs(365 * DAY),
+        hand_off_lifetime: Duration::from_secs(300),
+        maintenance: None,
     }
 }
 
 pub(super) fn ground(store: &Store, clock: &Clock) -> Ground {
     let keys = crate::store::testing::keys();
     let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
-    Ground { store: store.clone(), jobs, keys, clock: clock.clone() }
+    Ground { store: store.clone(), jobs, keys, redis: None, clock: clock.clone() }
 }
 
 /// One replica: the key stands in a folder that goes away with it.
 pub(super) struct Replica {
     pub(super) identity: Identity,
     pub(super) clock: Clock,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl std::ops::Deref for Replica {
@@ -80,28 +84,30 @@ impl Replica {
         self.register(&registration(n, email), Credential::Password(password())).await.unwrap()
     }
 
-    async fn enter(&self) -> Grant {
-        self.sign_in(EMAIL, &password(), &Context::default()).await.unwrap()
+    async fn attempt(&self, email: &str, password: &SecretString, from: &Context) -> Result<SignIn> {
+        let entry = Entry { delivery: Delivery::Tokens, device: None, from };
+        self.identity.sign_in(email, password, None, &entry).await
+    }
+
+    async fn enter(&self) {
+        let entered = self.attempt(EMAIL, &password(), &Context::default()).await.unwrap();
+        assert!(matches!(entered, SignIn::Challenged(_)));
     }
 
     /// Signs in a person who is registered with a hash, so that no password is hashed.
     async fn session(&self) -> Grant {
-        let known = self.0.store.user_by_email(EMAIL).await.unwrap();
-        let user = match known {
-            Some(user) => user.id,
-            None => self.register(&registration(1, EMAIL), Credential::Phc("-".into())).await.unwrap(),
-        };
-        let now = self.0.now();
-        let issued = self.0.sessions.open(user, &Context::default(), now).await.unwrap();
-        self.0.grant(issued, now).unwrap()
+        if self.0.store.user_by_email(EMAIL).await.unwrap().is_none() {
+            self.register(&registration(1, EMAIL), Credential::Phc("-".into())).await.unwrap();
+        }
+        self.identity.enter(EMAIL).await.unwrap()
     }
 }
 
-fn password() -> SecretString {
+pub(super) fn password() -> SecretString {
     "correct horse battery".into()
 }
 
-fn registration(n: u64, email: &str) -> Registration {
+pub(super) fn registration(n: u64, email: &str) -> Registration {
     Registration {
         email: email.to_owned(),
         client: ClientId(1000 + n),
@@ -125,7 +131,13 @@ on_both_stores! {
     async fn a_person_signs_in_and_is_known_by_the_token(store: TestStore) {
         let replica = replica(&store);
         let user = replica.enrol(1, EMAIL).await;
-        let grant = replica.sign_in(" Taro.Yamada@EXAMPLE.jp", &password(), &Context::default()).await.unwrap();
+        let device = SecretString::from("a device of theirs");
+        replica.identity.trust_everywhere(&device).await.unwrap();
+        let from = Context::default();
+        let entry = Entry { delivery: Delivery::Tokens, device: Some(&device), from: &from };
+        let entered = replica.identity.sign_in(" Taro.Yamada@EXAMPLE.jp", &password(), None, &entry).await;
+        let SignIn::Entered(entrance) = entered.unwrap() else { panic!("the device is trusted") };
+        let grant = entrance.grant;
         let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
         let expected = registration(1, EMAIL);
         assert_eq!((principal.user, principal.client), (user, expected.client));
@@ -148,7 +160,7 @@ on_both_stores! {
             ("hanako@example.jp", password()),
         ] {
             let before = replica.0.passwords.performed();
-            let error = replica.sign_in(email, &password, &Context::default()).await.unwrap_err();
+            let error = replica.attempt(email, &password, &Context::default()).await.err().unwrap();
             assert_eq!(replica.0.passwords.performed() - before, 1, "{email}");
             assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
             answers.push(format!("{error:?}"));
@@ -161,13 +173,13 @@ on_both_stores! {
         replica.enrol(1, EMAIL).await;
         for email in [EMAIL, "nobody@example.jp"] {
             let attempt = async |password: SecretString| {
-                replica.sign_in(email, &password, &Context::default()).await
+                replica.attempt(email, &password, &Context::default()).await
             };
             for _ in 0..5 {
-                assert_eq!(code(&attempt("wrong horse battery".into()).await.unwrap_err()), "AUTH_INVALID_CREDENTIALS");
+                assert_eq!(code(&attempt("wrong horse battery".into()).await.err().unwrap()), "AUTH_INVALID_CREDENTIALS");
             }
             let before = replica.0.passwords.performed();
-            let error = attempt(password()).await.unwrap_err();
+            let error = attempt(password()).await.err().unwrap();
             assert!(matches!(error, Error::RateLimited { retry_after, service: None }
                 if retry_after <= Duration::from_secs(1)));
             assert_eq!(replica.0.passwords.performed(), before, "nothing is tried");
@@ -175,7 +187,7 @@ on_both_stores! {
         replica.clock.advance(TimeDelta::seconds(2));
         replica.enter().await;
         for _ in 0..5 {
-            let error = replica.sign_in(EMAIL, &"wrong".into(), &Context::default()).await.unwrap_err();
+            let error = replica.attempt(EMAIL, &"wrong".into(), &Context::default()).await.err().unwrap();
             assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS");
         }
     }
@@ -185,15 +197,15 @@ on_both_stores! {
         let context = |address: &str| Context { address: Some(address.parse().unwrap()), ..Context::default() };
         for n in 0..50 {
             let email = format!("{n}@example.jp");
-            assert!(replica.sign_in(&email, &password(), &context("2001:db8::1")).await.is_err());
+            assert!(replica.attempt(&email, &password(), &context("2001:db8::1")).await.is_err());
         }
-        let error = replica.sign_in("x@example.jp", &password(), &context("2001:db8::2")).await.unwrap_err();
+        let error = replica.attempt("x@example.jp", &password(), &context("2001:db8::2")).await.err().unwrap();
         assert_eq!(code(&error), "RATE_LIMITED");
         for _ in 0..20 {
-            let error = replica.sign_in("y@example.jp", &password(), &context("2001:db8::3")).await.unwrap_err();
+            let error = replica.attempt("y@example.jp", &password(), &context("2001:db8::3")).await.err().unwrap();
             assert_eq!(code(&error), "RATE_LIMITED");
         }
-        let error = replica.sign_in("y@example.jp", &password(), &context("192.0.2.1")).await.unwrap_err();
+        let error = replica.attempt("y@example.jp", &password(), &context("192.0.2.1")).await.err().unwrap();
         assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS", "a refused try delays no account");
     }
 
@@ -327,7 +339,7 @@ on_both_stores! {
         let mut tx = store.begin().await.unwrap();
         tx.insert_user(&NewUser { id, email: EMAIL, password_hash: &hash, locale: "ja", at: now }).await.unwrap();
         tx.commit().await.unwrap();
-        let error = replica.sign_in(EMAIL, &password(), &Context::default()).await.unwrap_err();
+        let error = replica.attempt(EMAIL, &password(), &Context::default()).await.err().unwrap();
         assert_eq!(code(&error), "MAPPING_MISSING");
         let grant = replica.session().await;
         let error = replica.authenticate(grant.access_token.expose_secret()).await.unwrap_err();
@@ -354,7 +366,7 @@ on_both_stores! {
         let people: Vec<_> = (1..=1_500).map(|n| registration(n, &format!("demo.{n}@example.jp"))).collect();
         assert_eq!(replica.register_many(&people, &phc).await.unwrap(), 1_500);
         assert_eq!(replica.register_many(&people, &phc).await.unwrap(), 0);
-        replica.sign_in("demo.1500@example.jp", &password(), &Context::default()).await.unwrap();
+        replica.attempt("demo.1500@example.jp", &password(), &Context::default()).await.unwrap();
     }
 
     async fn every_act_is_in_the_audit_log_and_no_secret_is(store: TestStore) {

@@ -1,8 +1,14 @@
 //! Counts what is tried and makes those wait who try too much: one mechanism for every limit of this room.
 //!
 //! A [`Bucket`] is a key with a rule. Several are asked at once, and all of them take the try or none does, so a try that
-//! is refused for its account does not count for its address. Buckets live in memory: at most so many, the longest unused
-//! go first.
+//! is refused for its account does not count for its address.
+//!
+//! With Redis, all replicas share the buckets. What Redis says is remembered here as well, so when it dies this replica goes
+//! on from what it knows (requirement A4). The memory holds so many buckets at most; the longest unused go first.
+
+mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,7 +18,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use crate::error::{Error, Result};
+use self::shared::Shared;
+use crate::{
+    error::{Error, Result},
+    freshness::redis,
+};
 
 /// Keys remembered at most; the longest unused go first.
 const CAPACITY: u64 = 100_000;
@@ -82,20 +92,37 @@ struct State {
 /// nor is hanging up early.
 pub(super) struct Throttle {
     local: Local,
+    shared: Option<Shared>,
 }
 
 impl Throttle {
-    pub(super) fn new() -> Self {
-        Self { local: Local::new() }
+    /// Counts in Redis, when there is one. Then it is to be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the address of Redis cannot be read.
+    pub(super) fn new(redis: Option<&redis::Settings>) -> Result<Self> {
+        let shared = redis.map(Shared::new).transpose().map_err(Error::internal)?;
+        Ok(Self { local: Local::new(), shared })
     }
 
     /// Counts a try in every bucket, or refuses it when it comes too early for one; then it counts in none.
     ///
     /// # Errors
     /// [`Error::RateLimited`] with the longest wait.
-    #[expect(clippy::unused_async, reason = "buckets that replicas share are asked over the network")]
     pub(super) async fn admit(&self, buckets: &[Bucket], now: DateTime<Utc>) -> Result<()> {
-        match self.local.admit(buckets, now.timestamp_millis()) {
+        let now = now.timestamp_millis();
+        let judged = match &self.shared {
+            Some(shared) => shared.admit(buckets, now).await,
+            None => None,
+        };
+        let wait = match judged {
+            Some(judged) => {
+                self.local.learn(buckets, &judged.states);
+                judged.wait
+            }
+            None => self.local.admit(buckets, now),
+        };
+        match wait {
             0 => Ok(()),
             wait => {
                 let retry_after = Duration::from_millis(wait.unsigned_abs());
@@ -105,9 +132,11 @@ impl Throttle {
     }
 
     /// Says what became of a try.
-    #[expect(clippy::unused_async, reason = "buckets that replicas share are asked over the network")]
     pub(super) async fn settle(&self, outcomes: &[(Bucket, Outcome)]) {
         self.local.settle(outcomes);
+        if let Some(shared) = &self.shared {
+            shared.settle(outcomes).await;
+        }
     }
 }
 
@@ -140,6 +169,14 @@ impl Local {
             }
         }
         wait
+    }
+
+    /// Remembers what all replicas counted.
+    fn learn(&self, buckets: &[Bucket], states: &[State]) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for (bucket, state) in buckets.iter().zip(states) {
+            self.states.insert(bucket.key, *state);
+        }
     }
 
     fn settle(&self, outcomes: &[(Bucket, Outcome)]) {
@@ -190,95 +227,4 @@ fn without(rule: Rule, state: State) -> Option<State> {
 
 fn ms(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-    use chrono::TimeDelta;
-
-    use super::*;
-
-    const QUARTER: Duration = Duration::from_secs(15 * 60);
-
-    fn bucket(name: u8, rule: Rule) -> Bucket {
-        Bucket { key: [name; 32], rule }
-    }
-
-    async fn wait(throttle: &Throttle, buckets: &[Bucket], now: DateTime<Utc>) -> u64 {
-        match throttle.admit(buckets, now).await {
-            Ok(()) => 0,
-            Err(Error::RateLimited { retry_after, service: None }) => retry_after.as_secs(),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn five_failures_are_free_then_the_delay_doubles_up_to_a_quarter_of_an_hour() {
-        let throttle = Throttle::new();
-        let account = [bucket(1, Rule::delay(5, QUARTER))];
-        let mut now = Utc::now();
-        for _ in 0..5 {
-            assert_eq!(wait(&throttle, &account, now).await, 0);
-        }
-        for delay in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
-            assert_eq!(wait(&throttle, &account, now).await, delay);
-            assert_eq!(wait(&throttle, &account, now).await, delay, "a refused try does not count");
-            now += TimeDelta::seconds(delay.try_into().unwrap());
-            assert_eq!(wait(&throttle, &account, now).await, 0);
-        }
-        assert_eq!(wait(&throttle, &account, now + TimeDelta::days(1)).await, 0);
-    }
-
-    #[tokio::test]
-    async fn a_success_forgets_and_a_withdrawn_try_does_not_count() {
-        let throttle = Throttle::new();
-        let account = bucket(1, Rule::delay(5, QUARTER));
-        let now = Utc::now();
-        for _ in 0..20 {
-            assert_eq!(wait(&throttle, &[account], now).await, 0);
-            throttle.settle(&[(account, Outcome::Withdrawn)]).await;
-        }
-        for _ in 0..5 {
-            assert_eq!(wait(&throttle, &[account], now).await, 0);
-        }
-        assert_eq!(wait(&throttle, &[account], now).await, 1);
-        throttle.settle(&[(account, Outcome::Forgiven)]).await;
-        assert_eq!(wait(&throttle, &[account], now).await, 0);
-    }
-
-    #[tokio::test]
-    async fn a_rate_gives_its_limit_at_once_and_then_as_the_window_passes() {
-        let throttle = Throttle::new();
-        let sends = [bucket(1, Rule::rate(5, Duration::from_secs(300)))];
-        let now = Utc::now();
-        for _ in 0..5 {
-            assert_eq!(wait(&throttle, &sends, now).await, 0);
-        }
-        assert_eq!(wait(&throttle, &sends, now).await, 60);
-        let later = now + TimeDelta::seconds(60);
-        assert_eq!(wait(&throttle, &sends, later).await, 0);
-        assert_eq!(wait(&throttle, &sends, later).await, 60);
-        let much_later = now + TimeDelta::seconds(600);
-        for _ in 0..5 {
-            assert_eq!(wait(&throttle, &sends, much_later).await, 0);
-        }
-        assert_eq!(wait(&throttle, &sends, much_later).await, 60);
-    }
-
-    #[tokio::test]
-    async fn all_buckets_take_a_try_or_none_does() {
-        let throttle = Throttle::new();
-        let narrow = bucket(1, Rule::rate(1, Duration::from_secs(60)));
-        let wide = bucket(2, Rule::rate(3, Duration::from_secs(60)));
-        let now = Utc::now();
-        assert_eq!(wait(&throttle, &[wide, narrow], now).await, 0);
-        for _ in 0..10 {
-            assert_eq!(wait(&throttle, &[wide, narrow], now).await, 60);
-        }
-        assert_eq!(wait(&throttle, &[wide], now).await, 0);
-        assert_eq!(wait(&throttle, &[wide], now).await, 0);
-        assert_eq!(wait(&throttle, &[wide], now).await, 20);
-    }
 }

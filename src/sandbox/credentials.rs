@@ -35,3 +35,6 @@ pub const SMTP_PASSWORD: &str = "sandbox-smtp-password";
 
 /// Password with which every seeded customer signs in to the portal in development.
 pub const DEMO_PASSWORD: &str = "correct horse battery staple";
+
+/// The device that every seeded customer trusts in development: with it, the password is enough.
+pub const DEMO_DEVICE: &str = "demo-device";

@@ -1,13 +1,12 @@
 //! One's own account: the password, and the sessions that stand.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
     context::Ask,
-    node::opaque,
+    node::{key_of, opaque},
     session::{UserErrorNode, shown},
 };
 use crate::{
@@ -27,6 +26,21 @@ pub(super) enum DeviceKind {
     Other,
 }
 
+impl DeviceKind {
+    pub(super) fn of(kind: &str) -> Self {
+        match kind {
+            "browser" => Self::Browser,
+            "app" => Self::App,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A name, when there is one.
+pub(super) fn named(name: String) -> Option<String> {
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// A sign-in that stands: as long as it does, its device stays signed in.
 #[derive(SimpleObject)]
 #[graphql(name = "ActiveSession")]
@@ -35,6 +49,11 @@ pub(super) struct ActiveSessionNode {
     id: ID,
     /// What signed in.
     device: DeviceKind,
+    /// Browser and system, such as `Firefox, Windows`. Null when unknown.
+    device_name: Option<String>,
+    /// The network from which it signed in: the first three numbers of an IPv4 address, or the first three groups of an
+    /// IPv6 address. Null when unknown.
+    network: Option<String>,
     /// When it signed in.
     created_at: DateTime<Utc>,
     /// When it was last seen: its tokens were exchanged then.
@@ -49,11 +68,9 @@ impl ActiveSessionNode {
     pub(super) fn new(session: ActiveSession, current: Uuid) -> Self {
         Self {
             id: opaque("Session", session.id),
-            device: match session.device.as_str() {
-                "browser" => DeviceKind::Browser,
-                "app" => DeviceKind::App,
-                _ => DeviceKind::Other,
-            },
+            device: DeviceKind::of(&session.device),
+            device_name: named(session.device_name),
+            network: session.network,
             created_at: session.created_at,
             last_used_at: session.refreshed_at,
             expires_at: session.expires_at,
@@ -114,7 +131,7 @@ pub struct AccountMutation;
 /// What people can change of their own account.
 #[Object]
 impl AccountMutation {
-    /// Changes the password, and ends all other sessions. At most once per document.
+    /// Changes the password, ends all other sessions, and asks for a code again on every device. At most once per document.
     async fn password_change(
         &self,
         ctx: &Context<'_>,
@@ -141,7 +158,7 @@ impl AccountMutation {
         #[graphql(desc = "Which one.")] input: SessionRevokeInput,
     ) -> Option<Result<SessionRevokePayload>> {
         let act = async {
-            let session = key(&input.id)?;
+            let session = key_of("input.id", "Session", &input.id)?;
             let revoked = ctx.app()?.identity.end_session(ctx.viewer()?, session).await?;
             Ok(SessionRevokePayload { revoked, user_errors: Vec::new() })
         };
@@ -157,12 +174,4 @@ impl AccountMutation {
         };
         Some(act.await)
     }
-}
-
-/// The key behind an id. The id of something else names no session.
-fn key(id: &ID) -> Result<Uuid> {
-    let bad = Error::BadInput { argument: "input.id", reason: "is not an id of this graph" };
-    let text = BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok().and_then(|text| String::from_utf8(text).ok());
-    let text = text.ok_or(bad)?;
-    Ok(text.strip_prefix("Session:").and_then(|key| Uuid::parse_str(key).ok()).unwrap_or_default())
 }

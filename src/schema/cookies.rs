@@ -13,10 +13,26 @@ pub const ACCESS: &str = "__Host-access";
 /// The cookie of the refresh token.
 pub const REFRESH: &str = "__Host-refresh";
 
+/// The cookie by which a device is known at its next sign-in.
+pub const DEVICE: &str = "__Host-device";
+/// The cookie that spares the second step once, after the address was proved at sign-up.
+pub const HAND_OFF: &str = "__Host-hand-off";
+
+/// What a browser sent beside its access token.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// The refresh token.
+    pub refresh: Option<SecretString>,
+    /// By which its device is known.
+    pub device: Option<SecretString>,
+    /// What spares the second step once.
+    pub hand_off: Option<SecretString>,
+}
+
 /// The cookies of one request and its answer. Copies share what is written.
 #[derive(Clone, Debug, Default)]
 pub struct Cookies {
-    refresh: Option<SecretString>,
+    received: Received,
     is_unwritable: bool,
     writes: Arc<Mutex<Vec<Write>>>,
 }
@@ -42,15 +58,37 @@ impl Cookies {
     }
 
     /// The same jar with what the browser sent. `is_meant` says that the request comes from a page that may sign its
-    /// user in: no foreign page shall sign a browser in as somebody else.
+    /// user in: no foreign page shall sign a browser in as somebody else, nor use what it is known by.
     #[must_use]
-    pub fn receive(&self, refresh: Option<SecretString>, is_meant: bool) -> Self {
-        Self { refresh, is_unwritable: !is_meant, writes: Arc::clone(&self.writes) }
+    pub fn receive(&self, received: Received, is_meant: bool) -> Self {
+        let received =
+            if is_meant { received } else { Received { refresh: received.refresh, ..Received::default() } };
+        Self { received, is_unwritable: !is_meant, writes: Arc::clone(&self.writes) }
     }
 
     /// The refresh token that the browser sent. Given only to requests that no foreign page can make.
     pub const fn refresh(&self) -> Option<&SecretString> {
-        self.refresh.as_ref()
+        self.received.refresh.as_ref()
+    }
+
+    /// By which the browser is known.
+    pub const fn device(&self) -> Option<&SecretString> {
+        self.received.device.as_ref()
+    }
+
+    /// What spares the second step once.
+    pub const fn hand_off(&self) -> Option<&SecretString> {
+        self.received.hand_off.as_ref()
+    }
+
+    /// Lets the browser be known at its next sign-in.
+    pub fn know_device(&self, token: SecretString, lasts: Duration) {
+        self.write(DEVICE, token, lasts);
+    }
+
+    /// Lets the browser sign in without a second step once.
+    pub fn keep_hand_off(&self, token: SecretString, lasts: Duration) {
+        self.write(HAND_OFF, token, lasts);
     }
 
     /// Signs the browser in: both tokens, each as long as it is valid.

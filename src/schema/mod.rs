@@ -10,6 +10,7 @@ mod connection;
 mod context;
 pub mod cookies;
 mod delivery;
+mod device;
 mod error;
 mod invoice;
 mod line;
@@ -32,7 +33,8 @@ use futures::{StreamExt, stream::BoxStream};
 use rust_decimal::Decimal;
 
 use self::{
-    case::CaseList, connection::Paged, invoice::InvoiceList, loaders::Loaders, notification::NotificationList,
+    case::CaseList, connection::Paged, device::SignInNode, invoice::InvoiceList, loaders::Loaders,
+    notification::NotificationList,
 };
 pub use self::{
     delivery::Delivery,
@@ -67,6 +69,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
         .override_output_type_description::<Paged<Invoice, InvoiceList>>("A page of invoices.")
         .override_output_type_description::<Paged<Order>>("A page of orders.")
         .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
+        .override_output_type_description::<Paged<SignInNode>>("A page of sign-ins.")
         .override_output_type_description::<Paged<Notification, NotificationList>>("A page of notifications.")
 }
 

@@ -88,6 +88,20 @@ impl NodeId {
     }
 }
 
+/// The key behind an id that [`opaque`] made of a uuid. The id of something else names nothing of this kind: then it is one
+/// that nothing has.
+///
+/// # Errors
+/// [`Error::BadInput`] for what is no id of this graph.
+pub(super) fn key_of(argument: &'static str, kind: &str, id: &ID) -> Result<Uuid> {
+    let bad = || Error::BadInput { argument, reason: "is not an id of this graph" };
+    let bytes = (id.len() <= 128).then(|| BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok()).flatten();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
+    let (found, key) = text.split_once(':').ok_or_else(bad)?;
+    let key = Uuid::try_parse(key).ok().filter(|_| found == kind);
+    Ok(key.unwrap_or_default())
+}
+
 /// An id of an object that `node` does not find: it only tells siblings apart.
 pub(super) fn opaque(kind: &str, key: impl std::fmt::Display) -> ID {
     ID(BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:{key}")))

@@ -9,6 +9,7 @@ use super::{
     context::{Ask, load},
     node::{Node, NodeId},
     postal,
+    session::SignInHandOff,
     viewer::ViewerNode,
 };
 use crate::{
@@ -26,6 +27,17 @@ impl Query {
     /// The customer who is signed in. Null when nobody is.
     async fn viewer(&self, ctx: &Context<'_>) -> Option<ViewerNode> {
         ctx.viewer().ok().cloned().map(ViewerNode)
+    }
+
+    /// Whose account a browser may sign in to without a code, since its address was proved at sign-up minutes ago. Null when
+    /// there is none. No session is needed; the browser's own cookie tells.
+    async fn sign_in_hand_off(&self, ctx: &Context<'_>) -> Option<Result<SignInHandOff>> {
+        let read = async {
+            let Some(token) = ctx.cookies()?.hand_off() else { return Ok(None) };
+            let found = ctx.app()?.identity.hand_off_of(token).await?;
+            Ok(found.map(|masked_email| SignInHandOff { masked_email }))
+        };
+        read.await.transpose()
     }
 
     /// The object with this id. Null when there is none, or it is not the viewer's.

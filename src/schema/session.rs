@@ -1,14 +1,24 @@
 //! Signing in and out.
+//!
+//! A sign-in has two steps. What a device leaves for the next one travels as the session does: in a cookie, or in the answer.
 
 use std::time::Duration;
 
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::{context::Ask, viewer::ViewerNode};
+use super::{
+    context::Ask,
+    cookies::HAND_OFF,
+    node::{key_of, opaque},
+    viewer::ViewerNode,
+};
 use crate::{
     error::{Error, Result, UserError},
-    identity::{Grant, Viewer},
+    identity::{
+        Delivery, Entrance, Entry, Grant, Purpose, SignIn, Verified, Viewer,
+        challenge::{Kind, Opened},
+    },
     secret::{ExposeSecret, SecretString},
 };
 
@@ -26,6 +36,15 @@ pub(super) enum SessionDelivery {
     Cookies,
 }
 
+impl From<SessionDelivery> for Delivery {
+    fn from(delivery: SessionDelivery) -> Self {
+        match delivery {
+            SessionDelivery::Tokens => Self::Tokens,
+            SessionDelivery::Cookies => Self::Cookies,
+        }
+    }
+}
+
 /// An e-mail address and its password.
 #[derive(InputObject)]
 pub(super) struct SessionCreateInput {
@@ -36,6 +55,79 @@ pub(super) struct SessionCreateInput {
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
+    /// What a sign-up gave that found an account to be there: it spares the code once. Browsers leave it out.
+    #[graphql(secret)]
+    hand_off_token: Option<String>,
+}
+
+/// The code of the second step.
+#[derive(InputObject)]
+pub(super) struct SessionVerifyInput {
+    /// The id of the challenge that the first step gave.
+    challenge_id: ID,
+    /// The six digits that were mailed; spaces do not matter.
+    #[graphql(secret)]
+    code: String,
+    /// Whether this device shall be trusted: for a week its sign-ins ask for no code.
+    #[graphql(default)]
+    remember_device: bool,
+    /// How the session is to reach the client, as in the first step.
+    #[graphql(default)]
+    delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
+}
+
+/// The challenge whose code did not arrive.
+#[derive(InputObject)]
+pub(super) struct SessionCodeResendInput {
+    /// The id of the challenge that the first step gave.
+    challenge_id: ID,
+}
+
+/// How a second step can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum ChallengeMethod {
+    /// With a code of six digits that was mailed.
+    MailedCode,
+}
+
+/// The second step of a sign-in.
+#[derive(SimpleObject)]
+pub(super) struct SessionChallenge {
+    /// For `sessionVerify`. Opaque, and only for whoever began the sign-in.
+    id: ID,
+    /// How it can be taken.
+    methods: Vec<ChallengeMethod>,
+    /// Where the code went, such as `t***@example.jp`.
+    masked_email: String,
+    /// The code is refused from then on.
+    expires_at: DateTime<Utc>,
+    /// How often a code may be tried; then the sign-in begins anew.
+    attempts_left: i32,
+}
+
+impl SessionChallenge {
+    fn new(opened: Opened) -> Self {
+        Self {
+            id: opaque("Challenge", opened.id),
+            methods: vec![ChallengeMethod::MailedCode],
+            masked_email: opened.masked_address,
+            expires_at: opened.expires_at,
+            attempts_left: tries(opened.tries_left),
+        }
+    }
+}
+
+/// An account to which a browser may sign in without a code.
+#[derive(SimpleObject)]
+pub(super) struct SignInHandOff {
+    /// Its address, such as `t***@example.jp`.
+    pub(super) masked_email: String,
 }
 
 /// The token to be exchanged.
@@ -69,13 +161,41 @@ pub(super) struct UserErrorNode {
     pub(super) message: String,
 }
 
-/// The answer to a sign-in.
+/// The answer to the first step of a sign-in.
 #[derive(Default, SimpleObject)]
 pub(super) struct SessionCreatePayload {
-    /// The new session. Null when it was refused.
+    /// The new session, where the password is enough: on a trusted device. Null otherwise.
     session: Option<Session>,
-    /// The customer who signed in. Null when it was refused.
+    /// The second step. Null when none is asked for, or the first was refused.
+    challenge: Option<SessionChallenge>,
+    /// The customer who signed in. Null without a session.
     viewer: Option<ViewerNode>,
+    /// For the next sign-in of this device. Null without a session, and when it went into a cookie.
+    device_token: Option<String>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The answer to the second step of a sign-in.
+#[derive(Default, SimpleObject)]
+pub(super) struct SessionVerifyPayload {
+    /// The new session. Null when the code does not count.
+    session: Option<Session>,
+    /// The customer who signed in. Null when the code does not count.
+    viewer: Option<ViewerNode>,
+    /// For the next sign-in of this device. Null without a session, and when it went into a cookie.
+    device_token: Option<String>,
+    /// How often a code may still be tried; 0 when the sign-in has to begin anew. Null with a session.
+    attempts_left: Option<i32>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The answer to asking for another code.
+#[derive(Default, SimpleObject)]
+pub(super) struct SessionCodeResendPayload {
+    /// The second step as it is now. Null when the sign-in has to begin anew.
+    challenge: Option<SessionChallenge>,
     /// Why it was refused; empty when it was not.
     user_errors: Vec<UserErrorNode>,
 }
@@ -101,36 +221,104 @@ pub(super) struct SessionEndPayload {
 /// What a session can change.
 #[Object]
 impl SessionMutation {
-    /// Signs a customer in. At most once per document.
+    /// Begins to sign a customer in: gives the second step, or on a trusted device the session at once. At most once per
+    /// document.
     async fn session_create(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Who signs in.")] input: SessionCreateInput,
     ) -> Option<Result<SessionCreatePayload>> {
-        let read = async {
-            let app = ctx.app()?;
-            if input.delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
-                let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
-                return Err(Error::BadInput { argument: "input.delivery", reason });
-            }
+        let act = async {
+            let (app, from) = (ctx.app()?, ctx.origin());
+            can_deliver(ctx, input.delivery)?;
             let password = SecretString::from(input.password);
-            let grant = app.identity.sign_in(&input.email, &password, &ctx.origin()).await;
-            let grant = match grant {
-                Ok(grant) => grant,
-                Err(Error::Rejected(errors)) => {
-                    return Ok(SessionCreatePayload { user_errors: shown(errors), ..Default::default() });
+            let (device, hand_off) =
+                (input.device_token.map(SecretString::from), input.hand_off_token.map(SecretString::from));
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let hand_off = hand_off.as_ref().or(ctx.cookies()?.hand_off());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            match app.identity.sign_in(&input.email, &password, hand_off, &entry).await {
+                Ok(SignIn::Entered(entrance)) => {
+                    let (session, viewer, device_token) = enter(ctx, *entrance, input.delivery).await?;
+                    Ok(SessionCreatePayload {
+                        session: Some(session),
+                        viewer: Some(viewer),
+                        device_token,
+                        ..Default::default()
+                    })
                 }
-                Err(error) => return Err(error),
-            };
-            let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
-            let viewer = Viewer::new(principal, ctx.budget()?).from(ctx.origin());
-            Ok(SessionCreatePayload {
-                session: Some(deliver(ctx, grant, input.delivery)?),
-                viewer: Some(ViewerNode(viewer)),
-                user_errors: Vec::new(),
+                Ok(SignIn::Challenged(opened)) => {
+                    let challenge = Some(SessionChallenge::new(opened));
+                    Ok(SessionCreatePayload { challenge, ..Default::default() })
+                }
+                Err(Error::Rejected(errors)) => {
+                    Ok(SessionCreatePayload { user_errors: shown(errors), ..Default::default() })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(act.await)
+    }
+
+    /// Ends a sign-in with the code that was mailed. At most once per document.
+    async fn session_verify(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The code, and for what.")] input: SessionVerifyInput,
+    ) -> Option<Result<SessionVerifyPayload>> {
+        let act = async {
+            let (app, from) = (ctx.app()?, ctx.origin());
+            can_deliver(ctx, input.delivery)?;
+            let challenge = key_of("input.challengeId", "Challenge", &input.challenge_id)?;
+            let code = SecretString::from(input.code);
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            match app.identity.verify(challenge, &code, input.remember_device, &entry).await {
+                Ok(Verified::Entered(entrance)) => {
+                    let (session, viewer, device_token) = enter(ctx, *entrance, input.delivery).await?;
+                    Ok(SessionVerifyPayload {
+                        session: Some(session),
+                        viewer: Some(viewer),
+                        device_token,
+                        ..Default::default()
+                    })
+                }
+                Ok(Verified::Refused(refusal)) => Ok(SessionVerifyPayload {
+                    attempts_left: Some(tries(refusal.tries_left)),
+                    user_errors: shown(vec![UserError { field: vec!["code"], ..refusal.error }]),
+                    ..Default::default()
+                }),
+                Err(Error::Rejected(errors)) => {
+                    Ok(SessionVerifyPayload { user_errors: shown(errors), ..Default::default() })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(act.await)
+    }
+
+    /// Mails another code for a sign-in that has begun; the one before is void, the tries stay. At most once per document.
+    async fn session_code_resend(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "For which sign-in.")] input: SessionCodeResendInput,
+    ) -> Option<Result<SessionCodeResendPayload>> {
+        let act = async {
+            let challenge = key_of("input.challengeId", "Challenge", &input.challenge_id)?;
+            let challenges = ctx.app()?.identity.challenges();
+            Ok(match challenges.resend(Kind::SignIn, challenge, &ctx.origin()).await? {
+                Ok(opened) => SessionCodeResendPayload {
+                    challenge: Some(SessionChallenge::new(opened)),
+                    ..Default::default()
+                },
+                Err(refusal) => SessionCodeResendPayload {
+                    user_errors: shown(vec![UserError { field: vec!["challengeId"], ..refusal.error }]),
+                    ..Default::default()
+                },
             })
         };
-        Some(read.await)
+        Some(act.await)
     }
 
     /// Exchanges a refresh token for the next session. At most once per document.
@@ -149,7 +337,9 @@ impl SessionMutation {
                     None => return Err(Error::Unauthenticated),
                 },
             };
-            match ctx.app()?.identity.refresh(&token, &ctx.origin()).await {
+            let identity = &ctx.app()?.identity;
+            identity.pass(Purpose::Refresh, None, &ctx.origin()).await?;
+            match identity.refresh(&token, &ctx.origin()).await {
                 Ok(grant) => Ok(SessionRefreshPayload {
                     session: Some(deliver(ctx, grant, delivery)?),
                     user_errors: Vec::new(),
@@ -182,6 +372,42 @@ impl SessionMutation {
         };
         Some(read.await)
     }
+}
+
+/// Whether a session can reach the client as it wishes.
+fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
+    if delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
+        let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
+        return Err(Error::BadInput { argument: "input.delivery", reason });
+    }
+    Ok(())
+}
+
+/// Puts what a sign-in gave where the client wants it.
+async fn enter(
+    ctx: &Context<'_>,
+    Entrance { grant, device }: Entrance,
+    delivery: SessionDelivery,
+) -> Result<(Session, ViewerNode, Option<String>)> {
+    let app = ctx.app()?;
+    let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
+    let viewer = ViewerNode(Viewer::new(principal, ctx.budget()?).from(ctx.origin()));
+    let device_token = match delivery {
+        SessionDelivery::Tokens => Some(device.token.expose_secret().to_owned()),
+        SessionDelivery::Cookies => {
+            let lasts = device.expires_at - app.clock.now();
+            ctx.cookies()?.know_device(device.token, lasts.to_std().unwrap_or(Duration::ZERO));
+            None
+        }
+    };
+    if ctx.cookies()?.hand_off().is_some() {
+        ctx.cookies()?.forget(HAND_OFF);
+    }
+    Ok((deliver(ctx, grant, delivery)?, viewer, device_token))
+}
+
+fn tries(left: u32) -> i32 {
+    i32::try_from(left).unwrap_or(i32::MAX)
 }
 
 /// Puts the tokens where the client wants them.

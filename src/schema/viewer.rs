@@ -7,6 +7,7 @@ use super::{
     case::{CaseFilter, CaseList, CaseSort},
     connection::{Counted, Paged, paged},
     context::Ask,
+    device::{DeviceNode, SignInNode},
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
     node::opaque,
     notification::NotificationList,
@@ -143,6 +144,35 @@ impl ViewerNode {
         let read = async {
             let all = ctx.app()?.identity.sessions(&self.0).await?;
             Ok(all.into_iter().map(|one| ActiveSessionNode::new(one, self.0.session())).collect())
+        };
+        Some(read.await)
+    }
+
+    /// The devices in which this customer signed in within the last year, the one that was last seen first.
+    async fn devices(&self, ctx: &Context<'_>) -> Option<Result<Vec<DeviceNode>>> {
+        let read = async {
+            let identity = &ctx.app()?.identity;
+            let sessions = identity.sessions(&self.0).await?;
+            let current = sessions.into_iter().find(|one| one.id == self.0.session());
+            let current = current.and_then(|session| session.known_device);
+            let all = identity.devices(&self.0).await?;
+            Ok(all.into_iter().map(|one| DeviceNode::new(one, current)).collect())
+        };
+        Some(read.await)
+    }
+
+    /// The sign-ins of the last year and the tries that failed, newest first; the last thousand at most.
+    async fn sign_ins(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many at most, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to begin.")] after: Option<String>,
+    ) -> Option<Result<Paged<SignInNode>>> {
+        let read = async {
+            let page = Page::read(first, after.as_deref())?;
+            let all = ctx.app()?.identity.sign_ins(&self.0).await?;
+            let list: Vec<_> = all.into_iter().map(SignInNode::from).collect();
+            Ok(paged(&page, list, |one| one.id.to_string(), Counted::new))
         };
         Some(read.await)
     }

@@ -10,6 +10,7 @@
 
 pub mod audit;
 mod challenges;
+mod devices;
 pub mod inbox;
 pub mod jobs;
 pub mod leases;
@@ -17,6 +18,7 @@ mod mappings;
 mod mirrors;
 mod notifications;
 mod sessions;
+mod sign_ins;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
@@ -41,10 +43,12 @@ use sqlx::{
 };
 
 pub use challenges::{ChallengeRow, NewChallenge};
+pub use devices::{DeviceRow, NewDevice};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
-pub use sessions::{Family, NewSession, RefreshToken, SessionState};
+pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
+pub use sign_ins::{NewSignIn, SignInRow};
 pub use users::{NewUser, User};
 
 use crate::{

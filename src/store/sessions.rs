@@ -26,6 +26,12 @@ pub struct NewSession {
     pub user: UserId,
     /// What kind of program: `browser`, `app`, `other`.
     pub user_agent_class: &'static str,
+    /// Browser and system, such as `Firefox, Windows`; empty when unknown.
+    pub device_name: String,
+    /// Its network, sealed.
+    pub network: Option<Vec<u8>>,
+    /// The device, when it is one that is known.
+    pub device: Option<Uuid>,
     /// Now.
     pub created_at: DateTime<Utc>,
     /// The session ends here, however often it is refreshed.
@@ -84,6 +90,12 @@ pub struct SessionRow {
     pub session_id: Uuid,
     /// What kind of program signed in.
     pub user_agent_class: String,
+    /// Browser and system; empty when unknown.
+    pub device_name: String,
+    /// Its network, sealed.
+    pub network: Option<Vec<u8>>,
+    /// The device, when it is one that is known.
+    pub device_id: Option<Uuid>,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// When its tokens were last exchanged.
@@ -157,7 +169,8 @@ impl Store {
     pub async fn sessions_of_user(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<SessionRow>> {
         Ok(sql!(
             self.read(),
-            "SELECT session_id, user_agent_class, created_at, refreshed_at, expires_at FROM sessions
+            "SELECT session_id, user_agent_class, device_name, network, device_id, created_at, refreshed_at, expires_at
+             FROM sessions
              WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
              ORDER BY refreshed_at DESC, session_id DESC",
             [user.0, now],
@@ -201,17 +214,38 @@ impl Tx {
     pub async fn insert_session(&mut self, session: &NewSession) -> Result<()> {
         sql!(
             self.on(),
-            "INSERT INTO sessions (session_id, user_id, user_agent_class, created_at, refreshed_at, expires_at)
-             VALUES ($1, $2, $3, $4, $4, $5)",
+            "INSERT INTO sessions (session_id, user_id, user_agent_class, created_at, refreshed_at, expires_at,
+                device_name, network, device_id)
+             VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8)",
             [
                 session.id,
                 session.user.0,
                 session.user_agent_class,
                 session.created_at,
-                session.expires_at
+                session.expires_at,
+                &session.device_name,
+                session.network.as_deref(),
+                session.device
             ]
         )?;
         Ok(())
+    }
+
+    /// Ends the oldest sessions of a user beyond `kept`. Gives which.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn cap_sessions(&mut self, user: UserId, kept: u32, at: DateTime<Utc>) -> Result<Vec<Uuid>> {
+        let ended = sql!(
+            self.on(),
+            "UPDATE sessions SET revoked_at = $2, revoked_reason = 'too many' WHERE session_id IN (
+                SELECT session_id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+                ORDER BY created_at DESC, session_id DESC LIMIT 1000000 OFFSET $3)
+             RETURNING session_id",
+            [user.0, at, i64::from(kept)],
+            fetch_all as (Uuid,)
+        )?;
+        Ok(ended.into_iter().map(|(id,)| id).collect())
     }
 
     /// Takes the family of a token for this transaction: whoever else wants it waits. `None` when the

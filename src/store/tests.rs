@@ -81,6 +81,9 @@ on_both_stores! {
             id: Uuid::now_v7(),
             user: taro.user,
             user_agent_class: "browser",
+            device_name: String::new(),
+            network: None,
+            device: None,
             created_at: now,
             expires_at: now + TimeDelta::days(30),
         };
@@ -113,7 +116,8 @@ on_both_stores! {
         let id = Uuid::now_v7();
         let mut tx = store.begin().await.unwrap();
         tx.insert_session(&NewSession {
-            id, user: taro.user, user_agent_class: "app", created_at: now, expires_at,
+            id, user: taro.user, user_agent_class: "app", device_name: String::new(), network: None, device: None,
+            created_at: now, expires_at,
         }).await.unwrap();
         let first = RefreshToken {
             token_hash: vec![1; 32], session_id: id, parent_hash: None, issued_at: now, used_at: None, expires_at,

@@ -18,6 +18,8 @@ pub struct User {
     pub password_hash: SecretString,
     /// A user who is disabled cannot sign in.
     pub is_disabled: bool,
+    /// The language of mails and messages: `en` or `ja`.
+    pub locale: String,
 }
 
 /// A user to be stored.
@@ -43,14 +45,15 @@ impl Store {
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let row = sql!(
             self.read(),
-            "SELECT user_id, password_hash, disabled_at FROM users WHERE email_normalised = $1",
+            "SELECT user_id, password_hash, disabled_at, locale FROM users WHERE email_normalised = $1",
             [email],
-            fetch_optional as (Uuid, String, Option<DateTime<Utc>>)
+            fetch_optional as (Uuid, String, Option<DateTime<Utc>>, String)
         )?;
-        Ok(row.map(|(id, hash, disabled_at)| User {
+        Ok(row.map(|(id, hash, disabled_at, locale)| User {
             id: UserId(id),
             password_hash: hash.into(),
             is_disabled: disabled_at.is_some(),
+            locale,
         }))
     }
 
@@ -61,18 +64,19 @@ impl Store {
     pub async fn user(&self, user: UserId) -> Result<Option<(User, String)>> {
         let row = sql!(
             self.read(),
-            "SELECT email_normalised, password_hash, disabled_at FROM users WHERE user_id = $1",
+            "SELECT email_normalised, password_hash, disabled_at, locale FROM users WHERE user_id = $1",
             [user.0],
-            fetch_optional as (String, String, Option<DateTime<Utc>>)
+            fetch_optional as (String, String, Option<DateTime<Utc>>, String)
         )?;
-        Ok(row.map(|(email, hash, disabled_at)| {
-            let user = User { id: user, password_hash: hash.into(), is_disabled: disabled_at.is_some() };
+        Ok(row.map(|(email, hash, disabled_at, locale)| {
+            let user =
+                User { id: user, password_hash: hash.into(), is_disabled: disabled_at.is_some(), locale };
             (user, email)
         }))
     }
 
-    /// Replaces a password hash and ends the user's other sessions, unless the hash was changed since `old` was read:
-    /// then nothing is done, and it gives false. The event is written when it was done.
+    /// Replaces a password hash, ends the user's other sessions and trusts none of their devices any more, unless the hash
+    /// was changed since `old` was read: then nothing is done, and it gives false. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -96,6 +100,7 @@ impl Store {
         }
         let ended = tx.revoke_other_sessions(user, kept, "password changed", at).await?;
         tx.audit(event.with("sessionsEnded", ended));
+        tx.distrust_devices(user).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -152,6 +157,28 @@ impl Store {
 }
 
 impl Tx {
+    /// Takes a user for this transaction: whoever else wants it waits. Gives the user as they are then.
+    ///
+    /// The write is the lock, as in [`Tx::lock_family`].
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn lock_user(&mut self, user: UserId) -> Result<Option<User>> {
+        let row = sql!(
+            self.on(),
+            "UPDATE users SET updated_at = updated_at WHERE user_id = $1
+             RETURNING password_hash, disabled_at, locale",
+            [user.0],
+            fetch_optional as (String, Option<DateTime<Utc>>, String)
+        )?;
+        Ok(row.map(|(hash, disabled_at, locale)| User {
+            id: user,
+            password_hash: hash.into(),
+            is_disabled: disabled_at.is_some(),
+            locale,
+        }))
+    }
+
     /// Stores a user.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use portal_gateway::{
     sandbox::{
         Listen, Options, Sandbox,
         core::{Rule, RuleKind, System},
-        credentials::DEMO_PASSWORD,
+        credentials::{DEMO_DEVICE, DEMO_PASSWORD},
     },
     secret::ExposeSecret,
 };
@@ -349,7 +349,9 @@ async fn the_log_of_every_level_holds_no_password_token_or_address() {
     let wrong = json!({ "email": "Canary.Address@example.jp", "password": "Canary-Wrong-Password" });
     ask(SIGN_IN, wrong, "").await;
     ask(SIGN_IN, json!({ "email": email, "password": "Canary-Other-Password" }), "").await;
-    let created = ask(SIGN_IN, json!({ "email": email, "password": DEMO_PASSWORD }), "").await;
+    let created =
+        ask(SIGN_IN, json!({ "email": email, "password": DEMO_PASSWORD, "deviceToken": DEMO_DEVICE }), "")
+            .await;
     let session = &created["data"]["sessionCreate"]["session"];
     let token = |session: &Value, name: &str| session[name].as_str().unwrap().to_owned();
     let (access, first) = (token(session, "accessToken"), token(session, "refreshToken"));

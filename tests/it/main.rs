@@ -26,6 +26,7 @@ mod protocol;
 mod responses;
 mod schema;
 mod sessions;
+mod sign_in;
 mod socket;
 mod webhooks;
 mod wire;

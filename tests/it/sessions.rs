@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use portal_gateway::sandbox::credentials::DEMO_PASSWORD;
+use portal_gateway::sandbox::credentials::{DEMO_DEVICE, DEMO_PASSWORD};
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,8 +28,10 @@ fn email(gateway: &Gateway) -> String {
     gateway.sandbox.core().world.customer(1).email.clone()
 }
 
+/// Signs in on a device that everybody trusts; the second step has tests of its own.
 async fn sign_in(gateway: &Gateway, email: &str, password: &str, delivery: &str) -> Reply {
-    let input = json!({ "email": email, "password": password, "delivery": delivery });
+    let input =
+        json!({ "email": email, "password": password, "delivery": delivery, "deviceToken": DEMO_DEVICE });
     // As a page of ours would.
     ask(gateway, &[CUSTOM, OWN], SIGN_IN, json!({ "input": input })).await
 }
@@ -271,11 +273,14 @@ async fn a_browser_gets_its_tokens_as_cookies_only() {
     assert!(created["session"]["accessToken"].is_null() && created["session"]["refreshToken"].is_null());
     assert!(created["viewer"]["id"].is_string());
     let cookies = reply.cookies();
-    assert_eq!(cookies.len(), 2);
-    for (cookie, name) in cookies.iter().zip(["__Host-access", "__Host-refresh"]) {
+    assert_eq!(cookies.len(), 3);
+    for (cookie, name) in cookies.iter().zip(["__Host-device", "__Host-access", "__Host-refresh"]) {
         let mut parts = cookie.split("; ");
         let (found, token) = parts.next().unwrap().split_once('=').unwrap();
-        assert!(found == name && token.len() > 40 && !reply.text.contains(token), "{name}");
+        assert!(
+            found == name && (token.len() > 40 || token == DEMO_DEVICE) && !reply.text.contains(token),
+            "{name}"
+        );
         let attributes: Vec<_> = parts.collect();
         for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
             assert!(attributes.contains(&attribute), "{name}: {attribute}");
@@ -394,7 +399,10 @@ async fn a_foreign_page_may_not_read_our_answers() {
 #[tokio::test]
 async fn a_document_signs_in_or_refreshes_once() {
     let gateway = Gateway::start().await;
-    let input = format!("{{ email: \"{}\", password: \"{DEMO_PASSWORD}\" }}", email(&gateway));
+    let input = format!(
+        "{{ email: \"{}\", password: \"{DEMO_PASSWORD}\", deviceToken: \"{DEMO_DEVICE}\" }}",
+        email(&gateway)
+    );
     let once = format!("sessionCreate(input: {input}) {{ viewer {{ id }} }}");
     let refresh = "sessionRefresh(input: { refreshToken: \"x\" }) { session { refreshToken } }";
     let fifty: String = (0..50).map(|n| format!("a{n}: {once} ")).collect();

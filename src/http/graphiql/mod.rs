@@ -59,6 +59,9 @@ pub struct Demo {
     pub customers: Vec<DemoCustomer>,
     /// The same for all.
     pub password: String,
+    /// The token of the device that all of them trust, so that no code is asked for.
+    #[serde(rename = "deviceToken")]
+    pub device_token: String,
 }
 
 /// One of them.

@@ -186,6 +186,7 @@ impl Fleet {
         let input = json!({
             "email": self.sandbox.core().world.customer(n).email,
             "password": credentials::DEMO_PASSWORD,
+            "deviceToken": credentials::DEMO_DEVICE,
         });
         let mutation = "mutation($input: SessionCreateInput!) {
             sessionCreate(input: $input) { session { accessToken } userErrors { code } } }";

@@ -190,6 +190,7 @@ async fn beside_cookies_a_mutation_needs_the_word_of_a_script() {
     let input = json!({
         "email": email,
         "password": portal_gateway::sandbox::credentials::DEMO_PASSWORD,
+        "deviceToken": portal_gateway::sandbox::credentials::DEMO_DEVICE,
         "delivery": "COOKIES",
     });
     let page = [("origin", "http://localhost:4000"), ("x-portal-csrf", "1")];

@@ -21,8 +21,8 @@ function stored() {
   }
 }
 
-async function signIn(email, password) {
-  const answer = await ask({ query: SIGN_IN, variables: { input: { email, password } } });
+async function signIn(email, { password, deviceToken }) {
+  const answer = await ask({ query: SIGN_IN, variables: { input: { email, password, deviceToken } } });
   const payload = answer.data?.sessionCreate;
   if (!payload?.session?.accessToken) {
     const reason = payload?.userErrors?.[0] ?? answer.errors?.[0];
@@ -65,7 +65,7 @@ export function Session({ demo }) {
     async (email) => {
       setBusy(true);
       try {
-        keep(await signIn(email, demo.password));
+        keep(await signIn(email, demo));
         setError(null);
       } catch (reason) {
         setError(reason);
@@ -73,7 +73,7 @@ export function Session({ demo }) {
         setBusy(false);
       }
     },
-    [demo.password, keep],
+    [demo, keep],
   );
 
   // A newcomer finds the first demo customer signed in. A token is renewed when most of its time is over;

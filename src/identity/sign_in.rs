@@ -1,0 +1,371 @@
+//! Signing in, in two steps (domain reference §7.1): the password, and a code that is mailed to the account's address.
+//!
+//! The second step is spared on a device that its owner trusts, and once after the address was proved a moment ago. Every
+//! sign-in leaves a random token on its device, of which only a hash is stored: it says that the device is known. A known
+//! device has limits of its own, so nobody who guesses elsewhere can keep its owner out (requirement A4).
+//!
+//! An unknown address, a wrong password and a disabled account cost one hash each, take at least the same time, and are
+//! told the same (requirement A3). A right password for which the code is missing is told by the challenge alone.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
+use crate::{
+    error::{Error, Result},
+    id::UserId,
+    identity::{
+        Context, Grant, Identity,
+        challenge::{self, Answer, Kind, Opened, Refusal},
+        derive,
+        email::Email,
+        history::{Method, Outcome},
+        origin::Origin,
+    },
+    mail::{Language, Mail, Message},
+    secret::{ExposeSecret, SecretString},
+    store::{DeviceRow, NewDevice, NewSession, Tx, User, audit::Actor},
+};
+
+/// The longest token of a device that is looked at, in bytes.
+const LONGEST: usize = 64;
+
+/// How a session reaches its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// As tokens in the answer.
+    Tokens,
+    /// As cookies.
+    Cookies,
+}
+
+/// What a program brings to a sign-in besides the proof.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    /// How the session is to reach it.
+    pub delivery: Delivery,
+    /// What an earlier sign-in left on its device.
+    pub device: Option<&'a SecretString>,
+    /// Where it asks from.
+    pub from: &'a Context,
+}
+
+/// What is left on a device.
+#[derive(Clone, Debug)]
+pub struct DeviceToken {
+    /// The token.
+    pub token: SecretString,
+    /// It is forgotten then, unless the device is seen again before.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A sign-in that succeeded.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// The session.
+    pub grant: Grant,
+    /// For the next sign-in of the same device.
+    pub device: DeviceToken,
+}
+
+/// What a right password gives.
+pub enum SignIn {
+    /// A session, where the second step is spared.
+    Entered(Box<Entrance>),
+    /// The second step.
+    Challenged(Opened),
+}
+
+/// What a code gives.
+pub enum Verified {
+    /// A session.
+    Entered(Box<Entrance>),
+    /// The code does not count.
+    Refused(Refusal),
+}
+
+/// What a challenge of this kind holds: the attempt to which it is bound.
+#[derive(Serialize, Deserialize)]
+struct Attempt {
+    user: Uuid,
+    delivery: Delivery,
+    /// Names the password that was right.
+    password: String,
+}
+
+/// A device that signed in before, with its token.
+struct Known<'a> {
+    token: &'a SecretString,
+    row: DeviceRow,
+}
+
+impl Identity {
+    /// The first step: the password.
+    ///
+    /// `hand_off` is what [`Identity::hand_off`] gave; it is used up only when everything else is right.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `MAPPING_MISSING` for an account
+    /// whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in;
+    /// [`Error::Maintenance`].
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: &SecretString,
+        hand_off: Option<&SecretString>,
+        entry: &Entry<'_>,
+    ) -> Result<SignIn> {
+        let this = &*self.0;
+        this.check_open()?;
+        let (began, now) = (Instant::now(), this.now());
+        let known_as = Email::parse(email);
+        let text = known_as.as_ref().map_or(email, Email::as_str);
+        let known = this.known(text, entry.device, now).await?;
+        let guess = match &known {
+            Some(known) => this.gate.guess_on_device(text.as_bytes(), &hash(known.token), now).await?,
+            None => this.gate.guess(text.as_bytes(), entry.from, now).await?,
+        };
+        let compared = this.compare(known_as.as_ref(), password).await;
+        match &compared {
+            Ok(compared) if compared.is_right => this.gate.right(guess).await,
+            // A failure stays counted.
+            Ok(_) => {}
+            Err(_) => this.gate.untried(guess).await,
+        }
+        let compared = compared?;
+        let Some(mut user) = compared.user.filter(|_| compared.is_right) else {
+            let refused = entry.from.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code);
+            this.store.audit(refused).await?;
+            if let Some(user) = compared.whose {
+                this.note_failure(user, Outcome::WrongPassword, entry.from, now).await;
+            }
+            sleep_until(began + this.failure_floor).await;
+            return Err(rejected(INVALID_CREDENTIALS));
+        };
+        if compared.is_outdated
+            && let Some(hash) = this.upgrade(&user, password, entry.from, now).await
+        {
+            user.password_hash = hash;
+        }
+        if this.store.mapping_of_user(user.id).await?.is_none() {
+            return Err(missing_mapping(user.id));
+        }
+        let is_trusted =
+            known.as_ref().and_then(|known| known.row.trusted_until).is_some_and(|until| now < until);
+        if is_trusted {
+            let tx = this.store.begin().await?;
+            let entrance = this.enter(tx, &user, text, Method::Device, known, false, entry.from).await?;
+            return Ok(SignIn::Entered(Box::new(entrance)));
+        }
+        if let Some(token) = hand_off {
+            let mut tx = this.store.begin().await?;
+            if tx.consume_hand_off(&hash(token), user.id, now).await? {
+                let entrance = this.enter(tx, &user, text, Method::HandOff, known, false, entry.from).await?;
+                return Ok(SignIn::Entered(Box::new(entrance)));
+            }
+        }
+        let language = Language::of(&user.locale);
+        let draft = this.challenges.draft(Kind::SignIn, text, language, entry.from).await?;
+        let attempt =
+            Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
+        let mut tx = this.store.begin().await?;
+        let opened = this.challenges.open(&mut tx, draft, &attempt).await?;
+        tx.commit().await?;
+        this.challenges.wake();
+        Ok(SignIn::Challenged(opened))
+    }
+
+    /// The second step: the code. With `remember` its device is trusted from now on.
+    ///
+    /// # Errors
+    /// As [`Identity::sign_in`]; [`Error::BadInput`] when the session is to reach its client otherwise than the first step
+    /// said.
+    pub async fn verify(
+        &self,
+        challenge: Uuid,
+        code: &SecretString,
+        remember: bool,
+        entry: &Entry<'_>,
+    ) -> Result<Verified> {
+        let this = &*self.0;
+        this.check_open()?;
+        let now = this.now();
+        // Looked at before, since a challenge whose last try fails tells nothing any more.
+        let whose = this.challenges.peek::<Attempt>(Kind::SignIn, challenge).await?;
+        if whose.as_ref().is_some_and(|attempt| attempt.delivery != entry.delivery) {
+            let reason = "is not what the first step said";
+            return Err(Error::BadInput { argument: "input.delivery", reason });
+        }
+        let proved = match this.challenges.prove::<Attempt>(Kind::SignIn, challenge, code, entry.from).await?
+        {
+            Answer::Proved(proved) => proved,
+            Answer::Refused(refusal) => {
+                if let Some(attempt) = whose {
+                    let user = UserId(attempt.user);
+                    this.note_failure(user, Outcome::WrongCode, entry.from, now).await;
+                    let event = entry.from.event("session.create", Actor::Nobody, now).about(user);
+                    this.store.audit(event.refused(refusal.error.code)).await?;
+                }
+                return Ok(Verified::Refused(refusal));
+            }
+        };
+        let void = || Ok(Verified::Refused(challenge::refused()));
+        let Some((user, email)) = this.store.user(UserId(proved.payload.user)).await? else { return void() };
+        // Who changed the password meanwhile may not have wanted this sign-in.
+        if user.is_disabled || this.name_of_password(&user) != proved.payload.password {
+            return void();
+        }
+        let known = this.known(&email, entry.device, now).await?;
+        let mut tx = this.store.begin().await?;
+        if !this.challenges.consume(&mut tx, &proved).await? {
+            return void();
+        }
+        let entrance = this.enter(tx, &user, &email, Method::Code, known, remember, entry.from).await?;
+        Ok(Verified::Entered(Box::new(entrance)))
+    }
+
+    /// Opens a session for an address that is registered, without asking for a proof: for tests and load, where signing
+    /// in is not what is looked at. Not in a production build.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when nobody is registered with the address; [`Error::Internal`] when the store fails.
+    #[cfg(feature = "sandbox")]
+    pub async fn enter(&self, email: &str) -> Result<Grant> {
+        let this = &*self.0;
+        let email = super::email::read_email(email)?;
+        let user = this.store.user_by_email(email.as_str()).await?.ok_or(Error::Unauthenticated)?;
+        let now = this.now();
+        let mut tx = this.store.begin().await?;
+        let (issued, ended) =
+            this.open_session(&mut tx, user.id, &Origin::of(&Context::default()), None, now).await?;
+        tx.commit().await?;
+        this.sessions.note_ends(ended).await;
+        this.grant(issued, now)
+    }
+}
+
+impl Inner {
+    /// Whether people may sign in and sign up now.
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.maintenance.clone().map_or(Ok(()), |message| Err(Error::Maintenance(message)))
+    }
+
+    /// The device that a token names, if the account signed in with it before.
+    async fn known<'a>(
+        &self,
+        email: &str,
+        token: Option<&'a SecretString>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Known<'a>>> {
+        let Some(token) = token.filter(|token| (1..=LONGEST).contains(&token.expose_secret().len())) else {
+            return Ok(None);
+        };
+        let since = now - self.device_lifetime;
+        let row = self.store.device_of_email(email, &hash(token), since).await?;
+        Ok(row.map(|row| Known { token, row }))
+    }
+
+    /// Ends a sign-in that was proved: the device, the session, the history and the mail about a device that is new, in the
+    /// transaction that used the proof up.
+    #[expect(clippy::too_many_arguments, reason = "a sign-in has that many parts")]
+    async fn enter(
+        &self,
+        mut tx: Tx,
+        user: &User,
+        email: &str,
+        method: Method,
+        known: Option<Known<'_>>,
+        remember: bool,
+        from: &Context,
+    ) -> Result<Entrance> {
+        let (now, origin) = (self.now(), Origin::of(from));
+        // One after the other; and nobody enters with a password that was replaced meanwhile.
+        let locked = tx.lock_user(user.id).await?;
+        let stands = |locked: &User| {
+            !locked.is_disabled && locked.password_hash.expose_secret() == user.password_hash.expose_secret()
+        };
+        if !locked.as_ref().is_some_and(stands) {
+            return Err(rejected(INVALID_CREDENTIALS));
+        }
+        let id = Uuid::now_v7();
+        let token = match known {
+            Some(known) => known.token.clone(),
+            None => BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),
+        };
+        let (token_hash, network) = (hash(&token), self.seal_network("devices", id, &origin)?);
+        let device = NewDevice {
+            id,
+            user: user.id,
+            token_hash: &token_hash,
+            kind: origin.kind,
+            name: &origin.name,
+            network: network.as_deref(),
+            at: now,
+            trusted_until: remember.then_some(now + self.trusted_for),
+        };
+        let (device, is_new) = tx.see_device(&device).await?;
+        let (issued, ended) = self.open_session(&mut tx, user.id, &origin, Some(device), now).await?;
+        self.note(&mut tx, user.id, Outcome::SignedIn, Some(method), &origin, now).await?;
+        let event = from.event("session.create", Actor::User(user.id), now);
+        tx.audit(event.with("session", issued.session).with("device", device));
+        if is_new {
+            let message = Message::NewDevice { device: origin.name.clone(), place: None, at: now };
+            let mail = Mail { to: email.to_owned(), language: Language::of(&user.locale), message };
+            self.jobs.put(&mut tx, &format!("new-device:{device}"), &mail).await?;
+        }
+        tx.commit().await?;
+        self.sessions.note_ends(ended).await;
+        if is_new {
+            self.jobs.wake();
+        }
+        let device = DeviceToken { token, expires_at: now + self.device_lifetime };
+        Ok(Entrance { grant: self.grant(issued, now)?, device })
+    }
+
+    /// Begins a session and ends the oldest beyond the cap; gives which.
+    pub(super) async fn open_session(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        origin: &Origin,
+        device: Option<Uuid>,
+        now: DateTime<Utc>,
+    ) -> Result<(super::Issued, Vec<Uuid>)> {
+        let id = Uuid::now_v7();
+        let session = NewSession {
+            id,
+            user,
+            user_agent_class: origin.kind,
+            device_name: origin.name.clone(),
+            network: self.seal_network("sessions", id, origin)?,
+            device,
+            created_at: now,
+            expires_at: self.sessions.ends_at(now),
+        };
+        let issued = self.sessions.open(tx, &session).await?;
+        let ended = tx.cap_sessions(user, self.sessions_per_user, now).await?;
+        Ok((issued, ended))
+    }
+
+    /// A name of a user's password that says nothing of it.
+    fn name_of_password(&self, user: &User) -> String {
+        hex::encode(&derive(&self.name_key, user.password_hash.expose_secret().as_bytes())[..16])
+    }
+}
+
+/// The hash under which a token is stored.
+pub(super) fn hash(token: &SecretString) -> [u8; 32] {
+    Sha256::digest(token.expose_secret().as_bytes()).into()
+}
+
+/// A time as the databases reckon with it.
+pub(super) fn delta(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1))
+}
