@@ -238,6 +238,7 @@ impl App {
             worker.run(stopping.clone()),
             reading,
             self.reconciler.run(stopping.clone()),
+            self.identity.keep_house(&stopping),
             self.doers().run(stopping.clone())
         );
     }

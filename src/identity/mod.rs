@@ -10,11 +10,13 @@
 
 mod account;
 mod email;
+mod housekeeping;
 mod keys;
 mod passwords;
 mod policy;
 mod recall;
 mod registration;
+mod reset;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -81,6 +83,10 @@ pub struct Settings {
     /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
     /// account is there, and of which kind (requirement A3).
     pub failure_floor: Duration,
+    /// The page of the portal that sets a new password; the token is put behind its `#`.
+    pub reset_page: String,
+    /// How long a mailed link sets a new password; at most 30 minutes (requirement A9).
+    pub reset_lifetime: Duration,
     /// The cost of password hashes.
     pub passwords: PasswordSettings,
 }
@@ -136,6 +142,8 @@ struct Inner {
     addresses: Throttle,
     throttle_key: [u8; 32],
     failure_floor: Duration,
+    reset_page: String,
+    reset_lifetime: Duration,
 }
 
 impl Identity {
@@ -155,6 +163,8 @@ impl Identity {
             addresses: Throttle::new(FREE_FAILURES_OF_ADDRESS),
             throttle_key: derive(&secret, b"throttle"),
             failure_floor: settings.failure_floor,
+            reset_page: settings.reset_page.clone(),
+            reset_lifetime: settings.reset_lifetime,
             store,
             clock,
         })))

@@ -14,6 +14,7 @@ pub mod leases;
 mod mappings;
 mod mirrors;
 mod notifications;
+mod password_resets;
 mod sessions;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]

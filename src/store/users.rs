@@ -87,7 +87,8 @@ impl Store {
         let mut tx = self.begin().await?;
         let changed = sql!(
             tx.on(),
-            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE user_id = $1 AND password_hash = $2",
+            "UPDATE users SET password_hash = $3, password_version = password_version + 1, updated_at = $4
+             WHERE user_id = $1 AND password_hash = $2",
             [user.0, old.expose_secret(), new.expose_secret(), at]
         )?;
         if changed == 0 {
