@@ -8,6 +8,7 @@ use portal_gateway::{
     config::Config,
     deadline::{Budget, Lane},
     identity::Identity,
+    jobs,
     mail::Mailer,
     seal::Keyring,
     store::Store,
@@ -60,15 +61,17 @@ pub async fn run() -> anyhow::Result<ExitCode> {
 async fn database(config: &Config) -> Result<(), String> {
     let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
     let answered = store.ping().await.map_err(|error| error.to_string());
-    // The keys of the sessions are read, or made, where the gateway would.
-    let keys = Identity::new(store.clone(), &config.identity, Clock::system())
-        .map(drop)
-        .map_err(|error| BuildError::keys(error).to_string());
-    let data_keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
-        .map(drop)
-        .map_err(|error| BuildError::from(error).to_string());
+    // The keys are read, or made, where the gateway would.
+    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
+        .map_err(|error| BuildError::from(error).to_string())
+        .and_then(|keys| {
+            let jobs = jobs::Queue::new(store.clone(), keys, Clock::system());
+            Identity::new(store.clone(), jobs, &config.identity, Clock::system())
+                .map(drop)
+                .map_err(|error| BuildError::keys(error).to_string())
+        });
     store.close().await;
-    answered.and(keys).and(data_keys)
+    answered.and(keys)
 }
 
 async fn mail(config: &Config) -> Result<(), String> {

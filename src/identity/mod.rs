@@ -50,6 +50,7 @@ use crate::{
         throttle::Throttle,
         tokens::{SKEW, Tokens},
     },
+    jobs,
     secret::{ExposeSecret, SecretString},
     store::{Store, User},
 };
@@ -133,6 +134,7 @@ pub struct Identity(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    jobs: jobs::Queue,
     clock: Clock,
     passwords: Passwords,
     tokens: Tokens,
@@ -140,6 +142,8 @@ struct Inner {
     recall: Recall,
     accounts: Throttle,
     addresses: Throttle,
+    /// Links that were asked for, by account and by network address.
+    resets: Throttle,
     throttle_key: [u8; 32],
     failure_floor: Duration,
     reset_page: String,
@@ -147,11 +151,11 @@ struct Inner {
 }
 
 impl Identity {
-    /// Reads or makes the keys.
+    /// Reads or makes the keys. Mails go into the queue of jobs.
     ///
     /// # Errors
     /// [`Error::Internal`] when a key cannot be read or kept.
-    pub fn new(store: Store, settings: &Settings, clock: Clock) -> Result<Self> {
+    pub fn new(store: Store, jobs: jobs::Queue, settings: &Settings, clock: Clock) -> Result<Self> {
         let keys = Keys::open(settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
         Ok(Self(Arc::new(Inner {
@@ -161,11 +165,13 @@ impl Identity {
             recall: Recall::new(),
             accounts: Throttle::new(FREE_FAILURES_OF_ACCOUNT),
             addresses: Throttle::new(FREE_FAILURES_OF_ADDRESS),
+            resets: Throttle::new(FREE_FAILURES_OF_ACCOUNT),
             throttle_key: derive(&secret, b"throttle"),
             failure_floor: settings.failure_floor,
             reset_page: settings.reset_page.clone(),
             reset_lifetime: settings.reset_lifetime,
             store,
+            jobs,
             clock,
         })))
     }

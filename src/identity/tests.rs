@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     id::{AccountId, ClientId},
+    seal::Keyring,
     store::{NewUser, testing::on_both_stores},
 };
 
@@ -24,6 +25,8 @@ pub(super) fn settings() -> Settings {
         refresh_idle: Duration::from_secs(14 * DAY),
         refresh_absolute: Duration::from_secs(30 * DAY),
         failure_floor: Duration::ZERO,
+        reset_page: "https://portal.test/reset-password".to_owned(),
+        reset_lifetime: Duration::from_secs(30 * 60),
         passwords: PasswordSettings::default(),
     }
 }
@@ -43,11 +46,17 @@ impl std::ops::Deref for Replica {
     }
 }
 
+fn build(store: &Store, settings: &Settings, clock: &Clock) -> Identity {
+    let keys = Keyring::new(&[], &settings.data_dir).unwrap();
+    let jobs = jobs::Queue::new(store.clone(), keys, clock.clone());
+    Identity::new(store.clone(), jobs, settings, clock.clone()).unwrap()
+}
+
 fn replica(store: &Store) -> Replica {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let settings = Settings { data_dir: folder.path().to_owned(), ..settings() };
-    let identity = Identity::new(store.clone(), &settings, clock.clone()).unwrap();
+    let identity = build(store, &settings, &clock);
     Replica { identity, clock, folder }
 }
 
@@ -55,7 +64,7 @@ impl Replica {
     /// Another replica with the same keys and clock.
     fn twin(&self, store: &Store) -> Identity {
         let settings = Settings { data_dir: self.folder.path().to_owned(), ..settings() };
-        Identity::new(store.clone(), &settings, self.clock.clone()).unwrap()
+        build(store, &settings, &self.clock)
     }
 
     async fn enrol(&self, n: u64, email: &str) -> UserId {

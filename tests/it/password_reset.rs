@@ -122,7 +122,8 @@ async fn a_link_is_for_half_an_hour_and_for_the_password_that_was() {
     gateway.app.clock.advance(TimeDelta::minutes(29));
     assert_eq!(reset(&gateway, &in_time, NEW).await, done());
     assert_eq!(code(&reset(&gateway, &void, DEMO_PASSWORD).await).0, "RESET_LINK_VOID");
-    for nonsense in ["", "x", &"A".repeat(43), &"A".repeat(10_000), "../../etc/passwd", "\r\nSet-Cookie: a=b"] {
+    for nonsense in ["", "x", &"A".repeat(43), &"A".repeat(10_000), "../../etc/passwd", "\r\nSet-Cookie: a=b"]
+    {
         assert_eq!(code(&reset(&gateway, nonsense, NEW).await).0, "RESET_LINK_VOID", "{nonsense:?}");
     }
 }
@@ -142,7 +143,10 @@ async fn nobody_learns_who_is_registered() {
         request(&gateway, "no address at all").await,
     ];
     for answer in &answers {
-        assert_eq!((answer.status, answer.json()["data"].to_string()), (200, answers[0].json()["data"].to_string()));
+        assert_eq!(
+            (answer.status, answer.json()["data"].to_string()),
+            (200, answers[0].json()["data"].to_string())
+        );
         let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
         let mut expected: Vec<_> = answers[0].headers.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort();
