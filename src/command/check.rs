@@ -7,8 +7,8 @@ use portal_gateway::{
     clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
-    identity::Identity,
-    jobs,
+    identity::{Ground, Identity},
+    jobs::Queue,
     mail::Mailer,
     seal::Keyring,
     store::Store,
@@ -61,12 +61,13 @@ pub async fn run() -> anyhow::Result<ExitCode> {
 async fn database(config: &Config) -> Result<(), String> {
     let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
     let answered = store.ping().await.map_err(|error| error.to_string());
-    // The keys are read, or made, where the gateway would.
+    // The keys of the sessions are read, or made, where the gateway would.
     let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
         .map_err(|error| BuildError::from(error).to_string())
         .and_then(|keys| {
-            let jobs = jobs::Queue::new(store.clone(), keys, Clock::system());
-            Identity::new(store.clone(), jobs, &config.identity, Clock::system())
+            let clock = Clock::system();
+            let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
+            Identity::new(Ground { store: store.clone(), jobs, keys, clock }, &config.identity)
                 .map(drop)
                 .map_err(|error| BuildError::keys(error).to_string())
         });

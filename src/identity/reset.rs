@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{Context, Identity, derive, email::Email, policy, rejected, throttle};
+use super::{Context, Identity, email::Email, limits::Purpose, policy, rejected};
 use crate::{
     error::{Result, UserError},
     mail::{Language, Mail, Message},
@@ -32,11 +32,7 @@ impl Identity {
         let began = Instant::now();
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
-        this.resets.admit(derive(&this.throttle_key, text.as_bytes()), this.now()).await?;
-        if let Some(address) = context.address {
-            let network = derive(&this.throttle_key, &throttle::network_of(address));
-            this.resets.admit(network, this.now()).await?;
-        }
+        this.gate.pass(Purpose::PasswordReset, Some(text.as_bytes()), context, this.now()).await?;
         let mailed = match &known_as {
             Some(email) => self.mail_reset_link(email).await,
             None => Ok(()),
