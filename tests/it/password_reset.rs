@@ -47,7 +47,7 @@ async fn token(gateway: &Gateway, email: &str) -> String {
     let mailbox = gateway.sandbox.mail();
     let since = mailbox.newest();
     let reply = request(gateway, email).await;
-    assert_eq!(reply.json()["data"]["passwordResetRequest"], json!({ "accepted": true, "userErrors": [] }));
+    assert_eq!(reply.json()["data"]["passwordResetRequest"]["accepted"], true, "{reply:?}");
     let mail = mailbox.next(email, since).await;
     let (page, token) = mail.links[0].split_once("#token=").unwrap();
     assert_eq!(page, "http://localhost:4000/reset-password", "the host is ours, whatever the request said");
