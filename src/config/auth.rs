@@ -103,6 +103,9 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         reset_lifetime: env
             .get("AUTH_RESET_LIFETIME", "duration", "How long the link of a mail sets a new password.")
             .duration("30m", "1m", "30m"),
+        audit_keep: env
+            .get("AUDIT_KEEP", "duration", "How long the audit log is kept.")
+            .duration("365d", "30d", "3650d"),
         passwords: PasswordSettings {
             memory_kib: env
                 .get(

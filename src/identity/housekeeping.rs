@@ -1,4 +1,4 @@
-//! Forgetting what is of no use any more: sessions and links that ran out.
+//! Forgetting what is of no use any more: sessions and links that ran out, events that were kept long enough.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Identity {
     /// Forgets what ran out, every hour, until `stopping` is cancelled. Replicas may do so side by side.
-    pub async fn keep_house(&self, stopping: &CancellationToken) {
+    pub async fn keep_house(&self, stopping: CancellationToken) {
         let mut hours = time::interval(EVERY);
         while stopping.run_until_cancelled(hours.tick()).await.is_some() {
             self.forget_old().await;
+            self.purge_audit(&stopping).await;
         }
     }
 

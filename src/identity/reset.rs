@@ -13,6 +13,7 @@ use crate::{
     error::{Result, UserError},
     mail::{Language, Mail, Message},
     secret::{ExposeSecret, SecretString},
+    store::audit::Actor,
 };
 
 const LINK_VOID: UserError = UserError {
@@ -34,19 +35,20 @@ impl Identity {
         let text = known_as.as_ref().map_or(email, Email::as_str);
         this.gate.pass(Purpose::PasswordReset, Some(text.as_bytes()), context, this.now()).await?;
         let mailed = match &known_as {
-            Some(email) => self.mail_reset_link(email).await,
+            Some(email) => self.mail_reset_link(email, context).await,
             None => Ok(()),
         };
         sleep_until(began + this.failure_floor).await;
         mailed
     }
 
-    async fn mail_reset_link(&self, email: &Email) -> Result<()> {
+    async fn mail_reset_link(&self, email: &Email, context: &Context) -> Result<()> {
         let this = &*self.0;
         let now = this.now();
-        let Some(user) = this.store.user_by_email(email.as_str()).await?.filter(|user| !user.is_disabled)
-        else {
-            return Ok(());
+        let found = this.store.user_by_email(email.as_str()).await?.filter(|user| !user.is_disabled);
+        let Some(user) = found else {
+            let event = context.event("password.request-reset", Actor::Nobody, now);
+            return Ok(this.store.audit(event.refused("UNKNOWN")).await?);
         };
         let token: [u8; 32] = rand::random();
         let expires_at = now + this.reset_lifetime;
@@ -55,6 +57,7 @@ impl Identity {
         let mut tx = this.store.begin().await?;
         tx.insert_password_reset(&hash(&token), user.id, now, expires_at).await?;
         this.jobs.put(&mut tx, &format!("password-reset:{}", Uuid::now_v7()), &mail).await?;
+        tx.audit(context.event("password.request-reset", Actor::Nobody, now).about(user.id));
         tx.commit().await?;
         this.jobs.wake();
         Ok(())
@@ -67,7 +70,12 @@ impl Identity {
     /// [`crate::error::Error::Rejected`] with `RESET_LINK_VOID` (field `token`), or with `PASSWORD_LENGTH` or
     /// `PASSWORD_GUESSABLE` (field `newPassword`), after which the link is still good;
     /// [`crate::error::Error::RateLimited`] while too many passwords are hashed.
-    pub async fn reset_password(&self, token: &SecretString, new: &SecretString) -> Result<()> {
+    pub async fn reset_password(
+        &self,
+        token: &SecretString,
+        new: &SecretString,
+        context: &Context,
+    ) -> Result<()> {
         let this = &*self.0;
         let now = this.now();
         let void = || rejected(UserError { field: vec!["token"], ..LINK_VOID });
@@ -84,7 +92,8 @@ impl Identity {
         if tx.reset_password(&hash, &password, now).await?.is_none() {
             return Err(void());
         }
-        tx.revoke_sessions(user, "password reset", now).await?;
+        let ended = tx.revoke_sessions(user, "password reset", now).await?;
+        tx.audit(context.event("password.reset", Actor::User(user), now).with("sessionsEnded", ended));
         this.jobs.put(&mut tx, &format!("password-changed:{}", Uuid::now_v7()), &mail).await?;
         tx.commit().await?;
         this.jobs.wake();

@@ -75,7 +75,7 @@ impl PasswordResetMutation {
     ) -> Option<Result<PasswordResetPayload>> {
         let act = async {
             let (token, new) = (SecretString::from(input.token), SecretString::from(input.new_password));
-            match ctx.app()?.identity.reset_password(&token, &new).await {
+            match ctx.app()?.identity.reset_password(&token, &new, &ctx.origin()).await {
                 Ok(()) => Ok(PasswordResetPayload { changed: true, user_errors: Vec::new() }),
                 Err(Error::Rejected(errors)) => {
                     Ok(PasswordResetPayload { changed: false, user_errors: shown(errors) })
