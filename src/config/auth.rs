@@ -69,6 +69,19 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
     if refresh_absolute < refresh_idle {
         env.refuse("AUTH_REFRESH_ABSOLUTE", "must not be shorter than AUTH_REFRESH_IDLE");
     }
+    let reset_page = env
+        .get(
+            "AUTH_RESET_PAGE",
+            "address",
+            "The page of the portal that sets a new password, to which the mailed link leads; PUBLIC_URL/reset-password when it is not set.",
+        )
+        .example("https://portal.example.jp/reset-password")
+        .optional_address();
+    if server.environment == Environment::Production
+        && reset_page.as_ref().is_some_and(|page| page.scheme() != "https")
+    {
+        env.refuse("AUTH_RESET_PAGE", "must be an https address in production");
+    }
     let least = PasswordSettings::default();
     identity::Settings {
         signing_key,
@@ -85,6 +98,11 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         failure_floor: env
             .get("AUTH_FAILURE_FLOOR", "duration", "How long a refused sign-in takes at least; longer than a password hash takes, those of an earlier portal (bcrypt) included.")
             .duration("400ms", "0ms", "5s"),
+        reset_page: reset_page
+            .map_or_else(|| format!("{}/reset-password", server.public_url), |page| page.into()),
+        reset_lifetime: env
+            .get("AUTH_RESET_LIFETIME", "duration", "How long the link of a mail sets a new password.")
+            .duration("30m", "1m", "30m"),
         audit_keep: env
             .get("AUDIT_KEEP", "duration", "How long the audit log is kept.")
             .duration("365d", "30d", "3650d"),

@@ -76,6 +76,8 @@ impl Default for Limits {
                 "sessionCodeResend",
                 "sessionRefresh",
                 "passwordChange",
+                "passwordResetRequest",
+                "passwordReset",
             ],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,

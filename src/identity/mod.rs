@@ -22,6 +22,7 @@ mod policy;
 mod purge;
 mod recall;
 mod registration;
+mod reset;
 mod sessions;
 mod sign_in;
 #[cfg(test)]
@@ -98,6 +99,10 @@ pub struct Settings {
     /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
     /// account is there, and of which kind (requirement A3).
     pub failure_floor: Duration,
+    /// The page of the portal that sets a new password; the token is put behind its `#`.
+    pub reset_page: String,
+    /// How long a mailed link sets a new password; at most 30 minutes (requirement A9).
+    pub reset_lifetime: Duration,
     /// How long the audit log is kept.
     pub audit_keep: Duration,
     /// The cost of password hashes.
@@ -179,6 +184,7 @@ pub struct Identity(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    jobs: Queue,
     clock: Clock,
     passwords: Passwords,
     tokens: Tokens,
@@ -191,6 +197,8 @@ struct Inner {
     /// For names that say nothing of what they name.
     name_key: [u8; 32],
     failure_floor: Duration,
+    reset_page: String,
+    reset_lifetime: Duration,
     audit_keep: Duration,
     trusted_for: TimeDelta,
     device_lifetime: TimeDelta,
@@ -230,6 +238,8 @@ impl Identity {
             seals,
             name_key: derive(&secret, b"names"),
             failure_floor: settings.failure_floor,
+            reset_page: settings.reset_page.clone(),
+            reset_lifetime: settings.reset_lifetime,
             audit_keep: settings.audit_keep,
             trusted_for: delta(settings.trusted_for),
             device_lifetime: delta(settings.device_lifetime),

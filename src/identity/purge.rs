@@ -29,12 +29,13 @@ impl Identity {
 }
 
 impl Inner {
-    /// Forgets sessions, codes and hand-offs that ran out, devices that were not seen for long, and old history.
+    /// Forgets sessions, codes, links and hand-offs that ran out, devices that were not seen for long, and old history.
     pub(super) async fn purge(&self) -> Result<(), crate::store::Error> {
         let now = self.now();
         self.store.purge_sessions(now - KEPT).await?;
         self.store.purge_challenges(now - KEPT).await?;
         self.store.purge_hand_offs(now).await?;
+        self.store.purge_password_resets(now).await?;
         self.store.purge_devices(now - self.device_lifetime).await?;
         self.store.purge_sign_ins(now - self.history_for).await?;
         Ok(())

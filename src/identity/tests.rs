@@ -23,6 +23,8 @@ pub(super) fn settings() -> Settings {
         refresh_idle: Duration::from_secs(14 * DAY),
         refresh_absolute: Duration::from_secs(30 * DAY),
         failure_floor: Duration::ZERO,
+        reset_page: "https://portal.test/reset-password".to_owned(),
+        reset_lifetime: Duration::from_secs(30 * 60),
         audit_keep: Duration::from_secs(365 * DAY),
         passwords: PasswordSettings::default(),
         codes: challenge::Settings::default(),

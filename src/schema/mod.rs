@@ -20,6 +20,7 @@ mod mutation;
 mod node;
 mod notification;
 mod order;
+mod password_reset;
 mod payment_method;
 mod postal;
 mod query;

@@ -17,6 +17,7 @@ pub mod leases;
 mod mappings;
 mod mirrors;
 mod notifications;
+mod password_resets;
 mod sessions;
 mod sign_ins;
 pub mod streams;

@@ -69,9 +69,8 @@ impl Store {
             fetch_optional as (String, String, Option<DateTime<Utc>>, String)
         )?;
         Ok(row.map(|(email, hash, disabled_at, locale)| {
-            let user =
-                User { id: user, password_hash: hash.into(), is_disabled: disabled_at.is_some(), locale };
-            (user, email)
+            let is_disabled = disabled_at.is_some();
+            (User { id: user, password_hash: hash.into(), is_disabled, locale }, email)
         }))
     }
 
@@ -92,7 +91,8 @@ impl Store {
         let mut tx = self.begin().await?;
         let changed = sql!(
             tx.on(),
-            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE user_id = $1 AND password_hash = $2",
+            "UPDATE users SET password_hash = $3, password_version = password_version + 1, updated_at = $4
+             WHERE user_id = $1 AND password_hash = $2",
             [user.0, old.expose_secret(), new.expose_secret(), at]
         )?;
         if changed == 0 {

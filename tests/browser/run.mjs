@@ -1,15 +1,17 @@
-// GraphiQL in a real browser: node tests/browser/run.mjs http://127.0.0.1:4000 [directory for pictures]
+// The pages in a real browser:
+//   node tests/browser/run.mjs http://127.0.0.1:4000 http://127.0.0.1:4100 [directory for pictures]
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const [base, pictures] = process.argv.slice(2);
-if (!base) {
-  console.error('usage: node tests/browser/run.mjs http://127.0.0.1:PORT [directory for pictures]');
+const [base, admin, pictures] = process.argv.slice(2);
+if (!base || !admin) {
+  console.error('usage: node tests/browser/run.mjs GATEWAY SANDBOX-ADMIN [directory for pictures]');
   process.exit(2);
 }
 const origin = new URL(base).origin;
+const sandbox = new URL(admin).origin;
 const profile = mkdtempSync(join(tmpdir(), 'portal-gateway-browser-'));
 const browser = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -34,7 +36,7 @@ page.on('console', (message) => message.type() === 'error' && complaints.push(me
 page.on('pageerror', (error) => complaints.push(String(error)));
 browser.on('request', (request) => {
   const url = new URL(request.url());
-  if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== origin) strangers.push(request.url());
+  if (!['data:', 'blob:'].includes(url.protocol) && ![origin, sandbox].includes(url.origin)) strangers.push(request.url());
 });
 browser.on('response', (response) => response.status() >= 400 && complaints.push(`${response.status()} ${response.url()}`));
 
@@ -147,6 +149,28 @@ await test('signing out and in again changes the headers', async () => {
   await page.locator('.graphiql-editor-tool .view-line', { hasText: 'Bearer' }).first().waitFor();
   const somebody = await run();
   expect(somebody.data?.viewer, JSON.stringify(somebody).slice(0, 300));
+});
+
+await test('a mail that was sent is listed in the mailbox, and opens as HTML and as text', async () => {
+  const { data } = await run();
+  const to = data.viewer.profile.email;
+  const query = 'mutation ($email: String!) { passwordResetRequest(input: { email: $email }) { accepted } }';
+  const body = { query, variables: { email: to } };
+  const answer = await page.request.post(`${origin}/graphql`, { data: body });
+  expect((await answer.json()).data?.passwordResetRequest?.accepted, await answer.text());
+  await page.goto(`${sandbox}/mailbox`);
+  const row = page.locator('tr', { hasText: to }).first();
+  for (let n = 0; n < 50 && !(await row.count()); n += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await page.reload();
+  }
+  if (pictures) await page.screenshot({ path: join(pictures, 'mailbox.png') });
+  await row.getByRole('link').click();
+  const link = page.frameLocator('iframe').getByRole('link').first();
+  await link.waitFor();
+  const href = await link.getAttribute('href');
+  expect(href.includes('/reset-password#token='), href);
+  expect((await page.locator('pre').innerText()).includes('#token='), 'the text has no link');
 });
 
 await test('nothing was asked elsewhere and nothing complained', async () => {

@@ -20,6 +20,7 @@ mod mail;
 mod mirrors;
 mod notices;
 mod outages;
+mod password_reset;
 mod postal;
 mod process;
 mod protocol;

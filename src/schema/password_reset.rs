@@ -1,0 +1,88 @@
+//! Replacing a forgotten password.
+
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+
+use super::{
+    context::Ask,
+    session::{UserErrorNode, shown},
+};
+use crate::{
+    error::{Error, Result},
+    secret::SecretString,
+};
+
+/// Whose password was forgotten.
+#[derive(InputObject)]
+pub(super) struct PasswordResetRequestInput {
+    /// The address that the customer signs in with, in any spelling.
+    email: String,
+}
+
+/// The answer to asking for a link.
+#[derive(SimpleObject)]
+pub(super) struct PasswordResetRequestPayload {
+    /// True, whether or not somebody is registered with the address. If so, a mail is on its way.
+    accepted: bool,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The link that was mailed, and the password that shall be.
+#[derive(InputObject)]
+pub(super) struct PasswordResetInput {
+    /// What stands behind `#token=` in the link.
+    #[graphql(secret)]
+    token: String,
+    /// The password from now on: 12 to 128 characters, not easily guessed. Nothing else is asked of it.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// The answer to setting a new password by a link.
+#[derive(SimpleObject)]
+pub(super) struct PasswordResetPayload {
+    /// Whether it was set. All sessions are ended then, and the customer signs in as always.
+    changed: bool,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// What people can do who forgot their password.
+#[derive(Default)]
+pub struct PasswordResetMutation;
+
+/// What people can do who forgot their password.
+#[Object]
+impl PasswordResetMutation {
+    /// Mails a link by which a new password is set. It works once, for half an hour. At most once per document.
+    async fn password_reset_request(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose password was forgotten.")] input: PasswordResetRequestInput,
+    ) -> Option<Result<PasswordResetRequestPayload>> {
+        let act = async {
+            ctx.app()?.identity.request_password_reset(&input.email, &ctx.origin()).await?;
+            Ok(PasswordResetRequestPayload { accepted: true, user_errors: Vec::new() })
+        };
+        Some(act.await)
+    }
+
+    /// Sets a new password by a link that was mailed, ends all sessions, and signs nobody in. At most once per document.
+    async fn password_reset(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The link and the new password.")] input: PasswordResetInput,
+    ) -> Option<Result<PasswordResetPayload>> {
+        let act = async {
+            let (token, new) = (SecretString::from(input.token), SecretString::from(input.new_password));
+            match ctx.app()?.identity.reset_password(&token, &new, &ctx.origin()).await {
+                Ok(()) => Ok(PasswordResetPayload { changed: true, user_errors: Vec::new() }),
+                Err(Error::Rejected(errors)) => {
+                    Ok(PasswordResetPayload { changed: false, user_errors: shown(errors) })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(act.await)
+    }
+}
