@@ -21,6 +21,7 @@ use crate::{
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
+    workflows::profile::{CopyToCrm, Profiles},
 };
 
 /// Why the application could not be built.
@@ -109,6 +110,8 @@ pub struct App {
     pub billing: Billing,
     /// Orders and cases.
     pub crm: Crm,
+    /// Changes of customers' own data.
+    pub profiles: Profiles,
     /// Mobile lines.
     pub sim: Sim,
     /// Postal look-up.
@@ -133,6 +136,7 @@ pub struct App {
     pub jobs: jobs::Queue,
     mailer: Mailer,
     mail_attempts: u32,
+    workflow_attempts: u32,
     events: events::Settings,
     job_settings: jobs::Settings,
 }
@@ -178,6 +182,15 @@ impl App {
             config.crm_fields.clone(),
             config.case_origins.clone(),
             &config.crm_times,
+        )
+        .with_staff_origin(&config.staff_case_origin);
+        let profiles = Profiles::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            billing.clone(),
+            crm.clone(),
+            config.workflows.least_age,
         );
         let reconciler = Reconciler::new(
             &inbox,
@@ -190,6 +203,7 @@ impl App {
         Ok(Self {
             billing,
             crm,
+            profiles,
             reconciler,
             notifications: Notifications::new(
                 store.clone(),
@@ -217,6 +231,7 @@ impl App {
             jobs,
             mailer,
             mail_attempts: config.mail.attempts,
+            workflow_attempts: config.workflows.attempts,
             events: config.events.clone(),
             job_settings: config.jobs.clone(),
         })
@@ -244,14 +259,17 @@ impl App {
 
     /// Who does which jobs.
     fn doers(&self) -> jobs::Worker {
-        let mailer = self.mailer.clone();
-        jobs::Worker::new(self.jobs.clone(), self.job_settings.clone()).on(
-            Some(self.mail_attempts),
-            move |mail: Mail, this| {
+        let (mailer, profiles) = (self.mailer.clone(), self.profiles.clone());
+        let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
+        worker
+            .on(Some(self.mail_attempts), move |mail: Mail, this| {
                 let mailer = mailer.clone();
                 async move { mailer.send(mail, this).await }
-            },
-        )
+            })
+            .on(Some(self.workflow_attempts), move |copy: CopyToCrm, _| {
+                let profiles = profiles.clone();
+                async move { profiles.copy(copy).await }
+            })
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

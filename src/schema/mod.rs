@@ -21,6 +21,7 @@ mod notification;
 mod order;
 mod payment_method;
 mod postal;
+mod profile;
 mod query;
 mod session;
 mod subscription;

@@ -21,6 +21,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod users;
+mod verifications;
+pub mod workflows;
 
 use std::{fs::OpenOptions, path::Path, str::FromStr, time::Duration};
 
@@ -36,6 +38,7 @@ pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
+pub use verifications::VerificationRow;
 
 use crate::error;
 

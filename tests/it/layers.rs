@@ -70,10 +70,14 @@ const TABLE: &[(&str, &[&str])] = &[
             "mail",
             "store",
             "events",
+            "workflows",
         ],
     ),
     ("log", &["config"]),
-    ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "mail", "store"]),
+    (
+        "workflows",
+        &["billing", "crm", "sim", "notify", "identity", "jobs", "mail", "store", "postal::PostalCode"],
+    ),
     (
         "events",
         &[
