@@ -12,7 +12,7 @@ use crate::{
     deadline::{Budget, Lane},
     events::{self, Inbox, Owners, Worker, reconcile::Reconciler, salesforce as crm_events},
     freshness::Cache,
-    identity::Identity,
+    identity::{Ground, Identity},
     jobs,
     mail::{self, Mail, Mailer},
     notify::{self, Live, Notifications},
@@ -149,13 +149,13 @@ impl App {
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, BuildError> {
         let store = Store::connect(&config.store).await?;
         store.migrate().await?;
-        let identity =
-            Identity::new(store.clone(), &config.identity, clock.clone()).map_err(BuildError::keys)?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
-        let jobs = jobs::Queue::new(store.clone(), keys, clock.clone());
+        let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
+        let ground = Ground { store: store.clone(), jobs: jobs.clone(), keys, clock: clock.clone() };
+        let identity = Identity::new(ground, &config.identity).map_err(BuildError::keys)?;
         let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
         let redis = config.redis.as_ref().map(config::Redis::settings);
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })

@@ -7,7 +7,8 @@ use portal_gateway::{
     clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
-    identity::Identity,
+    identity::{Ground, Identity},
+    jobs::Queue,
     mail::Mailer,
     seal::Keyring,
     store::Store,
@@ -61,14 +62,17 @@ async fn database(config: &Config) -> Result<(), String> {
     let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
     let answered = store.ping().await.map_err(|error| error.to_string());
     // The keys of the sessions are read, or made, where the gateway would.
-    let keys = Identity::new(store.clone(), &config.identity, Clock::system())
-        .map(drop)
-        .map_err(|error| BuildError::keys(error).to_string());
-    let data_keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
-        .map(drop)
-        .map_err(|error| BuildError::from(error).to_string());
+    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
+        .map_err(|error| BuildError::from(error).to_string())
+        .and_then(|keys| {
+            let clock = Clock::system();
+            let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
+            Identity::new(Ground { store: store.clone(), jobs, keys, clock }, &config.identity)
+                .map(drop)
+                .map_err(|error| BuildError::keys(error).to_string())
+        });
     store.close().await;
-    answered.and(keys).and(data_keys)
+    answered.and(keys)
 }
 
 async fn mail(config: &Config) -> Result<(), String> {

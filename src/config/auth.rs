@@ -7,7 +7,7 @@ use crate::{
         reader::{Reader, read_file},
         server::{Environment, Server},
     },
-    identity::{self, PasswordSettings},
+    identity::{self, Limits, PasswordSettings, Rate, challenge},
     secret::SecretString,
 };
 
@@ -107,5 +107,48 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
                 )
                 .number(least.queue, 0..=10_000),
         },
+        codes: codes(env),
+        limits: limits(env),
+    }
+}
+
+fn codes(env: &mut Reader<'_>) -> challenge::Settings {
+    let usual = challenge::Settings::default();
+    challenge::Settings {
+        lifetime: env
+            .get("AUTH_CODE_LIFETIME", "duration", "How long a mailed code is good.")
+            .duration("10m", "1m", "1h"),
+        tries: env
+            .get("AUTH_CODE_TRIES", "tries", "Tries of a mailed code; then it is void.")
+            .number(usual.tries, 1..=10),
+    }
+}
+
+fn limits(env: &mut Reader<'_>) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        sign_in: rate(env, "LOGIN", usual.sign_in, "Wrong passwords of an account before each further try waits: a second, then twice as long each time", "The longest of these waits."),
+        sign_up: rate(env, "SIGNUP", usual.sign_up, "Sign-ups that may be begun with an address", WINDOW),
+        password_reset: rate(env, "PASSWORD_RESET", usual.password_reset, "Links to replace a password that an account may ask for", WINDOW),
+        refresh: rate(env, "AUTH_REFRESH", usual.refresh, "Exchanges of refresh tokens by a person", WINDOW),
+        code_sends: rate(env, "OTP_SEND", usual.code_sends, "Codes that are mailed to an address", WINDOW),
+        code_tries: rate(env, "OTP_VERIFY", usual.code_tries, "Codes that are tried for an address", WINDOW),
+        people_per_address: env
+            .get("AUTH_PEOPLE_PER_ADDRESS", "people", "For how many people one network address (of IPv6: a /64) may stand: it may do so many times as much as one account.")
+            .number(usual.people_per_address, 1..=10_000),
+        failures: rate(env, "LOGIN_FAILURES", usual.failures, "Wrong passwords of everybody together; beyond that, only known devices sign in", WINDOW),
+    }
+}
+
+const WINDOW: &str = "The time in which that many are allowed.";
+
+/// So many in a window (domain reference §7.2).
+fn rate(env: &mut Reader<'_>, name: &str, usual: Rate, about: &str, window: &str) -> Rate {
+    let minutes = format!("{}m", usual.window.as_secs() / 60);
+    Rate {
+        limit: env
+            .get(format!("{name}_RATE_LIMIT_LIMIT"), "times", format!("{about}."))
+            .number(usual.limit, 1..=1_000_000),
+        window: env.get(format!("{name}_RATE_LIMIT_TTL"), "duration", window).duration(&minutes, "1s", "24h"),
     }
 }

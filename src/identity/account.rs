@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{INVALID_CREDENTIALS, Identity, derive, policy, rejected};
+use super::{Context, INVALID_CREDENTIALS, Identity, policy, rejected};
 use crate::{
     error::{Error, Result, UserError},
     identity::Viewer,
@@ -52,13 +52,12 @@ impl Identity {
             return Err(rejected(UserError { field: vec!["newPassword"], ..UNCHANGED }));
         }
         // A stolen session is no way round the limit on guesses.
-        let account = derive(&this.throttle_key, email.as_bytes());
-        this.admit(account, None, now).await?;
+        let guess = this.gate.guess(email.as_bytes(), &Context::default(), now).await?;
         let verdict = this.passwords.verify(current.clone(), Some(user.password_hash.clone())).await;
         match &verdict {
-            Ok(verdict) if verdict.is_match => this.accounts.forget(account).await,
+            Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
             Ok(_) => {}
-            Err(_) => this.accounts.withdraw(account).await,
+            Err(_) => this.gate.untried(guess).await,
         }
         let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
         if !verdict?.is_match {

@@ -1,5 +1,7 @@
 //! An e-mail address in the form in which addresses are compared.
 
+use crate::error::{Error, Result};
+
 /// A normalised address: no space around it, lower case.
 ///
 /// Lower case also before the `@`: no provider in use tells `Taro` from `taro`, and two accounts for one
@@ -22,6 +24,19 @@ impl Email {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same, given away.
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// Reads an address that has to be one.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(super) fn read_email(email: &str) -> Result<Email> {
+    Email::parse(email).ok_or(Error::BadInput { argument: "email", reason: "is not an e-mail address" })
 }
 
 #[cfg(test)]

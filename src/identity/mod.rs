@@ -9,8 +9,10 @@
 //! Figures are those of the security requirements A1 to A8.
 
 mod account;
+pub mod challenge;
 mod email;
 mod keys;
+mod limits;
 mod passwords;
 mod policy;
 mod recall;
@@ -31,6 +33,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 pub use account::ActiveSession;
+pub use limits::{Limits, Purpose, Rate};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use viewer::{Principal, Viewer};
@@ -40,22 +43,21 @@ use crate::{
     error::{Error, Result, UserError},
     id::UserId,
     identity::{
+        challenge::Challenges,
         email::Email,
         keys::Keys,
+        limits::Gate,
         passwords::{Passwords, Verdict},
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions, user_agent_class},
         throttle::Throttle,
         tokens::{SKEW, Tokens},
     },
+    jobs::Queue,
+    seal::Keyring,
     secret::{ExposeSecret, SecretString},
     store::{Store, User},
 };
-
-/// Failures of an account before each further try must wait (requirement A4).
-const FREE_FAILURES_OF_ACCOUNT: u32 = 5;
-/// The same for a network address, behind which many people may sit.
-const FREE_FAILURES_OF_ADDRESS: u32 = 50;
 
 /// How people sign in and stay signed in.
 #[derive(Clone)]
@@ -83,6 +85,23 @@ pub struct Settings {
     pub failure_floor: Duration,
     /// The cost of password hashes.
     pub passwords: PasswordSettings,
+    /// One-time codes.
+    pub codes: challenge::Settings,
+    /// How often what may be tried.
+    pub limits: Limits,
+}
+
+/// What the accounts stand on.
+#[derive(Clone)]
+pub struct Ground {
+    /// The gateway's own database.
+    pub store: Store,
+    /// Where mails are put in.
+    pub jobs: Queue,
+    /// The keys of what lies sealed.
+    pub keys: Keyring,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// Whether a text is an Ed25519 key, PKCS #8 in PEM, so that a configuration can be checked.
@@ -132,9 +151,8 @@ struct Inner {
     tokens: Tokens,
     sessions: Sessions,
     recall: Recall,
-    accounts: Throttle,
-    addresses: Throttle,
-    throttle_key: [u8; 32],
+    gate: Arc<Gate>,
+    challenges: Challenges,
     failure_floor: Duration,
 }
 
@@ -143,17 +161,26 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Internal`] when a key cannot be read or kept.
-    pub fn new(store: Store, settings: &Settings, clock: Clock) -> Result<Self> {
+    pub fn new(ground: Ground, settings: &Settings) -> Result<Self> {
+        let Ground { store, jobs, keys: seals, clock } = ground;
         let keys = Keys::open(settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
+        let gate = Arc::new(Gate::new(Throttle::new(), derive(&secret, b"throttle"), settings.limits));
         Ok(Self(Arc::new(Inner {
             passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
             tokens: Tokens::new(keys, settings),
             sessions: Sessions::new(store.clone(), settings, derive(&secret, b"refresh tokens")),
             recall: Recall::new(),
-            accounts: Throttle::new(FREE_FAILURES_OF_ACCOUNT),
-            addresses: Throttle::new(FREE_FAILURES_OF_ADDRESS),
-            throttle_key: derive(&secret, b"throttle"),
+            challenges: Challenges {
+                store: store.clone(),
+                jobs,
+                keys: seals,
+                gate: Arc::clone(&gate),
+                key: derive(&secret, b"challenges"),
+                settings: settings.codes,
+                clock: clock.clone(),
+            },
+            gate,
             failure_floor: settings.failure_floor,
             store,
             clock,
@@ -172,20 +199,13 @@ impl Identity {
         let (began, now) = (Instant::now(), this.now());
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
-        let account = derive(&this.throttle_key, text.as_bytes());
-        let address =
-            context.address.map(|address| derive(&this.throttle_key, &throttle::network_of(address)));
-        this.admit(account, address, now).await?;
+        let guess = this.gate.guess(text.as_bytes(), context, now).await?;
         let compared = this.compare(known_as.as_ref(), password).await;
-        // A failure stays counted. A success is none, and neither is what could not be tried.
-        if !matches!(compared, Ok(None)) {
-            if let Some(address) = address {
-                this.addresses.withdraw(address).await;
-            }
-            match compared {
-                Ok(_) => this.accounts.forget(account).await,
-                Err(_) => this.accounts.withdraw(account).await,
-            }
+        match compared {
+            Ok(Some(_)) => this.gate.right(guess).await,
+            // A failure stays counted.
+            Ok(None) => {}
+            Err(_) => this.gate.untried(guess).await,
         }
         let Some((user, verdict)) = compared? else {
             sleep_until(began + this.failure_floor).await;
@@ -200,6 +220,21 @@ impl Identity {
         let class = user_agent_class(context.user_agent.as_deref().unwrap_or_default());
         let issued = this.sessions.open(user.id, class, now).await?;
         this.grant(issued, now)
+    }
+
+    /// One-time codes: see [`challenge`].
+    pub fn challenges(&self) -> &Challenges {
+        &self.0.challenges
+    }
+
+    /// Counts something for an account (its address, known or not) and for where it comes from.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when there was too much of it.
+    pub async fn pass(&self, purpose: Purpose, email: Option<&str>, from: &Context) -> Result<()> {
+        let known_as =
+            email.map(|email| Email::parse(email).map_or_else(|| email.to_owned(), Email::into_string));
+        self.0.gate.pass(purpose, known_as.as_deref().map(str::as_bytes), from, self.0.now()).await
     }
 
     /// Exchanges a refresh token for the next grant of its session.
@@ -283,17 +318,6 @@ impl Inner {
     /// Now, as precise as both databases keep it.
     fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(6)
-    }
-
-    /// Counts a try for the network address and the account; one that is refused counts for neither.
-    async fn admit(&self, account: [u8; 32], address: Option<[u8; 32]>, now: DateTime<Utc>) -> Result<()> {
-        let Some(address) = address else { return self.accounts.admit(account, now).await };
-        self.addresses.admit(address, now).await?;
-        let admitted = self.accounts.admit(account, now).await;
-        if admitted.is_err() {
-            self.addresses.withdraw(address).await;
-        }
-        admitted
     }
 
     /// The user whose password this is; `None` for an unknown address, a wrong password or a disabled

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
-    identity::{Identity, email::Email, policy, rejected},
+    identity::{Identity, email::read_email, policy, rejected},
     secret::SecretString,
     store::{self, Mapping, NewCustomer, NewUser},
 };
@@ -115,10 +115,6 @@ fn already_registered(error: store::Error) -> Error {
         store::Error::Taken => rejected(ALREADY_REGISTERED),
         other => other.into(),
     }
-}
-
-fn read_email(email: &str) -> Result<Email> {
-    Email::parse(email).ok_or(Error::BadInput { argument: "email", reason: "is not an e-mail address" })
 }
 
 fn mapping(registration: &Registration) -> Mapping {

@@ -8,6 +8,7 @@
 //! SQLite has one writer at a time, so it gets one writing connection, whose queue is ours and fair,
 //! and a pool of readers that never wait for it (write-ahead log).
 
+mod challenges;
 pub mod inbox;
 pub mod jobs;
 pub mod leases;
@@ -33,6 +34,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use challenges::{ChallengeRow, NewChallenge};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};

@@ -1,0 +1,365 @@
+//! One-time codes: a person proves an address by typing what was mailed to it.
+//!
+//! A challenge is one row: what it proves, for whom, a keyed hash of its code, how many tries are left, and what is to
+//! happen once it is proved. It is opened within the transaction of its cause, and the mail leaves exactly when that is
+//! committed:
+//!
+//! ```ignore
+//! let draft = identity.challenges().draft(Kind::SignUp, email, language, &from).await?; // limits; nothing is stored
+//! let mut tx = store.begin().await?;
+//! let opened = identity.challenges().open(&mut tx, draft, &payload).await?;
+//! tx.commit().await?;
+//! identity.challenges().wake();
+//!
+//! match identity.challenges().prove::<Payload>(Kind::SignUp, id, &code, &from).await? {
+//!     Answer::Proved(proved) => {
+//!         let mut tx = store.begin().await?;
+//!         if !identity.challenges().consume(&mut tx, &proved).await? { /* used meanwhile: undo, `refused()` */ }
+//!         // everything that the proof allows, in the same transaction
+//!         tx.commit().await?;
+//!     }
+//!     Answer::Refused(refusal) => /* refusal.error, refusal.tries_left */
+//! }
+//! ```
+//!
+//! A try is counted before the code is compared, so that any number of tries at once get no more than the three
+//! (domain reference §6.1). Tries are never refilled, not even by another code. A challenge that never was, ran out, was
+//! used or has no try left is refused in the same words.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    error::{Error, Result, UserError},
+    identity::{
+        Context, derive,
+        email::read_email,
+        limits::{Gate, Purpose},
+    },
+    jobs::Queue,
+    mail::{Language, Mail, Message, Proof},
+    seal::{Keyring, Place},
+    secret::{ExposeSecret, SecretString, mask_email},
+    store::{NewChallenge, Store, Tx},
+};
+
+const CODE_INVALID: UserError = UserError {
+    code: "AUTH_OTP_INVALID",
+    field: Vec::new(),
+    message: "This is not the code that was sent to you.",
+};
+const CODE_EXPIRED: UserError = UserError {
+    code: "AUTH_OTP_EXPIRED",
+    field: Vec::new(),
+    message: "This code is good no more. Please begin again.",
+};
+
+/// How codes are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a code is good.
+    pub lifetime: Duration,
+    /// How many tries it has.
+    pub tries: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(10 * 60), tries: 3 }
+    }
+}
+
+/// What a challenge proves. The code of one kind is worth nothing for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The second step of a sign-in.
+    SignIn,
+    /// The address of a person who signs up, or who is a customer already and wants to manage that here.
+    SignUp,
+    /// The address that is to come.
+    NewEmail,
+    /// The address that is in force, before it changes.
+    PresentEmail,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::SignUp => "sign-up",
+            Self::NewEmail => "new-email",
+            Self::PresentEmail => "present-email",
+        }
+    }
+
+    fn message(self, code: String, expires_at: DateTime<Utc>) -> Message {
+        match self {
+            Self::SignIn => Message::SignInCode { code, expires_at },
+            Self::SignUp => Message::SignUpCode { code, expires_at },
+            Self::NewEmail => Message::EmailChangeCode { proves: Proof::NewAddress, code, expires_at },
+            Self::PresentEmail => {
+                Message::EmailChangeCode { proves: Proof::PresentAddress, code, expires_at }
+            }
+        }
+    }
+}
+
+/// A challenge that may be opened: its limits have been counted.
+#[must_use]
+pub struct Draft {
+    kind: Kind,
+    address: String,
+    subject: [u8; 32],
+    client: [u8; 32],
+    language: Language,
+}
+
+/// A challenge that waits to be proved, as its person may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Names it. Whoever knows it may try.
+    pub id: Uuid,
+    /// Where the code went: `t***@example.jp`.
+    pub masked_address: String,
+    /// It is void from then on.
+    pub expires_at: DateTime<Utc>,
+    /// Tries until it is void.
+    pub tries_left: u32,
+}
+
+/// A code that was right. It proves nothing any more once it was consumed.
+#[derive(Clone)]
+pub struct Proved<P> {
+    id: Uuid,
+    /// The normalised address that it proves.
+    pub address: String,
+    /// The language of its mails.
+    pub language: Language,
+    /// What was put in when it was opened.
+    pub payload: P,
+}
+
+/// Why a code does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `AUTH_OTP_INVALID`, or `AUTH_OTP_EXPIRED` when the challenge never was, ran out, was used, or has no try left.
+    pub error: UserError,
+    /// Tries until the challenge is void; 0 when it is.
+    pub tries_left: u32,
+}
+
+/// What came of a try.
+#[derive(Clone)]
+pub enum Answer<P> {
+    /// The code was right; it is to be consumed.
+    Proved(Proved<P>),
+    /// It does not count.
+    Refused(Refusal),
+}
+
+/// A challenge that is void, whatever the cause: the refusal that is always the same.
+pub fn refused() -> Refusal {
+    Refusal { error: CODE_EXPIRED, tries_left: 0 }
+}
+
+/// One-time codes.
+pub struct Challenges {
+    pub(super) store: Store,
+    pub(super) jobs: Queue,
+    pub(super) keys: Keyring,
+    pub(super) gate: std::sync::Arc<Gate>,
+    pub(super) key: [u8; 32],
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+}
+
+impl Challenges {
+    /// Counts a code that is to be mailed to an address. `from` is whoever asks for it.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for an address that is none; [`Error::RateLimited`].
+    pub async fn draft(
+        &self,
+        kind: Kind,
+        address: &str,
+        language: Language,
+        from: &Context,
+    ) -> Result<Draft> {
+        let address = read_email(address)?.as_str().to_owned();
+        let subject = self.subject(&address);
+        self.gate.pass(Purpose::CodeSend, Some(&subject), from, self.clock.now()).await?;
+        Ok(Draft { kind, subject, client: self.client(from), address, language })
+    }
+
+    /// Opens a challenge and puts its mail in, both within the transaction; [`Challenges::wake`] is to be called after the
+    /// commit. `payload` comes back when the code was right, and lies sealed until then.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], [`Error::StoreAway`]; then the transaction is to be undone.
+    pub async fn open<P: Serialize>(&self, tx: &mut Tx, draft: Draft, payload: &P) -> Result<Opened> {
+        let (id, now) = (Uuid::new_v4(), self.now());
+        let expires_at = now + self.lifetime();
+        let code = fresh();
+        let payload =
+            serde_json::to_vec(payload).map_err(|_| Error::internal("a payload cannot be written"))?;
+        let seal = |column, plain: &[u8]| self.keys.seal(place(column, &id), plain).map_err(Error::internal);
+        let row = NewChallenge {
+            id,
+            kind: draft.kind.as_str(),
+            subject: &draft.subject,
+            address: &seal("address", draft.address.as_bytes())?,
+            language: draft.language.tag(),
+            payload: &seal("payload", &payload)?,
+            code_hash: &self.hash(draft.kind, id, &code),
+            client_hash: &draft.client,
+            tries: self.settings.tries,
+            created_at: now,
+            expires_at,
+        };
+        tx.insert_challenge(&row).await?;
+        self.mail(tx, draft.kind, id, 1, &draft.address, draft.language, code, expires_at).await?;
+        Ok(Opened {
+            id,
+            masked_address: mask_email(&draft.address),
+            expires_at,
+            tries_left: self.settings.tries,
+        })
+    }
+
+    /// Lets the mails of opened challenges leave at once. To be called after the commit.
+    pub fn wake(&self) {
+        self.jobs.wake();
+    }
+
+    /// Mails another code, which replaces the one before and is good as long as a first one. The tries stay.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], [`Error::Internal`], [`Error::StoreAway`].
+    pub async fn resend(&self, kind: Kind, id: Uuid, from: &Context) -> Result<Result<Opened, Refusal>> {
+        let now = self.now();
+        let Some(row) = self.store.challenge(id, kind.as_str(), now).await? else {
+            return Ok(Err(refused()));
+        };
+        self.gate.pass(Purpose::CodeSend, Some(&row.subject), from, now).await?;
+        let address = self.address(id, &row.address)?;
+        let (code, expires_at) = (fresh(), now + self.lifetime());
+        let mut tx = self.store.begin().await?;
+        let hash = self.hash(kind, id, &code);
+        if !tx.renew_challenge(id, row.sends, &hash, now, expires_at).await? {
+            return Ok(Err(refused()));
+        }
+        let language = Language::of(&row.language);
+        self.mail(&mut tx, kind, id, row.sends + 1, &address, language, code, expires_at).await?;
+        tx.commit().await?;
+        self.wake();
+        let tries_left = count(row.tries_left);
+        Ok(Ok(Opened { id, masked_address: mask_email(&address), expires_at, tries_left }))
+    }
+
+    /// Tries a code: six digits, with any spaces between them.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], [`Error::Internal`], [`Error::StoreAway`].
+    pub async fn prove<P: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        code: &SecretString,
+        from: &Context,
+    ) -> Result<Answer<P>> {
+        let now = self.now();
+        let known = self.store.challenge(id, kind.as_str(), now).await?;
+        let subject = known.as_ref().map(|row| &row.subject[..]);
+        self.gate.pass(Purpose::CodeTry, subject, from, now).await?;
+        let Some(row) = self.store.try_challenge(id, kind.as_str(), now).await? else {
+            return Ok(Answer::Refused(refused()));
+        };
+        let typed: String = code.expose_secret().chars().filter(|c| !c.is_whitespace()).collect();
+        if !bool::from(self.hash(kind, id, &typed).ct_eq(&row.code_hash)) {
+            return Ok(Answer::Refused(Refusal { error: CODE_INVALID, tries_left: count(row.tries_left) }));
+        }
+        if !bool::from(self.client(from).ct_eq(&row.client_hash)) {
+            tracing::warn!(kind = kind.as_str(), "a code was typed by another program than asked for it");
+        }
+        let payload = self.keys.open(place("payload", &id), &row.payload).map_err(Error::internal)?;
+        // The cause would quote what it holds.
+        let payload =
+            serde_json::from_slice(&payload).map_err(|_| Error::internal("a payload cannot be read"))?;
+        let address = self.address(id, &row.address)?;
+        Ok(Answer::Proved(Proved { id, address, language: Language::of(&row.language), payload }))
+    }
+
+    /// Uses a proof up, with everything else that the transaction does. False when somebody used it meanwhile: then the
+    /// transaction is to be undone, and the person is told [`refused`].
+    ///
+    /// # Errors
+    /// [`Error::Internal`], [`Error::StoreAway`].
+    pub async fn consume<P>(&self, tx: &mut Tx, proved: &Proved<P>) -> Result<bool> {
+        Ok(tx.consume_challenge(proved.id).await?)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a mail has that many parts")]
+    async fn mail(
+        &self,
+        tx: &mut Tx,
+        kind: Kind,
+        id: Uuid,
+        send: i64,
+        address: &str,
+        language: Language,
+        code: String,
+        expires_at: DateTime<Utc>,
+    ) -> Result<()> {
+        let mail = Mail { to: address.to_owned(), language, message: kind.message(code, expires_at) };
+        self.jobs.put(tx, &format!("{}:{id}:{send}", kind.as_str()), &mail).await?;
+        Ok(())
+    }
+
+    fn address(&self, id: Uuid, sealed: &[u8]) -> Result<String> {
+        let plain = self.keys.open(place("address", &id), sealed).map_err(Error::internal)?;
+        String::from_utf8(plain).map_err(|_| Error::internal("a sealed address is none"))
+    }
+
+    /// The keyed hash of a code, for one challenge of one kind.
+    fn hash(&self, kind: Kind, id: Uuid, code: &str) -> [u8; 32] {
+        derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
+    }
+
+    fn subject(&self, address: &str) -> [u8; 32] {
+        derive(&self.key, format!("subject:{address}").as_bytes())
+    }
+
+    fn client(&self, from: &Context) -> [u8; 32] {
+        derive(&self.key, format!("client:{}", from.user_agent.as_deref().unwrap_or_default()).as_bytes())
+    }
+
+    fn lifetime(&self) -> TimeDelta {
+        TimeDelta::from_std(self.settings.lifetime).unwrap_or(TimeDelta::minutes(10))
+    }
+
+    /// Now, as precise as both databases keep it.
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now().trunc_subsecs(6)
+    }
+}
+
+fn place<'a>(column: &'static str, id: &'a Uuid) -> Place<'a> {
+    Place { table: "challenges", column, row: id.as_bytes() }
+}
+
+/// Six digits that nobody can foresee.
+fn fresh() -> String {
+    format!("{:06}", rand::random_range(0..1_000_000_u32))
+}
+
+fn count(tries: i64) -> u32 {
+    u32::try_from(tries).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

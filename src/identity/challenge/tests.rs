@@ -1,0 +1,200 @@
+//! One-time codes, on both databases.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+use crate::{
+    identity::tests::{Replica, replica},
+    jobs::Job,
+    store::testing::on_both_stores,
+};
+
+const EMAIL: &str = "Taro.Yamada@example.jp";
+const NORMALISED: &str = "taro.yamada@example.jp";
+
+fn from() -> Context {
+    Context { address: Some("192.0.2.1".parse().unwrap()), user_agent: Some("Mozilla/5.0".to_owned()) }
+}
+
+async fn open(replica: &Replica, kind: Kind, email: &str) -> Opened {
+    let challenges = replica.identity.challenges();
+    let draft = challenges.draft(kind, email, Language::Japanese, &from()).await.unwrap();
+    let mut tx = challenges.store.begin().await.unwrap();
+    let opened = challenges.open(&mut tx, draft, &("payload", email)).await.unwrap();
+    tx.commit().await.unwrap();
+    opened
+}
+
+/// The code of the newest mail, as its person reads it.
+async fn mailed(replica: &Replica) -> (String, SecretString) {
+    let challenges = replica.identity.challenges();
+    let now = replica.clock.now();
+    let jobs = challenges.store.claim_jobs(100, now, Duration::from_secs(1)).await.unwrap();
+    replica.clock.advance(TimeDelta::seconds(1));
+    let newest = jobs.into_iter().max_by_key(|job| (job.created_at, job.id)).unwrap();
+    assert_eq!(newest.kind, Mail::KIND);
+    let place = Place { table: "jobs", column: "payload", row: newest.id.as_bytes() };
+    let mail: Mail = serde_json::from_slice(&challenges.keys.open(place, &newest.payload).unwrap()).unwrap();
+    assert_eq!((mail.to.as_str(), mail.language), (NORMALISED, Language::Japanese));
+    match mail.message {
+        Message::SignInCode { code, .. }
+        | Message::SignUpCode { code, .. }
+        | Message::EmailChangeCode { code, .. } => {
+            assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()), "{code}");
+            (mail.to, code.into())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A code that differs from the right one.
+fn wrong(code: &SecretString) -> SecretString {
+    let next = (code.expose_secret().parse::<u32>().unwrap() + 1) % 1_000_000;
+    format!("{next:06}").into()
+}
+
+async fn prove(
+    replica: &Replica,
+    kind: Kind,
+    id: Uuid,
+    code: &SecretString,
+) -> Result<Proved<(String, String)>, (&'static str, u32)> {
+    match replica.identity.challenges().prove(kind, id, code, &from()).await.unwrap() {
+        Answer::Proved(proved) => Ok(proved),
+        Answer::Refused(refusal) => Err((refusal.error.code, refusal.tries_left)),
+    }
+}
+
+fn told<T>(answer: Result<T, (&'static str, u32)>) -> (&'static str, u32) {
+    answer.err().unwrap()
+}
+
+const VOID: (&str, u32) = ("AUTH_OTP_EXPIRED", 0);
+
+on_both_stores! {
+    async fn a_mailed_code_proves_an_address_once(store: TestStore) {
+        let replica = replica(&store);
+        let opened = open(&replica, Kind::SignUp, EMAIL).await;
+        assert_eq!((opened.masked_address.as_str(), opened.tries_left), ("t***@example.jp", 3));
+        let (_, code) = mailed(&replica).await;
+        let (start, end) = code.expose_secret().split_at(3);
+        let proved = prove(&replica, Kind::SignUp, opened.id, &format!(" {start} {end}").into()).await.ok().unwrap();
+        assert_eq!((proved.address.as_str(), proved.language), (NORMALISED, Language::Japanese));
+        assert_eq!(proved.payload, ("payload".to_owned(), EMAIL.to_owned()));
+        let challenges = replica.identity.challenges();
+        for is_first in [true, false] {
+            let mut tx = store.begin().await.unwrap();
+            assert_eq!(challenges.consume(&mut tx, &proved).await.unwrap(), is_first);
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(told(prove(&replica, Kind::SignUp, opened.id, &code).await), VOID);
+    }
+
+    async fn the_third_wrong_code_voids_it(store: TestStore) {
+        let replica = replica(&store);
+        let opened = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        for left in [2, 1, 0] {
+            let answer = told(prove(&replica, Kind::SignIn, opened.id, &wrong(&code)).await);
+            assert_eq!(answer, ("AUTH_OTP_INVALID", left));
+        }
+        assert_eq!(told(prove(&replica, Kind::SignIn, opened.id, &code).await), VOID, "too late");
+        let again = replica.identity.challenges().resend(Kind::SignIn, opened.id, &from()).await.unwrap();
+        assert_eq!(again, Err(refused()), "another code does not help");
+    }
+
+    async fn fifty_tries_at_once_are_three(store: TestStore) {
+        let mut replica = replica(&store);
+        replica.roomy(&store);
+        let opened = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        let tries = (0..50).map(|_| prove(&replica, Kind::SignIn, opened.id, &code));
+        let answers = futures::future::join_all(tries).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3, "each was one of the three");
+        // Of those that are right one is used.
+        let mut used = 0;
+        for proved in answers.iter().filter_map(|answer| answer.as_ref().ok()) {
+            let mut tx = store.begin().await.unwrap();
+            used += u32::from(replica.identity.challenges().consume(&mut tx, proved).await.unwrap());
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(used, 1);
+    }
+
+    async fn a_code_is_bound_to_its_challenge_and_kind(store: TestStore) {
+        let replica = replica(&store);
+        let one = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        let other = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code_of_other) = mailed(&replica).await;
+        if code.expose_secret() != code_of_other.expose_secret() {
+            assert_eq!(told(prove(&replica, Kind::SignIn, one.id, &code_of_other).await).0, "AUTH_OTP_INVALID");
+        }
+        assert_eq!(told(prove(&replica, Kind::SignUp, one.id, &code).await), VOID, "of another kind");
+        assert_eq!(told(prove(&replica, Kind::SignIn, Uuid::new_v4(), &code).await), VOID, "there is none");
+        // Nor does a hash count that was moved to another row.
+        let row = store.challenge(one.id, Kind::SignIn.as_str(), replica.clock.now()).await.unwrap().unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let now = replica.clock.now();
+        let until = now + TimeDelta::minutes(5);
+        assert!(tx.renew_challenge(other.id, 1, &row.code_hash, now, until).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(told(prove(&replica, Kind::SignIn, other.id, &code).await).0, "AUTH_OTP_INVALID");
+        assert!(prove(&replica, Kind::SignIn, one.id, &code).await.is_ok());
+    }
+
+    async fn another_code_replaces_the_one_before_and_the_tries_stay(store: TestStore) {
+        let replica = replica(&store);
+        let opened = open(&replica, Kind::NewEmail, EMAIL).await;
+        let (_, first) = mailed(&replica).await;
+        assert_eq!(told(prove(&replica, Kind::NewEmail, opened.id, &wrong(&first)).await).1, 2);
+        replica.clock.advance(TimeDelta::minutes(5));
+        let again = replica.identity.challenges().resend(Kind::NewEmail, opened.id, &from()).await.unwrap().unwrap();
+        assert_eq!((again.id, again.tries_left), (opened.id, 2));
+        assert!(again.expires_at > opened.expires_at);
+        let (_, second) = mailed(&replica).await;
+        if first.expose_secret() != second.expose_secret() {
+            assert_eq!(told(prove(&replica, Kind::NewEmail, opened.id, &first).await).1, 1);
+        }
+        assert!(prove(&replica, Kind::NewEmail, opened.id, &second).await.is_ok());
+    }
+
+    async fn a_code_is_good_for_ten_minutes_and_then_forgotten(store: TestStore) {
+        let replica = replica(&store);
+        let opened = open(&replica, Kind::PresentEmail, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        replica.clock.advance(TimeDelta::minutes(10));
+        assert_eq!(told(prove(&replica, Kind::PresentEmail, opened.id, &code).await), VOID);
+        assert_eq!(store.purge_challenges(replica.clock.now() - TimeDelta::hours(1)).await.unwrap(), 0);
+        assert_eq!(store.purge_challenges(replica.clock.now()).await.unwrap(), 1);
+    }
+
+    async fn five_mails_in_five_minutes_go_to_an_address(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        let opened = open(&replica, Kind::SignUp, EMAIL).await;
+        for _ in 0..4 {
+            challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
+        }
+        let limited = challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap_err();
+        assert!(matches!(limited, Error::RateLimited { .. }), "{limited:?}");
+        let limited = challenges.draft(Kind::SignIn, NORMALISED, Language::English, &from()).await;
+        assert!(matches!(limited.err(), Some(Error::RateLimited { .. })), "of any kind");
+        assert!(challenges.draft(Kind::SignIn, "hanako@example.jp", Language::English, &from()).await.is_ok());
+        replica.clock.advance(TimeDelta::minutes(1));
+        challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
+    }
+
+    async fn neither_the_code_nor_the_address_lies_open_in_the_row(store: TestStore) {
+        let replica = replica(&store);
+        let opened = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        let row = store.challenge(opened.id, Kind::SignIn.as_str(), replica.clock.now()).await.unwrap().unwrap();
+        for column in [&row.subject, &row.address, &row.payload, &row.code_hash, &row.client_hash] {
+            for secret in [code.expose_secret(), NORMALISED, EMAIL] {
+                assert!(!column.windows(secret.len()).any(|part| part == secret.as_bytes()));
+            }
+        }
+        // A row's sealed values do not open in another row.
+        assert!(replica.identity.challenges().address(Uuid::new_v4(), &row.address).is_err());
+    }
+}

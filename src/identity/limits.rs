@@ -1,0 +1,209 @@
+//! How often what may be tried (requirement A4, domain reference §7.2): by account, by network address, and over all.
+
+use std::{net::IpAddr, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    error::Result,
+    identity::{
+        Context, derive,
+        throttle::{Bucket, Outcome, Rule, Throttle},
+    },
+};
+
+/// So many in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub limit: u32,
+    /// Within what time.
+    pub window: Duration,
+}
+
+/// How often what may be tried. Each holds for an account; a network address, behind which many people may sit, may do
+/// [`Limits::people_per_address`] times as much.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Wrong passwords: after so many each further try waits, a second at first and twice as long each time, at most the
+    /// window.
+    pub sign_in: Rate,
+    /// Beginnings of a sign-up.
+    pub sign_up: Rate,
+    /// Links to replace a password.
+    pub password_reset: Rate,
+    /// Exchanges of refresh tokens, by network address alone.
+    pub refresh: Rate,
+    /// Mails with a code.
+    pub code_sends: Rate,
+    /// Tries of a code.
+    pub code_tries: Rate,
+    /// For how many people one network address may stand.
+    pub people_per_address: u32,
+    /// Wrong passwords of everybody together.
+    pub failures: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        let rate = |limit, minutes| Rate { limit, window: Duration::from_secs(minutes * MINUTE) };
+        Self {
+            sign_in: rate(5, 15),
+            sign_up: rate(5, 15),
+            password_reset: rate(5, 15),
+            refresh: rate(10, 5),
+            code_sends: rate(5, 5),
+            code_tries: rate(10, 5),
+            people_per_address: 10,
+            failures: rate(3_000, 5),
+        }
+    }
+}
+
+/// What is tried, besides passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A sign-up begins.
+    SignUp,
+    /// A link to replace a password is wanted.
+    PasswordReset,
+    /// A refresh token is to be exchanged.
+    Refresh,
+    /// A code is to be mailed.
+    CodeSend,
+    /// A code is tried.
+    CodeTry,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign-up",
+            Self::PasswordReset => "password-reset",
+            Self::Refresh => "refresh",
+            Self::CodeSend => "code-send",
+            Self::CodeTry => "code-try",
+        }
+    }
+
+    const fn rate(self, limits: &Limits) -> Rate {
+        match self {
+            Self::SignUp => limits.sign_up,
+            Self::PasswordReset => limits.password_reset,
+            Self::Refresh => limits.refresh,
+            Self::CodeSend => limits.code_sends,
+            Self::CodeTry => limits.code_tries,
+        }
+    }
+}
+
+/// Holds the limits. Names of buckets are keyed hashes: a copy of them names nobody.
+pub(super) struct Gate {
+    throttle: Throttle,
+    key: [u8; 32],
+    limits: Limits,
+}
+
+/// A password that is being tried.
+#[must_use]
+pub(super) struct Guess {
+    account: Bucket,
+    others: Vec<Bucket>,
+}
+
+impl Gate {
+    pub(super) fn new(throttle: Throttle, key: [u8; 32], limits: Limits) -> Self {
+        Self { throttle, key, limits }
+    }
+
+    /// Counts something for an account and for where it comes from, or refuses it.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn pass(
+        &self,
+        purpose: Purpose,
+        account: Option<&[u8]>,
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let (name, rate) = (purpose.name(), purpose.rate(&self.limits));
+        let mut buckets = Vec::with_capacity(2);
+        if let Some(account) = account {
+            buckets.push(self.bucket(name, "account", account, Rule::rate(rate.limit, rate.window)));
+        }
+        if let Some(address) = from.address {
+            let rule = Rule::rate(self.shared(rate.limit), rate.window);
+            buckets.push(self.bucket(name, "address", &network_of(address), rule));
+        }
+        self.throttle.admit(&buckets, now).await
+    }
+
+    /// Counts a password as wrong until [`Gate::right`] or [`Gate::untried`] says otherwise, or refuses to try it.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn guess(&self, account: &[u8], from: &Context, now: DateTime<Utc>) -> Result<Guess> {
+        let Limits { sign_in: Rate { limit, window }, failures, .. } = self.limits;
+        let account = self.bucket("sign-in", "account", account, Rule::delay(limit, window));
+        let mut others =
+            vec![self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window))];
+        if let Some(address) = from.address {
+            let rule = Rule::delay(self.shared(limit), window);
+            others.push(self.bucket("sign-in", "address", &network_of(address), rule));
+        }
+        let all: Vec<_> = others.iter().copied().chain([account]).collect();
+        self.throttle.admit(&all, now).await?;
+        Ok(Guess { account, others })
+    }
+
+    /// The password was right.
+    pub(super) async fn right(&self, guess: Guess) {
+        self.settle(guess, Outcome::Forgiven).await;
+    }
+
+    /// The password could not be tried.
+    pub(super) async fn untried(&self, guess: Guess) {
+        self.settle(guess, Outcome::Withdrawn).await;
+    }
+
+    async fn settle(&self, Guess { account, others }: Guess, of_account: Outcome) {
+        // A success is no failure of its network, but does not forgive those of its neighbours.
+        let others = others.into_iter().map(|bucket| (bucket, Outcome::Withdrawn));
+        let outcomes: Vec<_> = others.chain([(account, of_account)]).collect();
+        self.throttle.settle(&outcomes).await;
+    }
+
+    fn shared(&self, limit: u32) -> u32 {
+        limit.saturating_mul(self.limits.people_per_address.max(1))
+    }
+
+    fn bucket(&self, purpose: &str, scope: &str, who: &[u8], rule: Rule) -> Bucket {
+        let name = [purpose.as_bytes(), b":", scope.as_bytes(), b":", who].concat();
+        Bucket { key: derive(&self.key, &name), rule }
+    }
+}
+
+/// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
+pub(super) fn network_of(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets()[..8].to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+}
