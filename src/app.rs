@@ -21,7 +21,13 @@ use crate::{
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
-    workflows::profile::{CopyToCrm, Profiles},
+    workflows::{
+        engine::{Engine, Visit},
+        jobs::{GrantAccess, OpenStaffCase},
+        profile::{CopyToCrm, Profiles},
+        registration::{Desk, Registration},
+        sign_up::{self, SignUp},
+    },
 };
 
 /// Why the application could not be built.
@@ -112,6 +118,9 @@ pub struct App {
     pub crm: Crm,
     /// Changes of customers' own data.
     pub profiles: Profiles,
+    /// Sign-up and linking.
+    pub sign_up: SignUp,
+    registrations: Engine<Registration>,
     /// Mobile lines.
     pub sim: Sim,
     /// Postal look-up.
@@ -154,7 +163,8 @@ impl App {
         let inbox = Inbox::new(store.clone(), clock.clone());
         let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
         let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
-        let ground = Ground { store: store.clone(), jobs: jobs.clone(), keys, clock: clock.clone() };
+        let ground =
+            Ground { store: store.clone(), jobs: jobs.clone(), keys: keys.clone(), clock: clock.clone() };
         let identity = Identity::new(ground, &config.identity).map_err(BuildError::keys)?;
         let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
         let redis = config.redis.as_ref().map(config::Redis::settings);
@@ -192,6 +202,23 @@ impl App {
             crm.clone(),
             config.workflows.least_age,
         );
+        let desk = Desk {
+            store: store.clone(),
+            queue: jobs.clone(),
+            clock: clock.clone(),
+            identity: identity.clone(),
+            billing: billing.clone(),
+            crm: crm.clone(),
+            settle: sign_up::settle(&config.workflows),
+        };
+        let registrations = Engine::new(
+            store.clone(),
+            keys,
+            clock.clone(),
+            jobs.clone(),
+            desk.clone(),
+            config.workflows.attempts,
+        );
         let reconciler = Reconciler::new(
             &inbox,
             billing.clone(),
@@ -204,6 +231,8 @@ impl App {
             billing,
             crm,
             profiles,
+            sign_up: SignUp::new(desk, registrations.clone(), config.workflows.clone()),
+            registrations,
             reconciler,
             notifications: Notifications::new(
                 store.clone(),
@@ -260,6 +289,7 @@ impl App {
     /// Who does which jobs.
     fn doers(&self) -> jobs::Worker {
         let (mailer, profiles) = (self.mailer.clone(), self.profiles.clone());
+        let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
         let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
         worker
             .on(Some(self.mail_attempts), move |mail: Mail, this| {
@@ -270,6 +300,12 @@ impl App {
                 let profiles = profiles.clone();
                 async move { profiles.copy(copy).await }
             })
+            .on(Some(registrations.attempts()), move |visit: Visit<Registration>, this| {
+                let registrations = registrations.clone();
+                async move { registrations.visit(visit, this).await }
+            })
+            .on(Some(self.workflow_attempts), move |grant: GrantAccess, _| grant.perform(crm.clone()))
+            .on(Some(self.workflow_attempts), move |case: OpenStaffCase, _| case.perform(same.clone()))
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

@@ -76,9 +76,9 @@ pub struct NewClient<'a> {
     /// The customer number: our reference, by which the client is found again.
     pub customer_number: &'a str,
     /// Birth date.
-    pub birth_date: NaiveDate,
+    pub birth_date: Option<NaiveDate>,
     /// Gender.
-    pub gender: Gender,
+    pub gender: Option<Gender>,
     /// Nationality.
     pub nationality: Option<&'a str>,
     /// Whether advertising is welcome.
@@ -154,13 +154,14 @@ impl Billing {
     /// [`Error::Rejected`] with `BILLING_REFUSED`; [`Error::Uncertain`] when it may have happened: look it up;
     /// [`Error::Unavailable`] when it surely has not.
     pub async fn create_client(&self, budget: Budget, new: &NewClient<'_>) -> Result<Option<ClientId>> {
-        let birth_date = new.birth_date.to_string();
-        let mut fields = vec![
-            (self.fields.customer_number, new.customer_number),
-            (self.fields.birth_date, birth_date.as_str()),
-            (self.fields.gender, new.gender.word()),
+        let birth_date = new.birth_date.map(|day| day.to_string());
+        let fields = [
+            (self.fields.customer_number, Some(new.customer_number)),
+            (self.fields.birth_date, birth_date.as_deref()),
+            (self.fields.gender, new.gender.map(Gender::word)),
+            (self.fields.nationality, new.nationality),
         ];
-        fields.extend(new.nationality.map(|text| (self.fields.nationality, text)));
+        let fields: Vec<_> = fields.into_iter().filter_map(|(id, text)| Some((id, text?))).collect();
         let added = self
             .whmcs
             .add_client(

@@ -13,6 +13,7 @@ pub mod challenge;
 mod email;
 mod keys;
 mod limits;
+mod newcomer;
 mod passwords;
 mod policy;
 mod recall;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 pub use account::ActiveSession;
 pub use limits::{Limits, Purpose, Rate};
+pub use newcomer::{Evidence, Newcomer, Verification, VerifiedFor};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use viewer::{Principal, Viewer};
@@ -153,6 +155,8 @@ struct Inner {
     recall: Recall,
     gate: Arc<Gate>,
     challenges: Challenges,
+    /// From it the names of what newcomers begin are derived.
+    newcomers: [u8; 32],
     failure_floor: Duration,
 }
 
@@ -171,6 +175,7 @@ impl Identity {
             tokens: Tokens::new(keys, settings),
             sessions: Sessions::new(store.clone(), settings, derive(&secret, b"refresh tokens")),
             recall: Recall::new(),
+            newcomers: derive(&secret, b"newcomers"),
             challenges: Challenges {
                 store: store.clone(),
                 jobs,

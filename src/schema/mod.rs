@@ -24,6 +24,7 @@ mod postal;
 mod profile;
 mod query;
 mod session;
+mod sign_up;
 mod subscription;
 mod summary;
 mod viewer;

@@ -10,7 +10,7 @@ use crate::{
     billing::Profile,
     crm::JapaneseAddress,
     error::{Error, Result},
-    workflows::{form::AddressInput, profile::ProfileChange},
+    workflows::form::{AddressInput, ProfileChange},
 };
 
 #[ComplexObject]

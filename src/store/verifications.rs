@@ -26,29 +26,6 @@ pub struct VerificationRow {
 }
 
 impl Store {
-    /// Stores a verification, and forgets those that ran out before an instant.
-    ///
-    /// # Errors
-    /// [`crate::store::Error::Database`].
-    pub async fn insert_verification(&self, row: &VerificationRow, ended: DateTime<Utc>) -> Result<()> {
-        let mut tx = self.begin().await?;
-        sql!(tx.on(), "DELETE FROM verifications WHERE expires_at < $1", [ended])?;
-        sql!(
-            tx.on(),
-            "INSERT INTO verifications (verification_id, token_hash, purpose, proved, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            [
-                row.verification_id,
-                row.token_hash.as_slice(),
-                row.purpose.as_str(),
-                row.proved.as_slice(),
-                row.created_at,
-                row.expires_at
-            ]
-        )?;
-        tx.commit().await
-    }
-
     /// The verification of a token that is good now for a purpose.
     ///
     /// # Errors
@@ -70,6 +47,28 @@ impl Store {
 }
 
 impl Tx {
+    /// Stores a verification, and forgets those that ran out before an instant.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn insert_verification(&mut self, row: &VerificationRow, ended: DateTime<Utc>) -> Result<()> {
+        sql!(self.on(), "DELETE FROM verifications WHERE expires_at < $1", [ended])?;
+        sql!(
+            self.on(),
+            "INSERT INTO verifications (verification_id, token_hash, purpose, proved, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            [
+                row.verification_id,
+                row.token_hash.as_slice(),
+                row.purpose.as_str(),
+                row.proved.as_slice(),
+                row.created_at,
+                row.expires_at
+            ]
+        )?;
+        Ok(())
+    }
+
     /// Uses a verification up. False when it was used before.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ pub enum Begun {
     Busy,
 }
 
-/// The code of a workflow that gave up because a system is away.
+/// The code of a workflow that gave up because a system is away; behind a colon, which one: `TRY_LATER:BILLING`.
 pub const TRY_LATER: &str = "TRY_LATER";
 
 /// What lies in the row.
@@ -320,7 +320,8 @@ impl<W: Workflow> Inner<W> {
                 self.turn_back(run, step).await
             }
             Err(error) if step.gives_up && !run.again && surely_did_nothing(&error) => {
-                run.state.refusal.insert(TRY_LATER.to_owned());
+                let service = error.service().map_or("", |service| service.as_str());
+                run.state.refusal.insert(format!("{TRY_LATER}:{service}"));
                 self.turn_back(run, step).await
             }
             Err(error) => Err(error),

@@ -8,7 +8,11 @@
 
 pub mod engine;
 pub mod form;
+pub mod jobs;
 pub mod profile;
+pub mod refusals;
+pub mod registration;
+pub mod sign_up;
 
 /// How workflows behave.
 #[derive(Clone, Debug, PartialEq, Eq)]

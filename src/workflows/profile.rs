@@ -6,16 +6,15 @@
 
 use std::time::Duration;
 
-use async_graphql::InputObject;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::form::{AddressInput, Faults, WrittenAddress, read_birth_date, read_phone};
+use super::form::{AddressInput, Details, Faults, ProfileChange, WrittenAddress};
 use crate::{
     billing::{self, Billing, ClientChanges, Gender},
     clock::Clock,
-    crm::{AccountChanges, Crm, JapaneseAddress, Sex},
+    crm::{AccountChanges, Crm, Sex},
     deadline::{Budget, Lane},
     error::{Error, Result},
     id::{AccountId, ClientId},
@@ -29,27 +28,12 @@ const AFTER: TimeDelta = TimeDelta::seconds(30);
 /// How long the job's calls may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// What a customer changes of their profile; what is left out stays.
-#[derive(Clone, Debug, Default, InputObject)]
-pub struct ProfileChange {
-    /// Telephone number of Japan, in any usual spelling.
-    pub phone: Option<String>,
-    /// Birth date.
-    pub birth_date: Option<NaiveDate>,
-    /// Gender.
-    pub gender: Option<Gender>,
-    /// Nationality.
-    pub nationality: Option<String>,
-}
-
 /// What the CRM is to be told, if billing has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CopyToCrm {
     client: ClientId,
     account: AccountId,
-    phone: Option<String>,
-    birth_date: Option<NaiveDate>,
-    gender: Option<Gender>,
+    details: Details,
     address: Option<WrittenAddress>,
 }
 
@@ -80,23 +64,9 @@ impl Profiles {
     /// [`Error::Rejected`] with everything that is wrong; [`Error::Uncertain`] and [`Error::Unavailable`] of billing.
     pub async fn change(&self, viewer: &Viewer, change: &ProfileChange) -> Result<()> {
         let mut faults = Faults::default();
-        let phone = change.phone.as_deref().and_then(|text| read_phone(text, &["phone"], &mut faults));
-        let today = self.clock.today();
-        let birth_date = change
-            .birth_date
-            .and_then(|day| read_birth_date(day, today, self.least_age, &["birthDate"], &mut faults));
-        let nationality =
-            change.nationality.as_deref().and_then(|text| faults.required_line(&["nationality"], text, 60));
+        let details = change.read(self.clock.today(), self.least_age, &mut faults);
         faults.refuse()?;
-        let copy = CopyToCrm {
-            client: viewer.client(),
-            account: viewer.account(),
-            phone,
-            birth_date,
-            gender: change.gender,
-            address: None,
-        };
-        self.write(viewer, copy, nationality.as_deref()).await
+        self.write(viewer, details, None).await
     }
 
     /// Changes the address, in both writings.
@@ -105,30 +75,23 @@ impl Profiles {
     /// As [`Profiles::change`].
     pub async fn change_address(&self, viewer: &Viewer, input: &AddressInput) -> Result<()> {
         let mut faults = Faults::default();
-        let address = input.read(&mut faults);
+        let address = faults.within("address", |faults| input.read(faults));
         faults.refuse()?;
-        let copy = CopyToCrm {
-            client: viewer.client(),
-            account: viewer.account(),
-            phone: None,
-            birth_date: None,
-            gender: None,
-            address,
-        };
-        self.write(viewer, copy, None).await
+        self.write(viewer, Details::default(), address).await
     }
 
-    async fn write(&self, viewer: &Viewer, copy: CopyToCrm, nationality: Option<&str>) -> Result<()> {
+    async fn write(&self, viewer: &Viewer, details: Details, address: Option<WrittenAddress>) -> Result<()> {
+        let copy = CopyToCrm { client: viewer.client(), account: viewer.account(), details, address };
         let mut tx = self.store.begin().await?;
         let due_at = self.clock.now() + AFTER;
         self.queue.put_at(&mut tx, &Uuid::now_v7().to_string(), &copy, due_at).await?;
         tx.commit().await?;
         let changes = ClientChanges {
-            phone: copy.phone.as_deref(),
+            phone: copy.details.phone.as_deref(),
             address: copy.address.as_ref().map(|address| &address.romanised),
-            birth_date: copy.birth_date,
-            gender: copy.gender,
-            nationality,
+            birth_date: copy.details.birth_date,
+            gender: copy.details.gender,
+            nationality: copy.details.nationality.as_deref(),
             ..ClientChanges::default()
         };
         self.billing.change_client(viewer.budget(), copy.client, &changes).await?;
@@ -139,13 +102,12 @@ impl Profiles {
     }
 
     async fn tell(&self, budget: Budget, copy: &CopyToCrm) -> Result<()> {
-        let japanese: Option<&JapaneseAddress> = copy.address.as_ref().map(|address| &address.japanese);
         let changes = AccountChanges {
             customer_number: None,
-            phone: copy.phone.as_deref(),
-            birth_date: copy.birth_date,
-            sex: copy.gender.map(sex),
-            address: japanese,
+            phone: copy.details.phone.as_deref(),
+            birth_date: copy.details.birth_date,
+            sex: copy.details.gender.map(sex),
+            address: copy.address.as_ref().map(|address| &address.japanese),
         };
         self.crm.change_account(budget, copy.account, &changes).await
     }
@@ -170,9 +132,10 @@ impl Profiles {
 impl CopyToCrm {
     /// Without what billing never got, or has otherwise by now.
     fn as_billing_has_it(mut self, profile: &billing::Profile) -> Self {
-        self.phone = self.phone.filter(|phone| profile.phone.as_ref() == Some(phone));
-        self.birth_date = self.birth_date.filter(|day| profile.birth_date == Some(*day));
-        self.gender = self.gender.filter(|gender| profile.gender == Some(*gender));
+        let details = &mut self.details;
+        details.phone = details.phone.take().filter(|phone| profile.phone.as_ref() == Some(phone));
+        details.birth_date = details.birth_date.filter(|day| profile.birth_date == Some(*day));
+        details.gender = details.gender.filter(|gender| profile.gender == Some(*gender));
         self.address = self.address.filter(|address| profile.address.as_ref() == Some(&address.romanised));
         self
     }

@@ -31,6 +31,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "notify",
             "postal",
             "identity",
+            "mail::Language",
             "freshness::Read",
             "freshness::Reader",
         ],

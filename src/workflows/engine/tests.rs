@@ -176,7 +176,7 @@ on_both_stores! {
         assert_eq!(begin(&engine, id, b"a").await, Begun::Here);
         desk.fail([away()]);
         visit(&engine, id, 1).await.unwrap();
-        assert_eq!(outcome(&engine, id).await, Outcome::Refused(vec![TRY_LATER.to_owned()]));
+        assert_eq!(outcome(&engine, id).await, Outcome::Refused(vec!["TRY_LATER:CRM".to_owned()]));
         assert_eq!(begin(&engine, id, b"a").await, Begun::Here, "it begins anew");
         desk.seen();
         visit(&engine, id, 1).await.unwrap();

@@ -52,32 +52,32 @@ pub struct WrittenAddress {
 }
 
 impl AddressInput {
-    /// Reads the address, and notes all that is wrong with it under `address`.
+    /// Reads the address, and notes all that is wrong with it.
     pub fn read(&self, faults: &mut Faults) -> Option<WrittenAddress> {
         let code = PostalCode::parse(&self.postal_code);
         if let Err(message) = &code {
-            let field = &["address", "postalCode"];
+            let field = &["postalCode"];
             if self.postal_code.trim().is_empty() {
                 faults.add("REQUIRED", field, "Please fill this in.");
             } else {
                 faults.add("INVALID_POSTAL_CODE", field, message);
             }
         }
-        let prefecture = match faults.line(&["address", "prefecture"], &self.prefecture, 40) {
+        let prefecture = match faults.line(&["prefecture"], &self.prefecture, 40) {
             Some(text) => {
                 let found = prefecture(&text);
                 if found.is_none() {
                     let message = "This is no prefecture of Japan.";
-                    faults.add("INVALID_PREFECTURE", &["address", "prefecture"], message);
+                    faults.add("INVALID_PREFECTURE", &["prefecture"], message);
                 }
                 found
             }
             None => None,
         };
-        let city = faults.line(&["address", "city"], &self.city, 40);
-        let city_ja = faults.optional_line(&["address", "cityJapanese"], self.city_japanese.as_deref(), 40);
-        let town = faults.line(&["address", "town"], &self.town, 80);
-        let town_ja = faults.optional_line(&["address", "townJapanese"], self.town_japanese.as_deref(), 80);
+        let city = faults.line(&["city"], &self.city, 40);
+        let city_ja = faults.optional_line(&["cityJapanese"], self.city_japanese.as_deref(), 40);
+        let town = faults.line(&["town"], &self.town, 80);
+        let town_ja = faults.optional_line(&["townJapanese"], self.town_japanese.as_deref(), 80);
         let block = self.block(faults);
         let place = self.place(faults);
         if !faults.is_empty() {
@@ -115,13 +115,9 @@ impl AddressInput {
     /// Block numbers, with plain digits and hyphens.
     fn block(&self, faults: &mut Faults) -> Option<String> {
         let plain: String = self.block.chars().map(narrow).collect();
-        let block = faults.line(&["address", "block"], &plain, 40)?;
+        let block = faults.line(&["block"], &plain, 40)?;
         if !block.contains(|c: char| c.is_numeric() || "一二三四五六七八九十".contains(c)) {
-            faults.add(
-                "INVALID_BLOCK",
-                &["address", "block"],
-                "Block numbers hold a number, such as 1-19-11.",
-            );
+            faults.add("INVALID_BLOCK", &["block"], "Block numbers hold a number, such as 1-19-11.");
             return None;
         }
         Some(block)
@@ -132,12 +128,10 @@ impl AddressInput {
         if self.residence == Residence::House {
             return None;
         }
-        let building =
-            faults.line(&["address", "building"], self.building.as_deref().unwrap_or_default(), 80);
-        let building_ja =
-            faults.optional_line(&["address", "buildingJapanese"], self.building_japanese.as_deref(), 80);
+        let building = faults.line(&["building"], self.building.as_deref().unwrap_or_default(), 80);
+        let building_ja = faults.optional_line(&["buildingJapanese"], self.building_japanese.as_deref(), 80);
         let room: String = self.room.as_deref().unwrap_or_default().chars().map(narrow).collect();
-        let room = faults.line(&["address", "room"], &room, 20);
+        let room = faults.line(&["room"], &room, 20);
         let (building, room) = (building?, room?);
         Some(Place { building_ja: building_ja.unwrap_or_else(|| building.clone()), building, room })
     }

@@ -9,7 +9,7 @@ mod prefecture;
 
 pub use self::{
     address::{AddressInput, Residence, WrittenAddress},
-    person::{Person, PersonInput, read_birth_date, read_phone},
+    person::{Details, Person, PersonInput, ProfileChange},
     phone::phone,
 };
 use crate::error::{Error, Result, UserError};
@@ -39,6 +39,17 @@ impl Faults {
         }
     }
 
+    /// Notes what is wrong with a part, under its name.
+    pub fn within<T>(&mut self, part: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let mut faults = Self::default();
+        let value = read(&mut faults);
+        for fault in &mut faults.0 {
+            fault.field.insert(0, part);
+        }
+        self.0.append(&mut faults.0);
+        value
+    }
+
     /// Whether nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -50,16 +61,6 @@ impl Faults {
     /// [`Error::Rejected`] with everything that was noted.
     pub fn refuse(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Rejected(self.0)) }
-    }
-
-    /// As [`Faults::line`], for the forms of others.
-    pub(super) fn required_line(
-        &mut self,
-        field: &[&'static str],
-        text: &str,
-        most: usize,
-    ) -> Option<String> {
-        self.line(field, text, most)
     }
 
     /// A line of text that must be there: its space put in order, at most so many characters.

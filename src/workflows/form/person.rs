@@ -1,7 +1,7 @@
 //! A person: name, telephone, birth date and what else sign-up asks (domain reference §6.4).
 
 use async_graphql::InputObject;
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::{Faults, phone::phone};
@@ -29,78 +29,104 @@ pub struct PersonInput {
     pub company: Option<String>,
 }
 
-/// The same, read and found good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a customer changes of their profile; what is left out stays.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct ProfileChange {
+    /// Telephone number of Japan, in any usual spelling.
+    pub phone: Option<String>,
+    /// Birth date.
+    pub birth_date: Option<NaiveDate>,
+    /// Gender.
+    pub gender: Option<Gender>,
+    /// Nationality.
+    pub nationality: Option<String>,
+}
+
+/// What a person says of themselves besides the name, read and found good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// `090-1234-5678`.
+    pub phone: Option<String>,
+    /// Birth date.
+    pub birth_date: Option<NaiveDate>,
+    /// Gender.
+    pub gender: Option<Gender>,
+    /// Nationality.
+    pub nationality: Option<String>,
+}
+
+/// A person, read and found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// Given name.
     pub first_name: String,
     /// Family name.
     pub last_name: String,
-    /// `090-1234-5678`.
-    pub phone: String,
-    /// Birth date.
-    pub birth_date: NaiveDate,
-    /// Gender.
-    pub gender: Gender,
-    /// Nationality.
-    pub nationality: Option<String>,
     /// Company.
     pub company: Option<String>,
+    /// The rest.
+    pub details: Details,
 }
 
 impl PersonInput {
-    /// Reads the description, and notes all that is wrong with it under `profile`.
+    /// Reads the description, and notes all that is wrong with it.
     pub fn read(&self, today: NaiveDate, least_age: u32, faults: &mut Faults) -> Option<Person> {
-        let first_name = faults.line(&["profile", "firstName"], &self.first_name, 40);
-        let last_name = faults.line(&["profile", "lastName"], &self.last_name, 80);
+        let first_name = faults.line(&["firstName"], &self.first_name, 40);
+        let last_name = faults.line(&["lastName"], &self.last_name, 80);
         for (field, name) in [("firstName", &first_name), ("lastName", &last_name)] {
             if name.as_deref().is_some_and(|name| !is_name(name)) {
                 let message = "A name is made of letters, spaces, hyphens and apostrophes.";
-                faults.add("INVALID_NAME", &["profile", field], message);
+                faults.add("INVALID_NAME", &[field], message);
             }
         }
-        let phone = read_phone(&self.phone, &["profile", "phone"], faults);
-        let birth_date =
-            read_birth_date(self.birth_date, today, least_age, &["profile", "birthDate"], faults);
-        let nationality = faults.optional_line(&["profile", "nationality"], self.nationality.as_deref(), 60);
-        let company = faults.optional_line(&["profile", "company"], self.company.as_deref(), 100);
-        Some(Person {
-            first_name: first_name?,
-            last_name: last_name?,
-            phone: phone?,
-            birth_date: birth_date?,
-            gender: self.gender,
-            nationality,
-            company,
-        })
+        let company = faults.optional_line(&["company"], self.company.as_deref(), 100);
+        let change = ProfileChange {
+            phone: Some(self.phone.clone()),
+            birth_date: Some(self.birth_date),
+            gender: Some(self.gender),
+            nationality: self.nationality.clone(),
+        };
+        let details = change.read(today, least_age, faults);
+        Some(Person { first_name: first_name?, last_name: last_name?, company, details })
     }
 }
 
-/// Reads a telephone number, or notes what is wrong with it.
-pub fn read_phone(text: &str, field: &[&'static str], faults: &mut Faults) -> Option<String> {
+impl ProfileChange {
+    /// Reads the change, and notes all that is wrong with it. An empty nationality is none.
+    pub fn read(&self, today: NaiveDate, least_age: u32, faults: &mut Faults) -> Details {
+        Details {
+            phone: self.phone.as_deref().and_then(|text| read_phone(text, faults)),
+            birth_date: self.birth_date.and_then(|day| read_birth_date(day, today, least_age, faults)),
+            gender: self.gender,
+            nationality: faults.optional_line(&["nationality"], self.nationality.as_deref(), 60),
+        }
+    }
+}
+
+fn read_phone(text: &str, faults: &mut Faults) -> Option<String> {
     let read = phone(text);
     if text.trim().is_empty() {
-        faults.add("REQUIRED", field, "Please fill this in.");
+        faults.add("REQUIRED", &["phone"], "Please fill this in.");
     } else if read.is_none() {
-        faults.add("INVALID_PHONE", field, "This is no telephone number of Japan, such as 090-1234-5678.");
+        let message = "This is no telephone number of Japan, such as 090-1234-5678.";
+        faults.add("INVALID_PHONE", &["phone"], message);
     }
     read
 }
 
-/// Reads a birth date, or notes what is wrong with it.
-pub fn read_birth_date(
+fn read_birth_date(
     day: NaiveDate,
     today: NaiveDate,
     least_age: u32,
-    field: &[&'static str],
     faults: &mut Faults,
 ) -> Option<NaiveDate> {
+    let field = &["birthDate"];
     match today.years_since(day) {
         _ if day >= today => faults.add("INVALID_BIRTH_DATE", field, "A birth date lies in the past."),
         Some(age) if age < least_age => {
-            faults.add("TOO_YOUNG", field, "You are too young to sign up yourself.")
+            faults.add("TOO_YOUNG", field, "You are too young to sign up yourself.");
         }
-        Some(age) if age <= MOST_YEARS && day.year() > 0 => return Some(day),
+        Some(age) if age <= MOST_YEARS => return Some(day),
         _ => faults.add("INVALID_BIRTH_DATE", field, "Nobody is as old as that."),
     }
     None
@@ -148,8 +174,9 @@ mod tests {
     #[test]
     fn a_good_description_is_put_in_order() {
         let person = input().read(day("2026-11-20"), 18, &mut Faults::default()).unwrap();
-        assert_eq!((person.first_name.as_str(), person.phone.as_str()), ("Zoë Anne", "090-1234-5678"));
-        assert_eq!((person.nationality.as_deref(), person.company), (Some("Ireland"), None));
+        assert_eq!((person.first_name.as_str(), person.company), ("Zoë Anne", None));
+        let Details { phone, nationality, .. } = person.details;
+        assert_eq!((phone.as_deref(), nationality.as_deref()), (Some("090-1234-5678"), Some("Ireland")));
     }
 
     #[test]

@@ -20,11 +20,11 @@ pub fn phone(text: &str) -> Option<String> {
         return None;
     }
     match digits.len() {
-        11 if ["020", "050", "060", "070", "080", "090"].contains(&&digits[..3]) => {
-            Some(format!("{}-{}-{}", &digits[..3], &digits[3..7], &digits[7..]))
-        }
         11 if digits.starts_with("0800") => {
             Some(format!("{}-{}-{}", &digits[..4], &digits[4..7], &digits[7..]))
+        }
+        11 if ["020", "050", "060", "070", "080", "090"].contains(&&digits[..3]) => {
+            Some(format!("{}-{}-{}", &digits[..3], &digits[3..7], &digits[7..]))
         }
         10 => {
             let groups: Vec<_> =
