@@ -21,6 +21,13 @@ use crate::{
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
+    workflows::{
+        engine::{Engine, Visit},
+        jobs::{GrantAccess, OpenStaffCase},
+        profile::{CopyToCrm, Profiles},
+        registration::{Desk, Registration},
+        sign_up::{self, SignUp},
+    },
 };
 
 /// Why the application could not be built.
@@ -109,6 +116,11 @@ pub struct App {
     pub billing: Billing,
     /// Orders and cases.
     pub crm: Crm,
+    /// Changes of customers' own data.
+    pub profiles: Profiles,
+    /// Sign-up and linking.
+    pub sign_up: SignUp,
+    registrations: Engine<Registration>,
     /// Mobile lines.
     pub sim: Sim,
     /// Postal look-up.
@@ -133,6 +145,7 @@ pub struct App {
     pub jobs: jobs::Queue,
     mailer: Mailer,
     mail_attempts: u32,
+    workflow_attempts: u32,
     events: events::Settings,
     job_settings: jobs::Settings,
 }
@@ -154,7 +167,7 @@ impl App {
         let ground = Ground {
             store: store.clone(),
             jobs: jobs.clone(),
-            keys,
+            keys: keys.clone(),
             redis: redis.clone(),
             clock: clock.clone(),
         };
@@ -184,6 +197,32 @@ impl App {
             config.crm_fields.clone(),
             config.case_origins.clone(),
             &config.crm_times,
+        )
+        .with_staff_origin(&config.staff_case_origin);
+        let profiles = Profiles::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            billing.clone(),
+            crm.clone(),
+            config.workflows.least_age,
+        );
+        let desk = Desk {
+            store: store.clone(),
+            queue: jobs.clone(),
+            clock: clock.clone(),
+            identity: identity.clone(),
+            billing: billing.clone(),
+            crm: crm.clone(),
+            settle: sign_up::settle(&config.workflows),
+        };
+        let registrations = Engine::new(
+            store.clone(),
+            keys,
+            clock.clone(),
+            jobs.clone(),
+            desk.clone(),
+            config.workflows.attempts,
         );
         let reconciler = Reconciler::new(
             &inbox,
@@ -196,6 +235,9 @@ impl App {
         Ok(Self {
             billing,
             crm,
+            profiles,
+            sign_up: SignUp::new(desk, registrations.clone(), config.workflows.clone()),
+            registrations,
             reconciler,
             notifications: Notifications::new(
                 store.clone(),
@@ -223,6 +265,7 @@ impl App {
             jobs,
             mailer,
             mail_attempts: config.mail.attempts,
+            workflow_attempts: config.workflows.attempts,
             events: config.events.clone(),
             job_settings: config.jobs.clone(),
         })
@@ -251,14 +294,24 @@ impl App {
 
     /// Who does which jobs.
     fn doers(&self) -> jobs::Worker {
-        let mailer = self.mailer.clone();
-        jobs::Worker::new(self.jobs.clone(), self.job_settings.clone()).on(
-            Some(self.mail_attempts),
-            move |mail: Mail, this| {
+        let (mailer, profiles) = (self.mailer.clone(), self.profiles.clone());
+        let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
+        let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
+        worker
+            .on(Some(self.mail_attempts), move |mail: Mail, this| {
                 let mailer = mailer.clone();
                 async move { mailer.send(mail, this).await }
-            },
-        )
+            })
+            .on(Some(self.workflow_attempts), move |copy: CopyToCrm, _| {
+                let profiles = profiles.clone();
+                async move { profiles.copy(copy).await }
+            })
+            .on(Some(registrations.attempts()), move |visit: Visit<Registration>, this| {
+                let registrations = registrations.clone();
+                async move { registrations.visit(visit, this).await }
+            })
+            .on(Some(self.workflow_attempts), move |grant: GrantAccess, _| grant.perform(crm.clone()))
+            .on(Some(self.workflow_attempts), move |case: OpenStaffCase, _| case.perform(same.clone()))
     }
 
     /// Opens the sessions with the systems that need one, so that the first question does not wait for

@@ -22,6 +22,7 @@ mod server;
 mod tests;
 mod upstreams;
 mod webhooks;
+mod workflows;
 
 use std::{fmt, fmt::Write, time::Duration};
 
@@ -81,6 +82,10 @@ pub struct Config {
     pub crm_fields: crm::FieldMap,
     /// Origins of the cases that customers may see.
     pub case_origins: Vec<String>,
+    /// The origin of the cases that are opened for staff.
+    pub staff_case_origin: String,
+    /// How sign-up and the other workflows behave.
+    pub workflows: crate::workflows::Settings,
     /// Who may report changes.
     pub webhooks: Webhooks,
     /// How reported changes are applied.
@@ -149,7 +154,7 @@ impl Config {
         let identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
-        let (crm_fields, case_origins) = upstreams::crm(reader);
+        let (crm_fields, case_origins, staff_case_origin) = upstreams::crm(reader);
         let (crm_events, tell_orders) = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (japan_post, postal_per_minute) = upstreams::japan_post(reader, server.environment);
@@ -157,6 +162,7 @@ impl Config {
         let reconcile = reconcile::read(reader);
         let jobs = jobs::read(reader, &server);
         let mail = mail::read(reader, server.environment);
+        let workflows = workflows::read(reader);
         let cache = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
@@ -181,6 +187,8 @@ impl Config {
             billing_fields,
             crm_fields,
             case_origins,
+            staff_case_origin,
+            workflows,
             webhooks,
             events,
             reconcile,

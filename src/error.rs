@@ -94,6 +94,15 @@ pub enum Error {
         #[source]
         source: SourceError,
     },
+    /// A system did not say whether it did what it was told: it may have.
+    #[error("{} did not say whether it was done", service.noun())]
+    Uncertain {
+        /// Which one.
+        service: Service,
+        /// The cause, for the log.
+        #[source]
+        source: SourceError,
+    },
     /// Our own database does not answer.
     #[error("the gateway cannot answer now")]
     StoreAway(#[source] SourceError),
@@ -137,6 +146,7 @@ impl Error {
             Self::BadInput { .. } | Self::Rejected(_) => "BAD_USER_INPUT",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::Unavailable { .. } | Self::StoreAway(_) => "SERVICE_UNAVAILABLE",
+            Self::Uncertain { .. } => "OUTCOME_UNKNOWN",
             Self::NotConfigured { .. } => "NOT_CONFIGURED",
             Self::Maintenance(_) => "AUTH_MAINTENANCE",
             Self::Internal(_) => "INTERNAL",
@@ -146,7 +156,9 @@ impl Error {
     /// The system that failed, when one did.
     pub const fn service(&self) -> Option<Service> {
         match self {
-            Self::Unavailable { service, .. } | Self::NotConfigured { service } => Some(*service),
+            Self::Unavailable { service, .. }
+            | Self::Uncertain { service, .. }
+            | Self::NotConfigured { service } => Some(*service),
             Self::RateLimited { service, .. } => *service,
             _ => None,
         }

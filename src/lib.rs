@@ -36,3 +36,4 @@ pub mod sim;
 pub mod spending;
 pub mod store;
 pub mod upstream;
+pub mod workflows;

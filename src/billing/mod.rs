@@ -4,6 +4,7 @@
 //! invoices at most, so one call serves every page, filter, sort and total, and one tag makes it old.
 //! Source of the rules: domain reference §8, §9, §20, §23.
 
+mod client;
 mod compare;
 mod invoice;
 mod mirror;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 
 pub use self::{
+    client::{Client, ClientChanges, Gender, Login, NewClient},
     compare::Drift,
     invoice::{Invoice, InvoiceDetails, InvoiceLine, InvoiceLineKind, InvoiceStatus, InvoiceTotals},
     mirror::Mirrors,
@@ -72,11 +74,17 @@ impl Default for Times {
 pub struct CustomFields {
     /// The field that holds the customer number.
     pub customer_number: u64,
+    /// The field that holds the birth date, `1990-01-31`.
+    pub birth_date: u64,
+    /// The field that holds the gender: `Male`, `Female` or `Other`.
+    pub gender: u64,
+    /// The field that holds the nationality.
+    pub nationality: u64,
 }
 
 impl Default for CustomFields {
     fn default() -> Self {
-        Self { customer_number: 198 }
+        Self { customer_number: 198, birth_date: 201, gender: 202, nationality: 203 }
     }
 }
 

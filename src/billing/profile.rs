@@ -1,13 +1,15 @@
 //! Who the customer is to billing, and the authoritative address.
 
 use async_graphql::SimpleObject;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::CustomFields;
+use super::{CustomFields, Gender};
 use crate::{money::Currency, upstream::whmcs};
 
 /// The customer as billing knows them.
 #[derive(Clone, Debug, Deserialize, Serialize, SimpleObject)]
+#[graphql(complex)]
 pub struct Profile {
     /// Given name. Empty for a company without a contact person.
     pub first_name: String,
@@ -25,6 +27,15 @@ pub struct Profile {
     pub language: Option<String>,
     /// The customer number that staff ask for. Null until it is assigned.
     pub customer_number: Option<String>,
+    /// Birth date. Null when it is not known.
+    #[serde(default)]
+    pub birth_date: Option<NaiveDate>,
+    /// Gender. Null when it is not known.
+    #[serde(default)]
+    pub gender: Option<Gender>,
+    /// Nationality, as the customer wrote it. Null when it is not known.
+    #[serde(default)]
+    pub nationality: Option<String>,
     /// Currency of every price and invoice of this customer.
     pub currency: Currency,
     /// The current address. Null while it is incomplete.
@@ -55,6 +66,14 @@ fn filled(text: String) -> Option<String> {
 impl Profile {
     /// From the client record.
     pub(super) fn new(details: whmcs::ClientDetails, fields: &CustomFields) -> Self {
+        let custom = |id: u64| {
+            let field = details.customfields.iter().find(|(known, _)| *known == id);
+            field.and_then(|(_, value)| filled(value.trim().to_owned()))
+        };
+        let customer_number = custom(fields.customer_number);
+        let birth_date = custom(fields.birth_date).and_then(|day| day.parse().ok());
+        let gender = custom(fields.gender).and_then(|word| Gender::read(&word));
+        let nationality = custom(fields.nationality);
         let japanese = details.language.eq_ignore_ascii_case("japanese");
         let (first, second) = if japanese {
             (&details.lastname, &details.firstname)
@@ -82,11 +101,10 @@ impl Profile {
             email: details.email,
             phone: filled(details.phonenumber),
             language: filled(details.language),
-            customer_number: details
-                .customfields
-                .into_iter()
-                .find(|(id, _)| *id == fields.customer_number)
-                .and_then(|(_, value)| filled(value)),
+            customer_number,
+            birth_date,
+            gender,
+            nationality,
             currency: Currency::parse(&details.currency_code).unwrap_or(Currency::JPY),
             address: complete.then_some(address),
         }

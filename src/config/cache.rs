@@ -171,6 +171,7 @@ pub(super) fn times(
         orders: time("ORDERS", orders, if tell_orders { "12h" } else { "60s" }),
         cases: time("CASES", "the cases of a customer", "60s"),
         conversation: time("CONVERSATION", "the messages of a case", "30s"),
+        account: time("ACCOUNT", "the addresses of customers in Japanese", "5m"),
     };
     let sim = sim::Times {
         line: time("LINE", "state, plan and options of a line", "5m"),

@@ -51,6 +51,15 @@ pub(super) fn whmcs(
                 "The custom client field that holds the customer number.",
             )
             .number(198, 1..=u64::from(u32::MAX)),
+        birth_date: env
+            .get("WHMCS_FIELD_BIRTH_DATE", "id", "The custom client field that holds the birth date.")
+            .number(201, 1..=u64::from(u32::MAX)),
+        gender: env
+            .get("WHMCS_FIELD_GENDER", "id", "The custom client field that holds the gender.")
+            .number(202, 1..=u64::from(u32::MAX)),
+        nationality: env
+            .get("WHMCS_FIELD_NATIONALITY", "id", "The custom client field that holds the nationality.")
+            .number(203, 1..=u64::from(u32::MAX)),
     };
     (settings, fields)
 }
@@ -279,10 +288,13 @@ pub(super) fn japan_post(
 }
 
 /// What the CRM calls things in this installation.
-pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>) {
+pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, String) {
     let origins = env
         .get("SF_CASE_ORIGINS", "list of texts", "Origins of the cases that customers may see.")
         .list("Portal Support", |text| Ok(text.to_owned()));
+    let staff_origin = env
+        .get("SF_STAFF_CASE_ORIGIN", "text", "The origin of the cases that the gateway opens for staff.")
+        .text_or(crm::STAFF_ORIGIN);
     env.section("Field map of the CRM");
     let mut fields = crm::FieldMap::default();
     for (logical, object, default) in crm::FieldMap::FIELDS {
@@ -300,7 +312,7 @@ pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>) {
             });
         fields.set(logical, name);
     }
-    (fields, origins)
+    (fields, origins, staff_origin)
 }
 
 /// What a system can bear; the thresholds of breaker and retries are not for operators.

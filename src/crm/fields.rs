@@ -43,6 +43,28 @@ field_map! {
     account_eligibility: "Account"."Internet_Eligibility__c",
     /// Where the check of the address stands.
     account_eligibility_status: "Account"."Internet_Eligibility_Status__c",
+    /// The customer number: a key of the object.
+    account_customer_number: "Account"."SF_Account_No__c",
+    /// The client in billing, as `#<client> - <name>`.
+    account_billing_client: "Account"."WH_Account__c",
+    /// Whether the customer uses the portal.
+    account_portal_status: "Account"."Portal_Status__c",
+    /// How the customer came to the portal.
+    account_portal_source: "Account"."Portal_Registration_Source__c",
+    /// When the customer last signed in.
+    account_portal_last_sign_in: "Account"."Portal_Last_SignIn__c",
+    /// The sex of the person.
+    account_sex: "Account"."Sex__pc",
+    /// The address in Japanese: town, block numbers, building and room.
+    account_street: "Account"."BillingStreet",
+    /// The address in Japanese: city or ward.
+    account_city: "Account"."BillingCity",
+    /// The address in Japanese: prefecture.
+    account_state: "Account"."BillingState",
+    /// The address in Japanese: postal code.
+    account_postal_code: "Account"."BillingPostalCode",
+    /// The address in Japanese: country.
+    account_country: "Account"."BillingCountry",
     /// What is ordered: Internet, SIM, VPN.
     order_type: "Order"."Order_Type__c",
     /// Immediate or scheduled.
@@ -61,6 +83,8 @@ field_map! {
     order_item_billing_cycle: "OrderItem"."Billing_Cycle__c",
     /// The subscription that a case is about.
     case_service: "Case"."WHMCS_Service_ID__c",
+    /// The key of a case that the portal opened: a key of the object.
+    case_key: "Case"."Portal_Case_Key__c",
     /// Who wrote a comment: the customer or support.
     comment_author: "CaseComment"."Portal_Author__c",
 }

@@ -4,6 +4,7 @@
 //! two lists and whatever else is asked in the same tick travel in one composite request.
 //! Source of the rules: domain reference §15, §24.
 
+mod account;
 mod case;
 mod compare;
 mod conversation;
@@ -15,6 +16,7 @@ pub mod tags;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
+    account::{Access, Account, AccountChanges, JapaneseAddress, NewAccount, Sex, Source, StaffCase},
     case::{Case, CaseCounts, CasePriority, CaseStatus},
     compare::Drift,
     conversation::{CaseMessage, MessageAuthor, MessageChannel},
@@ -33,6 +35,9 @@ use crate::{
     upstream::salesforce::{self, Record},
 };
 
+/// The origin of the cases that are opened for staff, unless the configuration says otherwise (domain reference §24).
+pub const STAFF_ORIGIN: &str = "Portal Notification";
+
 /// How long each kind of answer counts as fresh (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
@@ -42,6 +47,8 @@ pub struct Times {
     pub cases: Duration,
     /// The conversation of a case.
     pub conversation: Duration,
+    /// What an account says of its person.
+    pub account: Duration,
 }
 
 impl Default for Times {
@@ -50,6 +57,7 @@ impl Default for Times {
             orders: Duration::from_secs(60),
             cases: Duration::from_secs(60),
             conversation: Duration::from_secs(30),
+            account: Duration::from_secs(300),
         }
     }
 }
@@ -62,6 +70,8 @@ pub struct Crm {
     fields: Arc<FieldMap>,
     /// Origins of the cases that the customer may see.
     origins: Arc<[String]>,
+    /// The origin of the cases that we open for staff.
+    staff_origin: Arc<str>,
     kinds: Arc<Kinds>,
 }
 
@@ -69,6 +79,7 @@ struct Kinds {
     orders: Kind,
     cases: Kind,
     conversation: Kind,
+    account: Kind,
 }
 
 impl Crm {
@@ -85,8 +96,22 @@ impl Crm {
             orders: kind("orders", times.orders),
             cases: kind("cases", times.cases),
             conversation: kind("conversation", times.conversation),
+            account: kind("account", times.account),
         };
-        Self { salesforce, cache, fields: Arc::new(fields), origins: origins.into(), kinds: Arc::new(kinds) }
+        Self {
+            salesforce,
+            cache,
+            fields: Arc::new(fields),
+            origins: origins.into(),
+            staff_origin: STAFF_ORIGIN.into(),
+            kinds: Arc::new(kinds),
+        }
+    }
+
+    /// With another origin for the cases that are opened for staff than [`STAFF_ORIGIN`].
+    #[must_use]
+    pub fn with_staff_origin(self, origin: &str) -> Self {
+        Self { staff_origin: origin.into(), ..self }
     }
 
     /// All orders of the viewer's account with their lines, newest first.

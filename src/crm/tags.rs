@@ -20,6 +20,11 @@ pub fn eligibility(account: AccountId) -> Tag {
     tag(account, "eligibility")
 }
 
+/// What the account says of its person: name, address and the rest.
+pub fn account(account: AccountId) -> Tag {
+    tag(account, "person")
+}
+
 /// The messages of one case.
 pub fn conversation(case: CaseId) -> Tag {
     Tag::new(format!("case:{case}:conversation"))
@@ -32,7 +37,7 @@ pub fn catalogue() -> Tag {
 
 /// Everything that is kept by account.
 pub fn everything(account: AccountId) -> Vec<Tag> {
-    vec![orders(account), cases(account), eligibility(account)]
+    vec![orders(account), cases(account), eligibility(account), self::account(account)]
 }
 
 fn tag(account: AccountId, what: &str) -> Tag {

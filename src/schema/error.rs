@@ -61,7 +61,7 @@ fn describe(error: &mut ServerError, cause: &Error) {
             source = source as &dyn std::error::Error,
             "a field failed since the database does not answer"
         ),
-        Error::Unavailable { service, source } => tracing::warn!(
+        Error::Unavailable { service, source } | Error::Uncertain { service, source } => tracing::warn!(
             path,
             service = service.as_str(),
             source = source as &dyn std::error::Error,

@@ -411,7 +411,7 @@ fn tries(left: u32) -> i32 {
 }
 
 /// Puts the tokens where the client wants them.
-fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery) -> Result<Session> {
+pub(super) fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery) -> Result<Session> {
     let (access_token, refresh_token) = match delivery {
         SessionDelivery::Tokens => (
             Some(grant.access_token.expose_secret().to_owned()),

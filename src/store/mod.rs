@@ -27,6 +27,8 @@ pub mod testing;
 mod tests;
 mod users;
 mod vault;
+mod verifications;
+pub mod workflows;
 
 use std::{
     fs::OpenOptions,
@@ -51,6 +53,7 @@ pub use notifications::{NewNotification, NotificationRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
 pub use users::{NewUser, User};
+pub use verifications::VerificationRow;
 
 use crate::{
     error,

@@ -227,6 +227,18 @@ impl Kind {
     }
 }
 
+impl Error {
+    /// What the failure of a write means above: one that may have happened is told apart, since it must be looked up and
+    /// never be sent again.
+    pub fn of_write(self) -> error::Error {
+        if self.kind.may_have_happened() {
+            error::Error::Uncertain { service: self.service, source: SourceError::new(self) }
+        } else {
+            self.into()
+        }
+    }
+}
+
 impl From<Error> for error::Error {
     /// Whatever the reason (an outage, a refused session, an answer that we cannot read, a refusal that no client
     /// method expects), the system is of no use to this request, and only its own fields are lost.

@@ -174,8 +174,16 @@ pub struct Customer<'a> {
 impl Customer<'_> {
     /// Asks by POST, as an ordinary client does.
     pub async fn ask(&self, query: &str, variables: Value) -> Answer {
-        let mut request =
-            self.gateway.request("POST", "/graphql").json(&json!({ "query": query, "variables": variables }));
+        self.send(json!({ "query": query, "variables": variables })).await
+    }
+
+    /// Asks one operation of a document that holds several.
+    pub async fn operate(&self, document: &str, operation: &str, variables: Value) -> Answer {
+        self.send(json!({ "query": document, "operationName": operation, "variables": variables })).await
+    }
+
+    async fn send(&self, question: Value) -> Answer {
+        let mut request = self.gateway.request("POST", "/graphql").json(&question);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

@@ -31,6 +31,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "notify",
             "postal",
             "identity",
+            "mail::Language",
             "freshness::Read",
             "freshness::Reader",
         ],
@@ -70,10 +71,14 @@ const TABLE: &[(&str, &[&str])] = &[
             "mail",
             "store",
             "events",
+            "workflows",
         ],
     ),
     ("log", &["config"]),
-    ("workflows", &["billing", "crm", "sim", "notify", "identity", "jobs", "mail", "store"]),
+    (
+        "workflows",
+        &["billing", "crm", "sim", "notify", "identity", "jobs", "mail", "store", "postal::PostalCode"],
+    ),
     (
         "events",
         &[

@@ -7,20 +7,25 @@
 //! The vendor ignores parameters that it does not know, and a list without a filter is everybody's; so rows that
 //! belong to another client than the one asked for are taken for a fault, never handed up.
 
+mod client_writes;
 mod clients;
 mod dialect;
 mod invoices;
+mod logins;
 mod owners;
 mod pay_methods;
 mod products;
+mod serialize;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 pub use crate::upstream::whmcs::{
+    client_writes::{Added, ClientChanges, NewClient},
     clients::ClientDetails,
     invoices::{Invoice, InvoiceDetails, InvoiceItem, Invoices},
+    logins::Login,
     pay_methods::PayMethod,
     products::{Product, Products},
 };
@@ -103,14 +108,33 @@ impl Client {
         parameters: &[(&str, &str)],
         decode: impl Fn(&Answer) -> Result<T, Kind> + Send + Sync,
     ) -> Result<T, Error> {
+        self.call(Call { operation: action, class: Class::Read, budget }, parameters, decode).await
+    }
+
+    /// Asks an action that changes something, once.
+    async fn write<T>(
+        &self,
+        action: &'static str,
+        budget: Budget,
+        parameters: &[(&str, &str)],
+        decode: impl Fn(&Answer) -> Result<T, Kind> + Send + Sync,
+    ) -> Result<T, Error> {
+        self.call(Call { operation: action, class: Class::Write, budget }, parameters, decode).await
+    }
+
+    async fn call<T>(
+        &self,
+        call: Call,
+        parameters: &[(&str, &str)],
+        decode: impl Fn(&Answer) -> Result<T, Kind> + Send + Sync,
+    ) -> Result<T, Error> {
         let mut form = vec![
             ("identifier", self.identifier.as_str()),
             ("secret", self.secret.expose_secret()),
-            ("action", action),
+            ("action", call.operation),
             ("responsetype", "json"),
         ];
         form.extend_from_slice(parameters);
-        let call = Call { operation: action, class: Class::Read, budget };
         let build = |http: &reqwest::Client| http.post(self.url.clone()).form(&form);
         self.transport.send(call, build, |answer| decode(&answer)).await
     }
@@ -152,6 +176,16 @@ fn verdict(answer: &Answer, body: &[u8]) -> Result<(), Kind> {
         _ if !status.is_success() => Err(answer.status_kind()),
         _ => Err(Kind::Decode { path: "result".to_owned() }),
     }
+}
+
+/// What a refusal says, in the vendor's words. It may quote what was sent: to be compared, never kept.
+fn message_of(answer: &Answer) -> String {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "dialect::text")]
+        message: String,
+    }
+    answer.json::<Body>().map(|body| body.message).unwrap_or_default()
 }
 
 /// Older releases refuse access with 200. Source: WHMCS reference §1.5.

@@ -1,0 +1,220 @@
+//! Persons who have no account yet: what they proved about themselves, and how they become users.
+//!
+//! A verification is a random token of which only a hash is kept. It is good for one purpose and a short time, and may be
+//! shown more than once: a lost answer must not cost the person the way to it.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    id::{AccountId, ClientId, UserId},
+    identity::{Context, Grant, Identity, derive, email::read_email, policy, sessions::user_agent_class},
+    seal::Place,
+    secret::{ExposeSecret, SecretString},
+    store::{self, Mapping, NewUser, Tx, VerificationRow},
+};
+
+/// How long a verification that ran out is remembered.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+
+/// What a verification is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifiedFor {
+    /// To sign up, or to link an existing customer.
+    SignUp,
+    /// To sign in without another code: whoever has an account, and has just proved its address.
+    HandOff,
+}
+
+impl VerifiedFor {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign-up",
+            Self::HandOff => "hand-off",
+        }
+    }
+}
+
+/// What somebody proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The normalised address.
+    pub email: String,
+    /// The language of mails: `en` or `ja`.
+    pub locale: String,
+    /// The client in billing that the person proved to be; `None` when the address alone was proved.
+    pub client: Option<ClientId>,
+}
+
+/// A verification that is good now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Its key, under which what is begun with it is known.
+    pub id: Uuid,
+    /// What was proved.
+    pub evidence: Evidence,
+    /// It is good until then.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A person who becomes a user.
+#[derive(Clone, Debug)]
+pub struct Newcomer<'a> {
+    /// The user that is to be.
+    pub user: UserId,
+    /// The normalised address.
+    pub email: &'a str,
+    /// A PHC string, as [`Identity::new_password`] gives it.
+    pub password_hash: &'a SecretString,
+    /// The language of mails: `en` or `ja`.
+    pub locale: &'a str,
+    /// The billing client.
+    pub client: ClientId,
+    /// The CRM account.
+    pub account: AccountId,
+}
+
+impl Identity {
+    /// An address in the form in which addresses are compared.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is none.
+    pub fn normalised(&self, email: &str) -> Result<String> {
+        Ok(read_email(email)?.into_string())
+    }
+
+    /// A name for something that says nothing without our key. `purpose` keeps the names of one use from those of another.
+    pub fn keyed(&self, purpose: &str, text: &str) -> [u8; 32] {
+        derive(&self.0.newcomers, format!("{purpose}:{text}").as_bytes())
+    }
+
+    /// Issues a verification, within the transaction that uses its proof up.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`], [`Error::Internal`].
+    pub async fn verify(
+        &self,
+        tx: &mut Tx,
+        purpose: VerifiedFor,
+        evidence: Evidence,
+        lifetime: Duration,
+    ) -> Result<(SecretString, Verification)> {
+        let (id, now) = (Uuid::now_v7(), self.0.now());
+        let token: [u8; 32] = rand::random();
+        let plain = serde_json::to_vec(&evidence)
+            .map_err(|_| Error::internal("what was proved cannot be written"))?;
+        let proved = self.0.challenges.keys.seal(place(&id), &plain).map_err(Error::internal)?;
+        let row = VerificationRow {
+            verification_id: id,
+            token_hash: Sha256::digest(token).to_vec(),
+            purpose: purpose.as_str().to_owned(),
+            proved,
+            created_at: now,
+            expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
+        };
+        tx.insert_verification(&row, now - REMEMBERED).await?;
+        let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
+        Ok((token, Verification { id, evidence, expires_at: row.expires_at }))
+    }
+
+    /// The verification of a token, while it is good for a purpose.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`], [`Error::Internal`].
+    pub async fn verification(
+        &self,
+        purpose: VerifiedFor,
+        token: &SecretString,
+    ) -> Result<Option<Verification>> {
+        let Ok(token) = BASE64_URL_SAFE_NO_PAD.decode(token.expose_secret()) else { return Ok(None) };
+        let hash = Sha256::digest(token);
+        let Some(row) = self.0.store.verification(&hash, purpose.as_str(), self.0.now()).await? else {
+            return Ok(None);
+        };
+        let id = row.verification_id;
+        let plain = self.0.challenges.keys.open(place(&id), &row.proved).map_err(Error::internal)?;
+        // The cause would quote what was proved.
+        let evidence =
+            serde_json::from_slice(&plain).map_err(|_| Error::internal("what was proved cannot be read"))?;
+        Ok(Some(Verification { id, evidence, expires_at: row.expires_at }))
+    }
+
+    /// Whether a password may be chosen. `words` are those that somebody who knows its owner would try.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `PASSWORD_LENGTH` or `PASSWORD_GUESSABLE` for `field`.
+    pub fn may_choose(&self, password: &SecretString, words: &[&str], field: &'static str) -> Result<()> {
+        policy::check(password, words, field)
+    }
+
+    /// The PHC string of a password that may be chosen.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] while too many are hashed.
+    pub async fn new_password(&self, password: &SecretString) -> Result<SecretString> {
+        self.0.passwords.hash(password.clone()).await
+    }
+
+    /// Makes somebody a user, with everything else that the transaction does.
+    ///
+    /// # Errors
+    /// [`store::Error::Taken`] when the address, the client or the account is another's.
+    pub async fn admit(&self, tx: &mut Tx, newcomer: &Newcomer<'_>) -> Result<(), store::Error> {
+        let now = self.0.now();
+        let user = NewUser {
+            id: newcomer.user,
+            email: newcomer.email,
+            password_hash: newcomer.password_hash,
+            locale: newcomer.locale,
+            at: now,
+        };
+        tx.insert_user(&user).await?;
+        let mapping = Mapping { user: newcomer.user, client: newcomer.client, account: newcomer.account };
+        tx.insert_mapping(&mapping, now).await
+    }
+
+    /// Opens a session for somebody who has just proved who they are, in another way than by a password.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`], [`Error::Internal`].
+    pub async fn welcome(&self, user: UserId, context: &Context) -> Result<Grant> {
+        let this = &*self.0;
+        let now = this.now();
+        let class = user_agent_class(context.user_agent.as_deref().unwrap_or_default());
+        let issued = this.sessions.open(user, class, now).await?;
+        this.grant(issued, now)
+    }
+
+    /// Counts a try of a password that another system judges, under the limits of sign-ins. `judge` says whether it was right;
+    /// a failure of its own counts for nothing.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] after too many wrong ones, and what `judge` says.
+    pub async fn guarded<T>(
+        &self,
+        email: &str,
+        context: &Context,
+        judge: impl Future<Output = Result<Option<T>>>,
+    ) -> Result<Option<T>> {
+        let this = &*self.0;
+        let guess = this.gate.guess(email.as_bytes(), context, this.now()).await?;
+        let judged = judge.await;
+        match &judged {
+            Ok(Some(_)) => this.gate.right(guess).await,
+            // A failure stays counted.
+            Ok(None) => {}
+            Err(_) => this.gate.untried(guess).await,
+        }
+        judged
+    }
+}
+
+fn place(id: &Uuid) -> Place<'_> {
+    Place { table: "verifications", column: "proved", row: id.as_bytes() }
+}

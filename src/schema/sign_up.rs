@@ -1,0 +1,501 @@
+//! Getting started: signing up, and linking an existing customer.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{
+    context::Ask,
+    node::opaque,
+    session::{Session, SessionDelivery, UserErrorNode, deliver, shown},
+    viewer::ViewerNode,
+};
+use crate::{
+    billing::Gender,
+    error::{Error, Result},
+    identity::{
+        Viewer,
+        challenge::{Opened, Refusal},
+    },
+    mail::Language as MailLanguage,
+    secret::{ExposeSecret, SecretString},
+    workflows::{
+        form::{AddressInput, PersonInput, ProfileChange},
+        sign_up::{Completion, Ending, LinkForm, Prefill, Route, Routed, SignUpForm, Verified},
+    },
+};
+
+/// Getting started.
+#[derive(Default)]
+pub struct SignUpMutation;
+
+/// A language of mails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+pub(super) enum Language {
+    /// English.
+    #[default]
+    English,
+    /// Japanese.
+    Japanese,
+}
+
+impl From<Language> for MailLanguage {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::English => Self::English,
+            Language::Japanese => Self::Japanese,
+        }
+    }
+}
+
+/// The address that is to be proved.
+#[derive(InputObject)]
+pub(super) struct SignUpBeginInput {
+    /// The e-mail address, in any spelling.
+    email: String,
+    /// In which language the mails come.
+    #[graphql(default)]
+    language: Language,
+}
+
+/// The challenge whose code did not arrive.
+#[derive(InputObject)]
+pub(super) struct SignUpResendInput {
+    /// Its id.
+    challenge_id: ID,
+}
+
+/// The code that arrived.
+#[derive(InputObject)]
+pub(super) struct SignUpVerifyInput {
+    /// The challenge that it answers.
+    challenge_id: ID,
+    /// Six digits.
+    #[graphql(secret)]
+    code: String,
+}
+
+/// The login of the billing system, checked once and kept nowhere.
+#[derive(InputObject)]
+pub(super) struct SignUpVerifyByBillingInput {
+    /// The e-mail address of that login.
+    email: String,
+    /// Its password.
+    #[graphql(secret)]
+    password: String,
+    /// In which language the mails come.
+    #[graphql(default)]
+    language: Language,
+}
+
+/// A verification that was given before.
+#[derive(InputObject)]
+pub(super) struct SignUpResumeInput {
+    /// Its token.
+    #[graphql(secret)]
+    verification: String,
+}
+
+/// Everything that a new customer says.
+#[derive(InputObject)]
+pub(super) struct SignUpCompleteInput {
+    /// The token of the verification.
+    #[graphql(secret)]
+    verification: String,
+    /// The person.
+    profile: PersonInput,
+    /// Where they live: the whole address.
+    address: AddressInput,
+    /// The portal password, 12 to 128 characters.
+    #[graphql(secret)]
+    password: String,
+    /// The version of the terms that the person accepted.
+    terms_version: String,
+    /// Whether advertising is welcome.
+    #[graphql(default)]
+    accepts_marketing: bool,
+    /// How the session is to reach the client.
+    #[graphql(default)]
+    delivery: SessionDelivery,
+}
+
+/// What an existing customer says.
+#[derive(InputObject)]
+pub(super) struct AccountLinkInput {
+    /// The token of the verification.
+    #[graphql(secret)]
+    verification: String,
+    /// What the customer corrects of what billing knows.
+    #[graphql(default)]
+    profile: ProfileChange,
+    /// The address, when it is another than billing has.
+    address: Option<AddressInput>,
+    /// A new password for the portal, 12 to 128 characters.
+    #[graphql(secret)]
+    password: String,
+    /// The version of the terms that the customer accepted.
+    terms_version: String,
+    /// Whether advertising is welcome.
+    #[graphql(default)]
+    accepts_marketing: bool,
+    /// How the session is to reach the client.
+    #[graphql(default)]
+    delivery: SessionDelivery,
+}
+
+/// A code that is on its way.
+#[derive(SimpleObject)]
+pub(super) struct SignUpChallenge {
+    /// For `signUpVerify` and `signUpResend`. Opaque.
+    id: ID,
+    /// Where the code went, masked: `t***@example.jp`.
+    sent_to: String,
+    /// The code is good until then.
+    expires_at: DateTime<Utc>,
+    /// Wrong codes until it is void, and one has to begin again.
+    tries_left: u32,
+}
+
+impl From<Opened> for SignUpChallenge {
+    fn from(opened: Opened) -> Self {
+        Self {
+            id: opaque("SignUpChallenge", opened.id),
+            sent_to: opened.masked_address,
+            expires_at: opened.expires_at,
+            tries_left: opened.tries_left,
+        }
+    }
+}
+
+/// An address that was proved; whoever has its token may complete the sign-up.
+pub(super) struct SignUpVerification(Verified);
+
+/// An address that was proved; whoever has its token may complete the sign-up.
+#[Object]
+impl SignUpVerification {
+    /// For `signUpComplete`, `accountLink` and `signUpResume`. A secret.
+    async fn token(&self) -> String {
+        self.0.token.expose_secret().to_owned()
+    }
+
+    /// It is good until then.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.0.verification.expires_at
+    }
+
+    /// The terms that are to be accepted.
+    async fn terms_version(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        Some(ctx.app().map(|app| app.sign_up.terms_version().to_owned()))
+    }
+
+    /// Where the person belongs. Null while a system does not answer: ask again with `signUpResume`.
+    async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
+        let routed = async {
+            let routed = ctx.app()?.sign_up.route(&self.0.verification, ctx.budget()?).await;
+            match routed {
+                Ok(routed) => Ok(SignUpRouting::from(routed)),
+                Err(Error::Rejected(errors)) => {
+                    Ok(SignUpRouting { user_errors: shown(errors), ..SignUpRouting::default() })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(routed.await)
+    }
+}
+
+/// Where a person belongs, and what is known of them.
+#[derive(Default, SimpleObject)]
+pub(super) struct SignUpRouting {
+    /// Where. Null when only support can tell.
+    route: Option<Route>,
+    /// To be filled in for the person to confirm. Null when nothing is known.
+    prefill: Option<SignUpPrefill>,
+    /// For whoever has an account: signs in without another code. Null otherwise. A secret.
+    hand_off: Option<SignUpHandOff>,
+    /// Why there is no route; empty when there is.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// A proof of an address, for the sign-in that follows.
+#[derive(SimpleObject)]
+pub(super) struct SignUpHandOff {
+    /// The proof. A secret.
+    token: String,
+    /// It is good until then.
+    expires_at: DateTime<Utc>,
+}
+
+/// What is known of a person who has proved the address.
+#[derive(SimpleObject)]
+pub(super) struct SignUpPrefill {
+    /// Given name. Null when it is not known.
+    first_name: Option<String>,
+    /// Family name. Null when it is not known.
+    last_name: Option<String>,
+    /// Telephone number. Null when it is not known.
+    phone: Option<String>,
+    /// Birth date. Null when it is not known.
+    birth_date: Option<NaiveDate>,
+    /// Gender. Null when it is not known.
+    gender: Option<Gender>,
+    /// Whether there is an address that can be kept as it is.
+    has_address: bool,
+}
+
+impl From<Prefill> for SignUpPrefill {
+    fn from(known: Prefill) -> Self {
+        let Prefill { first_name, last_name, phone, birth_date, gender, has_address } = known;
+        Self { first_name, last_name, phone, birth_date, gender, has_address }
+    }
+}
+
+impl From<Routed> for SignUpRouting {
+    fn from(routed: Routed) -> Self {
+        let is_known = matches!(routed.route, Route::BillingUnmapped | Route::CrmUnmapped);
+        Self {
+            route: Some(routed.route),
+            prefill: is_known.then(|| routed.prefill.into()),
+            hand_off: routed.hand_off.map(|(token, expires_at)| SignUpHandOff {
+                token: token.expose_secret().to_owned(),
+                expires_at,
+            }),
+            user_errors: Vec::new(),
+        }
+    }
+}
+
+/// The answer to a beginning; the same whether or not the address is known.
+#[derive(Default, SimpleObject)]
+pub(super) struct SignUpBeginPayload {
+    /// The code that is on its way. Null when it was refused.
+    challenge: Option<SignUpChallenge>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// The answer to a proof.
+#[derive(Default, SimpleObject)]
+pub(super) struct SignUpVerifyPayload {
+    /// What was proved. Null when it was refused.
+    verification: Option<SignUpVerification>,
+    /// Tries that are left, when a code was wrong; 0 when one has to begin again. Null otherwise.
+    tries_left: Option<u32>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// How far a sign-up came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum SignUpStatus {
+    /// The account is there, and its customer is signed in.
+    Complete,
+    /// It goes on: say the same again, with the same verification, after a moment.
+    InProgress,
+    /// It was refused; nothing is there. After putting it right it may be said again, with the same verification.
+    Refused,
+}
+
+/// The answer to the completion of a sign-up.
+#[derive(SimpleObject)]
+pub(super) struct SignUpCompletePayload {
+    /// How far it came.
+    status: SignUpStatus,
+    /// The session. Null until it is complete.
+    session: Option<Session>,
+    /// The customer who is signed in. Null until it is complete.
+    viewer: Option<ViewerNode>,
+    /// Why it was refused, everything at once; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// Getting started.
+#[Object]
+impl SignUpMutation {
+    /// Mails a code to an address, the first step of signing up and of linking an existing customer. The answer is the same
+    /// for every address. At most once per document.
+    async fn sign_up_begin(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose address.")] input: SignUpBeginInput,
+    ) -> Option<Result<SignUpBeginPayload>> {
+        let begun = async {
+            let language = input.language.into();
+            let opened = ctx.app()?.sign_up.begin(&input.email, language, &ctx.origin()).await?;
+            Ok(SignUpBeginPayload { challenge: Some(opened.into()), user_errors: Vec::new() })
+        };
+        Some(begun.await)
+    }
+
+    /// Mails another code, which replaces the one before; tries are not refilled. At most once per document.
+    async fn sign_up_resend(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which challenge.")] input: SignUpResendInput,
+    ) -> Option<Result<SignUpBeginPayload>> {
+        let sent = async {
+            let challenge = challenge(&input.challenge_id)?;
+            Ok(match ctx.app()?.sign_up.resend(challenge, &ctx.origin()).await? {
+                Ok(opened) => SignUpBeginPayload { challenge: Some(opened.into()), user_errors: Vec::new() },
+                Err(refusal) => {
+                    SignUpBeginPayload { challenge: None, user_errors: shown(vec![refusal.error]) }
+                }
+            })
+        };
+        Some(sent.await)
+    }
+
+    /// Tries the code that was mailed. At most once per document.
+    async fn sign_up_verify(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The code, and what it answers.")] input: SignUpVerifyInput,
+    ) -> Option<Result<SignUpVerifyPayload>> {
+        let verified = async {
+            let (challenge, code) = (challenge(&input.challenge_id)?, SecretString::from(input.code));
+            Ok(match ctx.app()?.sign_up.verify(challenge, &code, &ctx.origin()).await? {
+                Ok(verified) => given(verified),
+                Err(Refusal { error, tries_left }) => SignUpVerifyPayload {
+                    verification: None,
+                    tries_left: Some(tries_left),
+                    user_errors: shown(vec![error]),
+                },
+            })
+        };
+        Some(verified.await)
+    }
+
+    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once and
+    /// kept nowhere; a login with a second factor is refused. At most once per document.
+    async fn sign_up_verify_by_billing(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The login.")] input: SignUpVerifyByBillingInput,
+    ) -> Option<Result<SignUpVerifyPayload>> {
+        let verified = async {
+            let (password, language) = (SecretString::from(input.password), input.language.into());
+            let (app, budget) = (ctx.app()?, ctx.budget()?);
+            let verified =
+                app.sign_up.verify_by_billing(&input.email, &password, language, &ctx.origin(), budget).await;
+            told(verified)
+        };
+        Some(verified.await)
+    }
+
+    /// Gives a verification again, for whoever comes back to it, or to ask for its routing once more.
+    async fn sign_up_resume(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which verification.")] input: SignUpResumeInput,
+    ) -> Option<Result<SignUpVerifyPayload>> {
+        let resumed = async { told(ctx.app()?.sign_up.resume(input.verification.into()).await) };
+        Some(resumed.await)
+    }
+
+    /// Makes a new customer: account, billing, portal user. Saying it again with the same verification makes no second one.
+    /// At most once per document.
+    async fn sign_up_complete(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Everything about the customer.")] input: SignUpCompleteInput,
+    ) -> Option<Result<SignUpCompletePayload>> {
+        let completed = async {
+            can_deliver(ctx, input.delivery)?;
+            let form = SignUpForm {
+                profile: input.profile,
+                address: input.address,
+                ending: Ending {
+                    password: input.password.into(),
+                    terms_version: input.terms_version,
+                    marketing: input.accepts_marketing,
+                },
+            };
+            let (token, budget) = (input.verification.into(), ctx.budget()?);
+            let completed = ctx.app()?.sign_up.complete(token, form, &ctx.origin(), budget).await;
+            payload(ctx, completed, input.delivery).await
+        };
+        Some(completed.await)
+    }
+
+    /// Gives an existing customer of billing a portal user with a password of its own. Saying it again with the same
+    /// verification makes no second one. At most once per document.
+    async fn account_link(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the customer confirms.")] input: AccountLinkInput,
+    ) -> Option<Result<SignUpCompletePayload>> {
+        let linked = async {
+            can_deliver(ctx, input.delivery)?;
+            let form = LinkForm {
+                profile: input.profile,
+                address: input.address,
+                ending: Ending {
+                    password: input.password.into(),
+                    terms_version: input.terms_version,
+                    marketing: input.accepts_marketing,
+                },
+            };
+            let (token, budget) = (input.verification.into(), ctx.budget()?);
+            let linked = ctx.app()?.sign_up.link(token, form, &ctx.origin(), budget).await;
+            payload(ctx, linked, input.delivery).await
+        };
+        Some(linked.await)
+    }
+}
+
+/// Cookies must be possible before anything is made.
+fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
+    if delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
+        let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
+        return Err(Error::BadInput { argument: "input.delivery", reason });
+    }
+    Ok(())
+}
+
+fn given(verified: Verified) -> SignUpVerifyPayload {
+    SignUpVerifyPayload { verification: Some(SignUpVerification(verified)), ..Default::default() }
+}
+
+fn told(verified: Result<Verified>) -> Result<SignUpVerifyPayload> {
+    match verified {
+        Ok(verified) => Ok(given(verified)),
+        Err(Error::Rejected(errors)) => {
+            Ok(SignUpVerifyPayload { user_errors: shown(errors), ..Default::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn payload(
+    ctx: &Context<'_>,
+    completed: Result<Completion>,
+    delivery: SessionDelivery,
+) -> Result<SignUpCompletePayload> {
+    let bare =
+        |status| SignUpCompletePayload { status, session: None, viewer: None, user_errors: Vec::new() };
+    match completed {
+        Ok(Completion::InProgress) => Ok(bare(SignUpStatus::InProgress)),
+        Ok(Completion::SignedIn(grant)) => {
+            let app = ctx.app()?;
+            let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
+            Ok(SignUpCompletePayload {
+                session: Some(deliver(ctx, grant, delivery)?),
+                viewer: Some(ViewerNode(Viewer::new(principal, ctx.budget()?))),
+                ..bare(SignUpStatus::Complete)
+            })
+        }
+        Err(Error::Rejected(errors)) => {
+            Ok(SignUpCompletePayload { user_errors: shown(errors), ..bare(SignUpStatus::Refused) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the id of a challenge.
+fn challenge(id: &ID) -> Result<Uuid> {
+    let text =
+        BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.and_then(|text| Uuid::parse_str(text.strip_prefix("SignUpChallenge:")?).ok())
+        .ok_or(Error::BadInput { argument: "input.challengeId", reason: "is not an id of this graph" })
+}

@@ -1,0 +1,65 @@
+//! What follows from a registration, in the CRM, as soon as that answers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crm::{Access, Crm, StaffCase},
+    deadline::{Budget, Lane},
+    error::Error,
+    id::AccountId,
+    jobs::{Job, Setback},
+};
+
+/// How long a try may take.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// The account is to be marked as one whose customer uses the portal.
+#[derive(Serialize, Deserialize)]
+pub struct GrantAccess {
+    /// Which account.
+    pub account: AccountId,
+    /// What is said of it.
+    pub access: Access,
+}
+
+impl Job for GrantAccess {
+    const KIND: &'static str = "grant-access";
+}
+
+/// A case is to be opened for staff.
+#[derive(Serialize, Deserialize)]
+pub struct OpenStaffCase(pub StaffCase);
+
+impl Job for OpenStaffCase {
+    const KIND: &'static str = "open-staff-case";
+}
+
+impl GrantAccess {
+    /// Does the job.
+    ///
+    /// # Errors
+    /// [`Setback`].
+    pub async fn perform(self, crm: Crm) -> Result<(), Setback> {
+        let budget = Budget::new(WITHIN, Lane::Background);
+        crm.grant_access(budget, self.account, &self.access).await.map_err(setback)
+    }
+}
+
+impl OpenStaffCase {
+    /// Does the job.
+    ///
+    /// # Errors
+    /// [`Setback`].
+    pub async fn perform(self, crm: Crm) -> Result<(), Setback> {
+        crm.open_staff_case(Budget::new(WITHIN, Lane::Background), &self.0).await.map_err(setback)
+    }
+}
+
+fn setback(error: Error) -> Setback {
+    match error {
+        Error::Rejected(_) => Setback::Hopeless("the CRM refuses it".to_owned()),
+        error => Setback::Later(error.to_string()),
+    }
+}

@@ -1,0 +1,424 @@
+//! The workflow that makes a verified person a user: of somebody new, or of a customer whom billing has already.
+//!
+//! | step | does | and when nobody knows what became of it |
+//! |---|---|---|
+//! | `look` | finds what is there already | looks again |
+//! | `account` | puts the account of the CRM, by its customer number | puts it again: the number is a key |
+//! | `client` | creates the client of billing, or changes the one that is linked | looks for the address and the number before it creates |
+//! | `user` | user, mapping and consent here, and the jobs that follow from them: all or nothing | is one transaction |
+//! | `deactivate` | only when `user` is refused: the client that was made is made inactive | says it again |
+//! | `report` | and staff are told | puts the case again: it has a key |
+//!
+//! The customer number follows from the verification, so that another try under it finds what the one before had made.
+//! Source: domain reference §6.5, §6.6.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{FutureExt, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    engine::{Act, Next, Step, Turn, Workflow},
+    form::{Details, WrittenAddress},
+    jobs::{GrantAccess, OpenStaffCase},
+    profile::sex,
+    refusals::{self, refused},
+};
+use crate::{
+    billing::{self, Billing, ClientChanges, NewClient},
+    clock::Clock,
+    crm::{Access, Account, AccountChanges, Crm, NewAccount, Source, StaffCase},
+    deadline::Budget,
+    error::{Error, Result, Service, SourceError},
+    id::{AccountId, ClientId, UserId},
+    identity::{Identity, Newcomer},
+    jobs::Queue,
+    mail::{Language, Mail, Message},
+    secret::SecretString,
+    store::{self, Store, Tx},
+};
+
+/// What a registration begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Somebody new to billing.
+    New,
+    /// A client whom billing has already.
+    Linked,
+}
+
+/// A registration: what the person said, and what was found and made so far.
+#[derive(Serialize, Deserialize)]
+pub struct Registration {
+    /// Which of both.
+    pub origin: Origin,
+    /// The normalised address, which is proved.
+    pub email: String,
+    /// The language of mails: `en` or `ja`.
+    pub locale: String,
+    /// Given name. Of a linked client, filled in from billing.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// Company.
+    pub company: Option<String>,
+    /// Telephone number and the rest.
+    pub details: Details,
+    /// The address in both writings; `None` when a linked client keeps the one that billing has.
+    pub address: Option<WrittenAddress>,
+    /// Whether advertising is welcome.
+    pub marketing: bool,
+    /// The terms that were accepted.
+    pub terms_version: String,
+    /// When.
+    pub accepted_at: DateTime<Utc>,
+    /// A PHC string.
+    pub password_hash: String,
+    /// For the login in billing, which nobody gets to know.
+    pub billing_password: String,
+    /// The user that is to be.
+    pub user: UserId,
+    /// What the customer number is made of.
+    pub seed: Uuid,
+    /// The customer number: that of the account or client that was found, else one of ours.
+    pub number: String,
+    /// The client that was proved, found or made.
+    pub client: Option<ClientId>,
+    /// Whether that client was made by us.
+    pub is_client_ours: bool,
+    /// The account that was found or made.
+    pub account: Option<AccountId>,
+    /// Whether the account had no customer number.
+    pub lacks_number: bool,
+    /// Whether the contact in the CRM has another address.
+    pub differs: bool,
+}
+
+/// What the steps work with.
+#[derive(Clone)]
+pub struct Desk {
+    /// Users and what else is ours.
+    pub store: Store,
+    /// For what follows from a registration.
+    pub queue: Queue,
+    /// The time.
+    pub clock: Clock,
+    /// Accounts.
+    pub identity: Identity,
+    /// Billing.
+    pub billing: Billing,
+    /// The CRM.
+    pub crm: Crm,
+    /// How long what an unknown call may have made can still appear.
+    pub settle: TimeDelta,
+}
+
+impl Workflow for Registration {
+    const KIND: &'static str = "registration";
+    const STEPS: &'static [Step<Self>] = &[
+        Step {
+            name: "look",
+            act: Act::Ask(|it, desk, turn| it.look(desk, turn.budget).boxed()),
+            otherwise: None,
+            gives_up: true,
+        },
+        Step {
+            name: "account",
+            act: Act::Ask(|it, desk, turn| it.put_account(desk, turn.budget).boxed()),
+            otherwise: None,
+            gives_up: true,
+        },
+        Step {
+            name: "client",
+            act: Act::Ask(|it, desk, turn| it.put_client(desk, turn).boxed()),
+            otherwise: None,
+            gives_up: true,
+        },
+        Step { name: "user", act: Act::Store(user), otherwise: Some("deactivate"), gives_up: false },
+        Step {
+            name: "deactivate",
+            act: Act::Ask(|it, desk, turn| it.deactivate(desk, turn.budget).boxed()),
+            otherwise: Some("report"),
+            gives_up: false,
+        },
+        Step {
+            name: "report",
+            act: Act::Ask(|it, desk, turn| it.report(desk, turn.budget).boxed()),
+            otherwise: None,
+            gives_up: false,
+        },
+    ];
+    type Tools = Desk;
+}
+
+impl Registration {
+    /// The `n`th customer number that a registration may give: `P` and ten digits.
+    pub fn number_of(identity: &Identity, seed: Uuid, n: u32) -> String {
+        let name = identity.keyed("customer number", &format!("{seed}:{n}"));
+        let digits = name.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        format!("P{:010}", digits % 10_000_000_000)
+    }
+
+    /// Under the lock that a running registration is: what is there already?
+    async fn look(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
+        if desk.store.user_by_email(&self.email).await?.is_some() {
+            return refused(refusals::ACCOUNT_EXISTS);
+        }
+        let client = match self.client {
+            Some(client) => desk.billing.client(budget, client).await?,
+            None => only(desk.billing.clients_of_email(budget, &self.email).await?)?,
+        };
+        let known_number = match (self.origin, client) {
+            (Origin::New, None) => None,
+            (Origin::New, Some(client)) => {
+                // An earlier try under this verification made it.
+                if client.profile.customer_number.as_deref() != Some(&self.number) {
+                    return refused(refusals::ACCOUNT_LINK_REQUIRED);
+                }
+                (self.client, self.is_client_ours) = (Some(client.id), true);
+                None
+            }
+            (Origin::Linked, None) => return refused(refusals::NOTHING_TO_LINK),
+            (Origin::Linked, Some(client)) => self.know(desk, client).await?,
+        };
+        let found = match &known_number {
+            Some(number) => desk.crm.account_of_number(budget, number).await?,
+            None => None,
+        };
+        let found = match found {
+            Some(account) => Some(account),
+            None => only(desk.crm.accounts_of_email(budget, &self.email).await?)?,
+        };
+        match (found, known_number) {
+            (Some(account), _) => self.recognise(desk, account).await?,
+            (None, Some(number)) => self.number = number,
+            (None, None) => self.choose_number(desk, budget).await?,
+        }
+        Ok(Next::On)
+    }
+
+    /// Takes over what billing knows of a client who is to be linked. Gives the client's customer number.
+    async fn know(&mut self, desk: &Desk, client: billing::Client) -> Result<Option<String>> {
+        if desk.store.mapping_of_client(client.id).await?.is_some() {
+            return refused(refusals::ACCOUNT_EXISTS);
+        }
+        let profile = client.profile;
+        self.client = Some(client.id);
+        self.company = profile.company_name;
+        self.first_name = profile.first_name;
+        self.last_name = match (profile.last_name.is_empty(), &self.company) {
+            (false, _) => profile.last_name,
+            (true, Some(company)) => company.clone(),
+            (true, None) => self.email.clone(),
+        };
+        self.details.phone = self.details.phone.take().or(profile.phone);
+        self.details.birth_date = self.details.birth_date.or(profile.birth_date);
+        self.details.gender = self.details.gender.or(profile.gender);
+        Ok(profile.customer_number)
+    }
+
+    /// Takes over an account that is there.
+    async fn recognise(&mut self, desk: &Desk, account: Account) -> Result<()> {
+        if desk.store.mapping_of_account(account.id).await?.is_some() {
+            tracing::error!("an account of the CRM belongs to a user with another address");
+            return refused(refusals::SUPPORT_NEEDED);
+        }
+        self.account = Some(account.id);
+        self.lacks_number = account.customer_number.is_none();
+        self.number = account.customer_number.unwrap_or_else(|| self.number.clone());
+        self.differs = account.email.is_some_and(|email| email.trim().to_lowercase() != self.email);
+        Ok(())
+    }
+
+    /// A number that nobody has: to put an account under another's number would overwrite that.
+    async fn choose_number(&mut self, desk: &Desk, budget: Budget) -> Result<()> {
+        for n in 0..5 {
+            self.number = Self::number_of(&desk.identity, self.seed, n);
+            if desk.crm.account_of_number(budget, &self.number).await?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(Error::internal("no customer number is free"))
+    }
+
+    async fn put_account(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
+        let details = AccountChanges {
+            customer_number: self.lacks_number.then_some(&*self.number),
+            phone: self.details.phone.as_deref(),
+            birth_date: self.details.birth_date,
+            sex: self.details.gender.map(sex),
+            address: self.address.as_ref().map(|address| &address.japanese),
+        };
+        match self.account {
+            Some(account) => desk.crm.change_account(budget, account, &details).await?,
+            None => {
+                let new = NewAccount {
+                    first_name: &self.first_name,
+                    last_name: &self.last_name,
+                    email: &self.email,
+                    details,
+                };
+                self.account = Some(desk.crm.put_account(budget, &self.number, &new).await?);
+            }
+        }
+        Ok(Next::On)
+    }
+
+    async fn put_client(&mut self, desk: &Desk, turn: Turn) -> Result<Next> {
+        if self.client.is_none() && turn.again {
+            self.find_own_client(desk, turn.budget).await?;
+            if self.client.is_none() && desk.clock.now() < turn.since + desk.settle {
+                // What was sent may still be at work.
+                let source = SourceError::new("a client that may have been made is waited for");
+                return Err(Error::Uncertain { service: Service::Billing, source });
+            }
+        }
+        if let Some(client) = self.client {
+            let changes = ClientChanges {
+                phone: self.details.phone.as_deref(),
+                address: self.address.as_ref().map(|address| &address.romanised),
+                customer_number: Some(&self.number),
+                birth_date: self.details.birth_date,
+                gender: self.details.gender,
+                nationality: self.details.nationality.as_deref(),
+                is_active: Some(true),
+            };
+            let changed = desk.billing.change_client(turn.budget, client, &changes).await;
+            return changed.map(|()| Next::On).map_err(not_created);
+        }
+        let Some(address) = &self.address else {
+            return Err(Error::internal("a new client without an address"));
+        };
+        let password = SecretString::from(self.billing_password.as_str());
+        let new = NewClient {
+            first_name: &self.first_name,
+            last_name: &self.last_name,
+            company: self.company.as_deref(),
+            email: &self.email,
+            phone: self.details.phone.as_deref().unwrap_or_default(),
+            address: &address.romanised,
+            is_japanese: self.locale == "ja",
+            password: &password,
+            customer_number: &self.number,
+            birth_date: self.details.birth_date,
+            gender: self.details.gender,
+            nationality: self.details.nationality.as_deref(),
+            marketing: self.marketing,
+        };
+        match desk.billing.create_client(turn.budget, &new).await.map_err(not_created)? {
+            Some(client) => (self.client, self.is_client_ours) = (Some(client), true),
+            // Somebody has the address: an earlier call of ours, or another.
+            None => {
+                self.find_own_client(desk, turn.budget).await?;
+                if self.client.is_none() {
+                    return refused(refusals::ACCOUNT_LINK_REQUIRED);
+                }
+            }
+        }
+        Ok(Next::On)
+    }
+
+    /// Looks whether a call whose answer was lost has made the client.
+    async fn find_own_client(&mut self, desk: &Desk, budget: Budget) -> Result<()> {
+        let clients = desk.billing.clients_of_email(budget, &self.email).await?;
+        let own =
+            clients.into_iter().find(|client| client.profile.customer_number.as_ref() == Some(&self.number));
+        if let Some(own) = own {
+            (self.client, self.is_client_ours) = (Some(own.id), true);
+        }
+        Ok(())
+    }
+
+    async fn deactivate(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
+        if let Some(client) = self.client.filter(|_| self.is_client_ours) {
+            let changes = ClientChanges { is_active: Some(false), ..ClientChanges::default() };
+            desk.billing.change_client(budget, client, &changes).await?;
+        }
+        Ok(Next::On)
+    }
+
+    async fn report(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
+        if let (Some(account), Some(client)) = (self.account, self.client) {
+            let state = if self.is_client_ours { "It was made inactive." } else { "It was left as it is." };
+            let case = StaffCase {
+                key: format!("registration-{}", self.user),
+                account,
+                subject: "Portal sign-up could not be finished".to_owned(),
+                description: format!(
+                    "The portal could not store the user for billing client #{client}. {state} \
+                     Please clean up, and contact the customer."
+                ),
+            };
+            desk.crm.open_staff_case(budget, &case).await?;
+        }
+        Ok(Next::Refused)
+    }
+}
+
+/// Stores the user, and what follows: all of it, or nothing.
+fn user<'a>(it: &'a mut Registration, desk: &'a Desk, tx: &'a mut Tx) -> BoxFuture<'a, Result<Next>> {
+    async move {
+        let (Some(client), Some(account)) = (it.client, it.account) else {
+            return Err(Error::internal("a registration without a client or an account"));
+        };
+        let password_hash = SecretString::from(it.password_hash.as_str());
+        let newcomer = Newcomer {
+            user: it.user,
+            email: &it.email,
+            password_hash: &password_hash,
+            locale: &it.locale,
+            client,
+            account,
+        };
+        match desk.identity.admit(tx, &newcomer).await {
+            Ok(()) => {}
+            Err(store::Error::Taken) => return refused(refusals::ACCOUNT_EXISTS),
+            Err(error) => return Err(error.into()),
+        }
+        tx.insert_consent(it.user, &it.terms_version, it.marketing, it.accepted_at).await?;
+        let now = desk.clock.now();
+        let key = it.user.to_string();
+        let source = match it.origin {
+            Origin::New => Source::NewSignup,
+            Origin::Linked => Source::Migrated,
+        };
+        let name = format!("{} {}", it.first_name, it.last_name).trim().to_owned();
+        let access = Access { client, name, source, at: now };
+        desk.queue.put(tx, &key, &GrantAccess { account, access }).await?;
+        if it.origin == Origin::Linked {
+            let language = Language::of(&it.locale);
+            let mail = Mail { to: it.email.clone(), language, message: Message::AccountLinked { at: now } };
+            desk.queue.put(tx, &format!("account-linked:{key}"), &mail).await?;
+        }
+        if it.differs {
+            let case = StaffCase {
+                key: format!("contact-{key}"),
+                account,
+                subject: "Contact e-mail differs from the portal's".to_owned(),
+                description: format!(
+                    "Billing client #{client} was linked to the portal. The e-mail address that the customer \
+                     proved is not the one of this contact. Please ask which one is right."
+                ),
+            };
+            desk.queue.put(tx, &case.key.clone(), &OpenStaffCase(case)).await?;
+        }
+        Ok(Next::Done(key))
+    }
+    .boxed()
+}
+
+/// The one that is there; several with one address are for people to sort out.
+fn only<T>(found: Vec<T>) -> Result<Option<T>> {
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (one, None) => Ok(one),
+        _ => refused(refusals::SUPPORT_NEEDED),
+    }
+}
+
+fn not_created(error: Error) -> Error {
+    match error {
+        Error::Rejected(_) => Error::Rejected(vec![refusals::BILLING_CREATE_FAILED]),
+        error => error,
+    }
+}

@@ -1,0 +1,461 @@
+//! Sign-up and linking, as a person goes through them: an address is proved, what is known of it is found out, the rest is
+//! asked, and a [`Registration`] makes a user of it. Source: domain reference §6.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use moka::sync::Cache;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{
+    Settings,
+    engine::{Begun, Engine, Outcome},
+    form::{AddressInput, Details, Faults, PersonInput, ProfileChange, WrittenAddress},
+    refusals::{self, of_codes, refused},
+    registration::{Desk, Origin, Registration},
+};
+use crate::{
+    billing::{Gender, Login},
+    crm::Sex,
+    deadline::Budget,
+    error::{Error, Result},
+    id::UserId,
+    identity::{
+        Context, Evidence, Grant, Purpose, Verification, VerifiedFor,
+        challenge::{Answer, Kind, Opened, Refusal, refused as void},
+    },
+    mail::Language,
+    secret::{ExposeSecret, SecretString},
+};
+
+/// People who complete a sign-up at one moment, on one replica: those of one verification go one by one.
+const AT_ONCE: u64 = 10_000;
+
+/// Where a person who proved an address belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(name = "SignUpRoute")]
+pub enum Route {
+    /// There is an account: sign in, with the hand-off and the password.
+    PortalExists,
+    /// Billing knows the person: `accountLink` makes the account.
+    BillingUnmapped,
+    /// Staff know the person, billing does not: `signUpComplete`, with what is known filled in.
+    CrmUnmapped,
+    /// Nobody knows the person: `signUpComplete`.
+    NewCustomer,
+}
+
+/// What is known of a person who has proved the address.
+#[derive(Clone, Debug, Default)]
+pub struct Prefill {
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Birth date.
+    pub birth_date: Option<NaiveDate>,
+    /// Gender.
+    pub gender: Option<Gender>,
+    /// Whether billing has a complete address.
+    pub has_address: bool,
+}
+
+/// Where a person belongs, with what goes with it.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// Where.
+    pub route: Route,
+    /// What is known.
+    pub prefill: Prefill,
+    /// For whoever has an account: good for one sign-in without another code.
+    pub hand_off: Option<(SecretString, DateTime<Utc>)>,
+}
+
+/// An address that was proved.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// For the next steps.
+    pub token: SecretString,
+    /// What it stands for.
+    pub verification: Verification,
+}
+
+/// What completes a sign-up of somebody new.
+pub struct SignUpForm {
+    /// The person.
+    pub profile: PersonInput,
+    /// The address.
+    pub address: AddressInput,
+    /// What everybody says at the end.
+    pub ending: Ending,
+}
+
+/// What links a client of billing.
+pub struct LinkForm {
+    /// What the person corrects of what billing knows.
+    pub profile: ProfileChange,
+    /// The address, when it is another than billing has.
+    pub address: Option<AddressInput>,
+    /// What everybody says at the end.
+    pub ending: Ending,
+}
+
+/// What everybody says at the end.
+pub struct Ending {
+    /// The portal password.
+    pub password: SecretString,
+    /// The terms that are accepted.
+    pub terms_version: String,
+    /// Whether advertising is welcome.
+    pub marketing: bool,
+}
+
+/// How far a sign-up came.
+pub enum Completion {
+    /// It is done; the person is signed in.
+    SignedIn(Grant),
+    /// It goes on; ask again, with the same verification.
+    InProgress,
+}
+
+/// Sign-up and linking. Clones share everything.
+#[derive(Clone)]
+pub struct SignUp {
+    desk: Desk,
+    engine: Engine<Registration>,
+    settings: Arc<Settings>,
+    /// Passwords are hashed once for each verification, however often it is shown at one moment.
+    turns: Cache<Uuid, Arc<Mutex<()>>>,
+}
+
+impl SignUp {
+    /// Over the engine that runs the registrations, with the same tools.
+    pub fn new(desk: Desk, engine: Engine<Registration>, settings: Settings) -> Self {
+        let turns = Cache::builder().max_capacity(AT_ONCE).time_to_idle(Duration::from_secs(60)).build();
+        Self { desk, engine, settings: Arc::new(settings), turns }
+    }
+
+    /// The terms that are to be accepted.
+    pub fn terms_version(&self) -> &str {
+        &self.settings.terms_version
+    }
+
+    /// Mails a code to an address. The answer is the same whether or not it is known.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`], [`Error::RateLimited`].
+    pub async fn begin(&self, email: &str, language: Language, from: &Context) -> Result<Opened> {
+        let identity = &self.desk.identity;
+        identity.pass(Purpose::SignUp, Some(email), from).await?;
+        let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
+        let mut tx = self.desk.store.begin().await?;
+        let opened = identity.challenges().open(&mut tx, draft, &()).await?;
+        tx.commit().await?;
+        identity.challenges().wake();
+        Ok(opened)
+    }
+
+    /// Mails another code.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub async fn resend(&self, challenge: Uuid, from: &Context) -> Result<Result<Opened, Refusal>> {
+        self.desk.identity.challenges().resend(Kind::SignUp, challenge, from).await
+    }
+
+    /// Tries a code.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub async fn verify(
+        &self,
+        challenge: Uuid,
+        code: &SecretString,
+        from: &Context,
+    ) -> Result<Result<Verified, Refusal>> {
+        let challenges = self.desk.identity.challenges();
+        let proved = match challenges.prove::<()>(Kind::SignUp, challenge, code, from).await? {
+            Answer::Proved(proved) => proved,
+            Answer::Refused(refusal) => return Ok(Err(refusal)),
+        };
+        let mut tx = self.desk.store.begin().await?;
+        if !challenges.consume(&mut tx, &proved).await? {
+            return Ok(Err(void()));
+        }
+        let locale = proved.language.tag().to_owned();
+        let evidence = Evidence { email: proved.address.clone(), locale, client: None };
+        let lifetime = self.settings.verification_lifetime;
+        let (token, verification) =
+            self.desk.identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+        tx.commit().await?;
+        Ok(Ok(Verified { token, verification }))
+    }
+
+    /// Checks a billing password once, instead of a code. It is kept nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
+    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer.
+    pub async fn verify_by_billing(
+        &self,
+        email: &str,
+        password: &SecretString,
+        language: Language,
+        from: &Context,
+        budget: Budget,
+    ) -> Result<Verified> {
+        let identity = &self.desk.identity;
+        let email = identity.normalised(email)?;
+        let judge = async {
+            Ok(match self.desk.billing.check_login(budget, &email, password).await? {
+                Login::Wrong => None,
+                right => Some(right),
+            })
+        };
+        let client = match identity.guarded(&email, from, judge).await? {
+            Some(Login::Proven(client)) => client,
+            Some(Login::SecondFactor) => return refused(refusals::SECOND_FACTOR),
+            Some(Login::Wrong) | None => return refused(refusals::INVALID_CREDENTIALS),
+        };
+        let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
+        let lifetime = self.settings.verification_lifetime;
+        let mut tx = self.desk.store.begin().await?;
+        let (token, verification) = identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+        tx.commit().await?;
+        Ok(Verified { token, verification })
+    }
+
+    /// What a token stands for.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `VERIFICATION_EXPIRED`.
+    pub async fn resume(&self, token: SecretString) -> Result<Verified> {
+        let known = self.desk.identity.verification(VerifiedFor::SignUp, &token).await?;
+        match known {
+            Some(verification) => Ok(Verified { token, verification }),
+            None => refused(refusals::VERIFICATION_EXPIRED),
+        }
+    }
+
+    /// Where a person belongs, asked of the systems now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::Rejected`] with `SUPPORT_NEEDED` where only people can tell.
+    pub async fn route(&self, verification: &Verification, budget: Budget) -> Result<Routed> {
+        let desk = &self.desk;
+        let evidence = &verification.evidence;
+        let routed = |route, prefill| Ok(Routed { route, prefill, hand_off: None });
+        if let Some(user) = desk.store.user_by_email(&evidence.email).await? {
+            if desk.store.mapping_of_user(user.id).await?.is_none() {
+                tracing::error!(user = %user.id, "a user has no mapping to a client and an account");
+                return refused(refusals::SUPPORT_NEEDED);
+            }
+            let mut tx = desk.store.begin().await?;
+            let lifetime = self.settings.hand_off_lifetime;
+            let (token, hand_off) =
+                desk.identity.verify(&mut tx, VerifiedFor::HandOff, evidence.clone(), lifetime).await?;
+            tx.commit().await?;
+            let hand_off = Some((token, hand_off.expires_at));
+            return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
+        }
+        let clients = match evidence.client {
+            Some(client) => desk.billing.client(budget, client).await?.into_iter().collect(),
+            None => desk.billing.clients_of_email(budget, &evidence.email).await?,
+        };
+        match clients.as_slice() {
+            [] => {}
+            [client] if desk.store.mapping_of_client(client.id).await?.is_none() => {
+                let profile = client.profile.clone();
+                let prefill = Prefill {
+                    first_name: Some(profile.first_name),
+                    last_name: Some(profile.last_name),
+                    phone: profile.phone,
+                    birth_date: profile.birth_date,
+                    gender: profile.gender,
+                    has_address: profile.address.is_some(),
+                };
+                return routed(Route::BillingUnmapped, prefill);
+            }
+            _ => return refused(refusals::SUPPORT_NEEDED),
+        }
+        match desk.crm.accounts_of_email(budget, &evidence.email).await?.as_slice() {
+            [] => routed(Route::NewCustomer, Prefill::default()),
+            [account] if desk.store.mapping_of_account(account.id).await?.is_none() => {
+                let account = account.clone();
+                let prefill = Prefill {
+                    first_name: account.first_name,
+                    last_name: account.last_name,
+                    phone: account.phone,
+                    birth_date: account.birth_date,
+                    gender: account.sex.map(|sex| match sex {
+                        Sex::Male => Gender::Male,
+                        Sex::Female => Gender::Female,
+                        Sex::Other => Gender::Other,
+                    }),
+                    has_address: false,
+                };
+                routed(Route::CrmUnmapped, prefill)
+            }
+            _ => refused(refusals::SUPPORT_NEEDED),
+        }
+    }
+
+    /// Completes the sign-up of somebody whom billing does not know.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with everything that is wrong, `ACCOUNT_EXISTS`, `ACCOUNT_LINK_REQUIRED`,
+    /// `BILLING_CREATE_FAILED` and others; [`Error::Unavailable`] when nothing was done, since a system is away.
+    pub async fn complete(
+        &self,
+        token: SecretString,
+        form: SignUpForm,
+        from: &Context,
+        budget: Budget,
+    ) -> Result<Completion> {
+        let SignUpForm { profile, address, ending } = form;
+        self.register(token, from, budget, ending, |faults, today| {
+            let least = self.settings.least_age;
+            let person = faults.within("profile", |faults| profile.read(today, least, faults));
+            let address = faults.within("address", |faults| address.read(faults));
+            let person = person?;
+            Some(Said {
+                origin: Origin::New,
+                first_name: person.first_name,
+                last_name: person.last_name,
+                company: person.company,
+                details: person.details,
+                address: Some(address?),
+            })
+        })
+        .await
+    }
+
+    /// Makes a user of somebody whom billing knows.
+    ///
+    /// # Errors
+    /// As [`SignUp::complete`], and `NOTHING_TO_LINK`.
+    pub async fn link(
+        &self,
+        token: SecretString,
+        form: LinkForm,
+        from: &Context,
+        budget: Budget,
+    ) -> Result<Completion> {
+        let LinkForm { profile, address, ending } = form;
+        self.register(token, from, budget, ending, |faults, today| {
+            let least = self.settings.least_age;
+            let details = faults.within("profile", |faults| profile.read(today, least, faults));
+            let address = address.map(|input| faults.within("address", |faults| input.read(faults)));
+            Some(Said {
+                origin: Origin::Linked,
+                first_name: String::new(),
+                last_name: String::new(),
+                company: None,
+                details,
+                address: address.flatten(),
+            })
+        })
+        .await
+    }
+
+    async fn register(
+        &self,
+        token: SecretString,
+        from: &Context,
+        budget: Budget,
+        ending: Ending,
+        read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
+    ) -> Result<Completion> {
+        let verification = self.resume(token).await?.verification;
+        let turn = self.turns.get_with(verification.id, Arc::default);
+        {
+            let _turn = turn.lock().await;
+            let begun = match self.engine.outcome(verification.id).await? {
+                Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
+                Some(Outcome::Refused(_)) | None => {
+                    let registration = self.read(&verification, ending, read).await?;
+                    let key = self.desk.identity.keyed("registration", &verification.evidence.email);
+                    self.engine.begin(verification.id, &key, registration).await?
+                }
+            };
+            if begun == Begun::Busy {
+                return Ok(Completion::InProgress);
+            }
+        }
+        let within = self.settings.wait.min(budget.left().saturating_sub(Duration::from_millis(500)));
+        match self.engine.wait(verification.id, within).await? {
+            Outcome::Running => Ok(Completion::InProgress),
+            Outcome::Refused(codes) => Err(of_codes(&codes)),
+            Outcome::Done(user) => {
+                let user = Uuid::parse_str(&user).map(UserId);
+                let user = user.map_err(|_| Error::internal("a registration ended without a user"))?;
+                Ok(Completion::SignedIn(self.desk.identity.welcome(user, from).await?))
+            }
+        }
+    }
+
+    /// Reads what the person says; all that is wrong is told at once. The password is hashed last.
+    async fn read(
+        &self,
+        verification: &Verification,
+        ending: Ending,
+        read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
+    ) -> Result<Registration> {
+        let (identity, now) = (&self.desk.identity, self.desk.clock.now());
+        let evidence = &verification.evidence;
+        let mut faults = Faults::default();
+        let said = read(&mut faults, self.desk.clock.today());
+        let names = said.as_ref().map_or([""; 2], |said| [&said.first_name, &said.last_name]);
+        let words = [evidence.email.as_str(), names[0], names[1]];
+        faults.take(identity.may_choose(&ending.password, &words, "password"))?;
+        if ending.terms_version != self.settings.terms_version {
+            let message = "The terms have changed. Please read and accept them as they are now.";
+            faults.add("TERMS_OUTDATED", &["termsVersion"], message);
+        }
+        faults.refuse()?;
+        let said = said.ok_or_else(|| Error::internal("a form without faults that could not be read"))?;
+        let password_hash = identity.new_password(&ending.password).await?;
+        let billing_password: [u8; 24] = rand::random();
+        Ok(Registration {
+            origin: said.origin,
+            email: evidence.email.clone(),
+            locale: evidence.locale.clone(),
+            first_name: said.first_name,
+            last_name: said.last_name,
+            company: said.company,
+            details: said.details,
+            address: said.address,
+            marketing: ending.marketing,
+            terms_version: ending.terms_version,
+            accepted_at: now,
+            password_hash: password_hash.expose_secret().to_owned(),
+            billing_password: hex::encode(billing_password),
+            user: UserId(Uuid::now_v7()),
+            seed: verification.id,
+            number: Registration::number_of(identity, verification.id, 0),
+            client: evidence.client,
+            is_client_ours: false,
+            account: None,
+            lacks_number: false,
+            differs: false,
+        })
+    }
+}
+
+/// What a person said of themselves, read and found good.
+struct Said {
+    origin: Origin,
+    first_name: String,
+    last_name: String,
+    company: Option<String>,
+    details: Details,
+    address: Option<WrittenAddress>,
+}
+
+/// The settling time as the steps take it.
+pub fn settle(settings: &Settings) -> TimeDelta {
+    TimeDelta::from_std(settings.settle).unwrap_or(TimeDelta::MAX)
+}

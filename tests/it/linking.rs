@@ -1,0 +1,178 @@
+//! Customers whom billing has already get a portal user.
+
+use futures::future::join_all;
+use portal_gateway::sandbox::{
+    core::{RuleKind, System},
+    credentials::DEMO_PASSWORD,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    gateway::Gateway,
+    sign_up::{PASSWORD, accounts, address, clients, fail, hasty, staff_cases, until, verified},
+};
+
+const DOCUMENT: &str = include_str!("../../examples/queries/account_link.graphql");
+
+/// Customers of the sandbox who have no portal user.
+const N: u64 = 20;
+
+async fn by_billing(gateway: &Gateway, email: &str, password: &str) -> crate::gateway::Answer {
+    let variables = json!({ "email": email, "password": password });
+    gateway.nobody().operate(DOCUMENT, "VerifyByBilling", variables).await
+}
+
+async fn link(gateway: &Gateway, token: &Value, more: Value) -> Value {
+    let mut variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
+    variables.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await;
+    answer.data()["accountLink"].clone()
+}
+
+fn email(gateway: &Gateway, n: u64) -> String {
+    gateway.sandbox.core().world.customer(n).email.clone()
+}
+
+async fn portal_sign_in(gateway: &Gateway, email: &str, password: &str) -> Value {
+    let input = json!({ "input": { "email": email, "password": password } });
+    gateway.nobody().ask(crate::sessions::SIGN_IN, input).await.data()["sessionCreate"].clone()
+}
+
+#[tokio::test]
+async fn a_customer_links_by_the_mailed_code_and_gets_a_password_of_the_portal() {
+    let gateway = hasty().await;
+    let customer = gateway.sandbox.core().world.customer(N);
+    let verification = verified(&gateway, &customer.email).await;
+    assert_eq!(verification["routing"]["route"], "BILLING_UNMAPPED");
+    let since = gateway.sandbox.mail().newest();
+    let done = link(&gateway, &verification["token"], json!({})).await;
+    assert_eq!((&done["status"], &done["userErrors"]), (&json!("COMPLETE"), &json!([])), "{done}");
+    assert_eq!(done["viewer"]["profile"]["customerNumber"], customer.customer_number);
+    let mail = gateway.sandbox.mail().next(&customer.email, since).await;
+    assert!(mail.code.is_none() && mail.text.is_some(), "{}", mail.subject);
+    // Nothing that the customer did not change has changed.
+    let client = clients(&gateway, &customer.email).await.remove(0);
+    assert_eq!(client["phonenumber"], customer.phone);
+    assert_eq!(client["address1"].as_str().unwrap().replace("&quot;", "\""), customer.address.address1());
+    until("the CRM is told", async || {
+        let account = accounts(&gateway, &customer.email).await.remove(0);
+        (account["Portal_Registration_Source__c"] == "Migrated"
+            && account["Portal_Last_SignIn__c"].is_string())
+        .then_some(())
+    })
+    .await;
+    let refused = portal_sign_in(&gateway, &customer.email, DEMO_PASSWORD).await;
+    assert_eq!(refused["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS", "billing's is billing's");
+    let id = json!({ "id": done["viewer"]["id"] });
+    assert!(id["id"].is_string());
+}
+
+#[tokio::test]
+async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let wrong = by_billing(&gateway, &email, "wrong horse").await.data();
+    assert_eq!(wrong["signUpVerifyByBilling"]["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS");
+    let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    let verification = right["signUpVerifyByBilling"]["verification"].clone();
+    assert_eq!(verification["routing"]["route"], "BILLING_UNMAPPED", "{right}");
+    let more = json!({ "profile": { "phone": "０８０－１２３４－５６７８" }, "address": address() });
+    let done = link(&gateway, &verification["token"], more).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    let client = clients(&gateway, &email).await.remove(0);
+    assert_eq!(
+        (&client["phonenumber"], &client["address2"]),
+        (&json!("080-1234-5678"), &json!("Jinnan 1-19-11"))
+    );
+    let account = accounts(&gateway, &email).await.remove(0);
+    assert_eq!(account["BillingStreet"], "神南1-19-11 サニーハイツ203号室");
+    // Again finds the user, by whichever way.
+    let again = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    assert_eq!(again["signUpVerifyByBilling"]["verification"]["routing"]["route"], "PORTAL_EXISTS");
+    let token = &again["signUpVerifyByBilling"]["verification"]["token"];
+    assert_eq!(link(&gateway, token, json!({})).await["userErrors"][0]["code"], "ACCOUNT_EXISTS");
+}
+
+#[tokio::test]
+async fn fifty_first_logins_at_once_make_one_user() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let tokens = join_all((0..50).map(|_| async {
+        let answer = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+        answer["signUpVerifyByBilling"]["verification"]["token"].clone()
+    }))
+    .await;
+    assert!(tokens.iter().all(Value::is_string));
+    let answers = join_all(tokens.iter().map(async |token| {
+        let variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
+        gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await.body
+    }))
+    .await;
+    let is = |answer: &Value, status: &str| answer["data"]["accountLink"]["status"] == status;
+    let done = answers.iter().filter(|answer| is(answer, "COMPLETE")).count();
+    assert_eq!(done, 1, "{answers:?}");
+    for answer in answers.iter().filter(|answer| !is(answer, "COMPLETE")) {
+        let told = &answer["data"]["accountLink"]["userErrors"][0]["code"];
+        let limited = answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
+        assert!(is(answer, "IN_PROGRESS") || told == "ACCOUNT_EXISTS" || limited, "{answer}");
+    }
+    assert_eq!(clients(&gateway, &email).await.len(), 1);
+    assert_eq!(accounts(&gateway, &email).await.len(), 1);
+    assert_eq!(gateway.app.store.count_mappings().await.unwrap(), crate::gateway::ACCOUNTS + 1);
+}
+
+#[tokio::test]
+async fn a_login_with_a_second_factor_proves_nothing_by_its_password() {
+    let gateway = hasty().await;
+    let email = email(&gateway, 2);
+    let refused = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    let refused = &refused["signUpVerifyByBilling"];
+    assert_eq!(refused["userErrors"][0]["code"], "BILLING_SECOND_FACTOR");
+    assert_eq!(refused["verification"], Value::Null);
+}
+
+#[tokio::test]
+async fn guessing_billing_passwords_is_slowed_down() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    for _ in 0..5 {
+        let wrong = by_billing(&gateway, &email, "wrong horse").await.data();
+        assert_eq!(wrong["signUpVerifyByBilling"]["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS");
+    }
+    gateway.forget_calls();
+    let limited = by_billing(&gateway, &email, DEMO_PASSWORD).await;
+    assert_eq!(limited.body["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{}", limited.body);
+    assert_eq!(gateway.calls(), [], "billing is not asked");
+}
+
+#[tokio::test]
+async fn while_billing_is_away_others_sign_in_and_a_link_is_told_to_come_back() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    fail(&gateway, System::Whmcs, "ValidateLogin", RuleKind::Status, false);
+    let away = by_billing(&gateway, &email, DEMO_PASSWORD).await;
+    let error = &away.body["errors"][0]["extensions"];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("SERVICE_UNAVAILABLE"), &json!(true)));
+    gateway.sign_in(1).await;
+    let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    assert!(right["signUpVerifyByBilling"]["verification"]["token"].is_string());
+}
+
+#[tokio::test]
+async fn a_contact_with_another_address_is_linked_and_staff_are_told() {
+    let gateway = hasty().await;
+    let customer = gateway.sandbox.core().world.customer(N);
+    let account = portal_gateway::sandbox::world::ids::sf_id("001", N, 0);
+    let fields = json!({ "PersonEmail": "old.address@example.jp" });
+    gateway.sandbox.salesforce().edit("Account", &account, &fields).unwrap();
+    let verification = verified(&gateway, &customer.email).await;
+    let done = link(&gateway, &verification["token"], json!({})).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    let cases = until("staff are told", async || {
+        Some(staff_cases(&gateway, &account).await).filter(|cases| !cases.is_empty())
+    })
+    .await;
+    assert_eq!(cases.len(), 1);
+    assert_eq!(cases[0]["Subject"], "Contact e-mail differs from the portal's");
+    assert!(!cases[0]["Description"].as_str().unwrap().contains('@'));
+}
