@@ -13,13 +13,6 @@ pub(super) fn read(env: &mut Reader<'_>) -> Settings {
                 "How long a person may take between proving an address and completing the sign-up.",
             )
             .duration("30m", "1m", "1d"),
-        hand_off_lifetime: env
-            .get(
-                "SIGN_UP_HAND_OFF_LIFETIME",
-                "duration",
-                "How long somebody who has proved an address and is known already may take to sign in without another code.",
-            )
-            .duration("5m", "1m", "1h"),
         wait: env
             .get(
                 "SIGN_UP_WAIT",

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    identity::{Context, Identity, Viewer, limits::network_of, sessions::user_agent_class},
+    identity::{Context, Identity, Viewer, limits::network_of, origin::kind_of},
     store::audit::{Actor, Event, Origin},
 };
 
@@ -15,13 +15,8 @@ impl Context {
         Event::done(act, actor, at).from(Origin {
             request_id: self.request_id.clone(),
             network: self.address.map(network_of),
-            user_agent_class: self.user_agent.as_deref().map(user_agent_class),
+            user_agent_class: self.user_agent.as_deref().map(kind_of),
         })
-    }
-
-    /// What kind of program it is: `browser`, `app` or `other`.
-    pub(super) fn user_agent_class(&self) -> &'static str {
-        user_agent_class(self.user_agent.as_deref().unwrap_or_default())
     }
 }
 

@@ -45,7 +45,7 @@ pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
-pub use newcomer::{Evidence, Newcomer, Verification, VerifiedFor};
+pub use newcomer::{Evidence, Newcomer, Verification};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
@@ -186,7 +186,6 @@ pub struct Identity(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    jobs: Queue,
     clock: Clock,
     passwords: Passwords,
     tokens: Tokens,
@@ -198,8 +197,6 @@ struct Inner {
     seals: Keyring,
     /// For names that say nothing of what they name.
     name_key: [u8; 32],
-    /// From it the names of what newcomers begin are derived.
-    newcomers: [u8; 32],
     failure_floor: Duration,
     reset_page: String,
     reset_lifetime: Duration,
@@ -228,7 +225,6 @@ impl Identity {
             tokens: Tokens::new(keys, settings),
             sessions: Sessions::new(store.clone(), settings, derive(&secret, b"refresh tokens")),
             recall: Recall::new(),
-            newcomers: derive(&secret, b"newcomers"),
             challenges: Challenges {
                 store: store.clone(),
                 jobs: jobs.clone(),

@@ -14,32 +14,23 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     id::{AccountId, ClientId, UserId},
-    identity::{Context, Grant, Identity, derive, email::read_email, policy, sessions::user_agent_class},
+    identity::{
+        Context, Grant, Identity, derive,
+        email::read_email,
+        history::{Method, Outcome},
+        origin::Origin,
+        policy,
+    },
     seal::Place,
     secret::{ExposeSecret, SecretString},
-    store::{self, Mapping, NewUser, Tx, VerificationRow},
+    store::{self, Mapping, NewUser, Tx, VerificationRow, audit::Actor},
 };
 
 /// How long a verification that ran out is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
-/// What a verification is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifiedFor {
-    /// To sign up, or to link an existing customer.
-    SignUp,
-    /// To sign in without another code: whoever has an account, and has just proved its address.
-    HandOff,
-}
-
-impl VerifiedFor {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignUp => "sign-up",
-            Self::HandOff => "hand-off",
-        }
-    }
-}
+/// What a verification is good for: to sign up, or to link an existing customer.
+const PURPOSE: &str = "sign-up";
 
 /// What somebody proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,17 +82,16 @@ impl Identity {
 
     /// A name for something that says nothing without our key. `purpose` keeps the names of one use from those of another.
     pub fn keyed(&self, purpose: &str, text: &str) -> [u8; 32] {
-        derive(&self.0.newcomers, format!("{purpose}:{text}").as_bytes())
+        derive(&self.0.name_key, format!("{purpose}:{text}").as_bytes())
     }
 
     /// Issues a verification, within the transaction that uses its proof up.
     ///
     /// # Errors
     /// [`Error::StoreAway`], [`Error::Internal`].
-    pub async fn verify(
+    pub async fn attest(
         &self,
         tx: &mut Tx,
-        purpose: VerifiedFor,
         evidence: Evidence,
         lifetime: Duration,
     ) -> Result<(SecretString, Verification)> {
@@ -113,7 +103,7 @@ impl Identity {
         let row = VerificationRow {
             verification_id: id,
             token_hash: Sha256::digest(token).to_vec(),
-            purpose: purpose.as_str().to_owned(),
+            purpose: PURPOSE.to_owned(),
             proved,
             created_at: now,
             expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
@@ -123,18 +113,14 @@ impl Identity {
         Ok((token, Verification { id, evidence, expires_at: row.expires_at }))
     }
 
-    /// The verification of a token, while it is good for a purpose.
+    /// The verification of a token, while it is good.
     ///
     /// # Errors
     /// [`Error::StoreAway`], [`Error::Internal`].
-    pub async fn verification(
-        &self,
-        purpose: VerifiedFor,
-        token: &SecretString,
-    ) -> Result<Option<Verification>> {
+    pub async fn verification(&self, token: &SecretString) -> Result<Option<Verification>> {
         let Ok(token) = BASE64_URL_SAFE_NO_PAD.decode(token.expose_secret()) else { return Ok(None) };
         let hash = Sha256::digest(token);
-        let Some(row) = self.0.store.verification(&hash, purpose.as_str(), self.0.now()).await? else {
+        let Some(row) = self.0.store.verification(&hash, PURPOSE, self.0.now()).await? else {
             return Ok(None);
         };
         let id = row.verification_id;
@@ -149,8 +135,13 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Rejected`] with `PASSWORD_LENGTH` or `PASSWORD_GUESSABLE` for `field`.
-    pub fn may_choose(&self, password: &SecretString, words: &[&str], field: &'static str) -> Result<()> {
-        policy::check(password, words, field)
+    pub async fn may_choose(
+        &self,
+        password: &SecretString,
+        words: Vec<String>,
+        field: &'static str,
+    ) -> Result<()> {
+        policy::check(password.clone(), words, field).await
     }
 
     /// The PHC string of a password that may be chosen.
@@ -186,8 +177,14 @@ impl Identity {
     pub async fn welcome(&self, user: UserId, context: &Context) -> Result<Grant> {
         let this = &*self.0;
         let now = this.now();
-        let class = user_agent_class(context.user_agent.as_deref().unwrap_or_default());
-        let issued = this.sessions.open(user, class, now).await?;
+        let origin = Origin::of(context);
+        let mut tx = this.store.begin().await?;
+        let (issued, ended) = this.open_session(&mut tx, user, &origin, None, now).await?;
+        this.note(&mut tx, user, Outcome::SignedIn, Some(Method::Code), &origin, now).await?;
+        let event = context.event("session.create", Actor::User(user), now);
+        tx.audit(event.with("session", issued.session));
+        tx.commit().await?;
+        this.sessions.note_ends(ended).await;
         this.grant(issued, now)
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
-    identity::{Context, Identity, email::read_email, policy, rejected},
+    identity::{Identity, email::read_email, policy, rejected},
     secret::SecretString,
     store::{
         self, Mapping, NewCustomer, NewUser,

@@ -141,7 +141,8 @@ impl Identity {
         }
         let compared = compared?;
         let Some(mut user) = compared.user.filter(|_| compared.is_right) else {
-            let refused = entry.from.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code);
+            let refused =
+                entry.from.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code);
             this.store.audit(refused).await?;
             if let Some(user) = compared.whose {
                 this.note_failure(user, Outcome::WrongPassword, entry.from, now).await;

@@ -379,16 +379,16 @@ on_both_stores! {
             user_agent: Some("Mozilla/5.0 canary-agent".to_owned()),
             request_id: Some("request-1".to_owned()),
         };
-        replica.sign_in(EMAIL, &"wrong horse battery".into(), &context).await.unwrap_err();
-        let grant = replica.sign_in(EMAIL, &password(), &context).await.unwrap();
-        let other = replica.sign_in(EMAIL, &password(), &context).await.unwrap();
+        assert!(replica.attempt(EMAIL, &"wrong horse battery".into(), &context).await.is_err());
+        let grant = replica.welcome(user, &context).await.unwrap();
+        let other = replica.welcome(user, &context).await.unwrap();
         let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
         let viewer = viewer(principal).from(context.clone());
         let new = SecretString::from("another horse battery");
         replica.change_password(&viewer, &"wrong".into(), &new).await.unwrap_err();
         replica.change_password(&viewer, &password(), &new).await.unwrap();
         replica.end_other_sessions(&viewer).await.unwrap();
-        let third = replica.sign_in(EMAIL, &new, &context).await.unwrap();
+        let third = replica.welcome(user, &context).await.unwrap();
         assert!(replica.end_session(&viewer, third.session).await.unwrap());
         assert!(!replica.end_session(&viewer, other.session).await.unwrap());
         replica.refresh(&grant.refresh_token, &context).await.unwrap();

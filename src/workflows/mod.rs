@@ -19,8 +19,6 @@ pub mod sign_up;
 pub struct Settings {
     /// How long a person may take between proving an address and completing the sign-up.
     pub verification_lifetime: std::time::Duration,
-    /// How long somebody who has proved an address and is known already may take to type the password.
-    pub hand_off_lifetime: std::time::Duration,
     /// How long a mutation waits for the end of what it began, before it says that it goes on.
     pub wait: std::time::Duration,
     /// How long after a call of unknown outcome what it may have made can still appear.
@@ -38,7 +36,6 @@ impl Default for Settings {
         use std::time::Duration;
         Self {
             verification_lifetime: Duration::from_secs(30 * 60),
-            hand_off_lifetime: Duration::from_secs(5 * 60),
             wait: Duration::from_secs(8),
             settle: Duration::from_secs(10),
             least_age: 18,

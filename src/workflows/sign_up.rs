@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     id::UserId,
     identity::{
-        Context, Evidence, Grant, Purpose, Verification, VerifiedFor,
+        Context, Evidence, Grant, Purpose, Verification,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::Language,
@@ -188,8 +188,7 @@ impl SignUp {
         let locale = proved.language.tag().to_owned();
         let evidence = Evidence { email: proved.address.clone(), locale, client: None };
         let lifetime = self.settings.verification_lifetime;
-        let (token, verification) =
-            self.desk.identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+        let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime).await?;
         tx.commit().await?;
         Ok(Ok(Verified { token, verification }))
     }
@@ -223,7 +222,7 @@ impl SignUp {
         let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
-        let (token, verification) = identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+        let (token, verification) = identity.attest(&mut tx, evidence, lifetime).await?;
         tx.commit().await?;
         Ok(Verified { token, verification })
     }
@@ -233,7 +232,7 @@ impl SignUp {
     /// # Errors
     /// [`Error::Rejected`] with `VERIFICATION_EXPIRED`.
     pub async fn resume(&self, token: SecretString) -> Result<Verified> {
-        let known = self.desk.identity.verification(VerifiedFor::SignUp, &token).await?;
+        let known = self.desk.identity.verification(&token).await?;
         match known {
             Some(verification) => Ok(Verified { token, verification }),
             None => refused(refusals::VERIFICATION_EXPIRED),
@@ -254,11 +253,9 @@ impl SignUp {
                 return refused(refusals::SUPPORT_NEEDED);
             }
             let mut tx = desk.store.begin().await?;
-            let lifetime = self.settings.hand_off_lifetime;
-            let (token, hand_off) =
-                desk.identity.verify(&mut tx, VerifiedFor::HandOff, evidence.clone(), lifetime).await?;
+            let hand_off = desk.identity.hand_off(&mut tx, &evidence.email).await?;
             tx.commit().await?;
-            let hand_off = Some((token, hand_off.expires_at));
+            let hand_off = hand_off.map(|given| (given.token, given.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
         let clients = match evidence.client {
@@ -409,8 +406,8 @@ impl SignUp {
         let mut faults = Faults::default();
         let said = read(&mut faults, self.desk.clock.today());
         let names = said.as_ref().map_or([""; 2], |said| [&said.first_name, &said.last_name]);
-        let words = [evidence.email.as_str(), names[0], names[1]];
-        faults.take(identity.may_choose(&ending.password, &words, "password"))?;
+        let words = [evidence.email.as_str(), names[0], names[1]].map(str::to_owned).to_vec();
+        faults.take(identity.may_choose(&ending.password, words, "password").await)?;
         if ending.terms_version != self.settings.terms_version {
             let message = "The terms have changed. Please read and accept them as they are now.";
             faults.add("TERMS_OUTDATED", &["termsVersion"], message);
