@@ -9,6 +9,7 @@
 //! Figures are those of the security requirements A1 to A8.
 
 mod account;
+mod audit;
 pub mod challenge;
 mod devices;
 mod email;
@@ -41,7 +42,7 @@ use uuid::Uuid;
 pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
 pub use history::{Method, Outcome, SignInRecord};
-pub use limits::{Limits, Purpose, Rate};
+pub use limits::{Limits, Purpose, Rate, network_of};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
@@ -67,7 +68,10 @@ use crate::{
     jobs::Queue,
     seal::Keyring,
     secret::{ExposeSecret, SecretString},
-    store::{Store, User},
+    store::{
+        Store, User,
+        audit::{Actor, Event},
+    },
 };
 
 /// How people sign in and stay signed in.
@@ -94,6 +98,8 @@ pub struct Settings {
     /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
     /// account is there, and of which kind (requirement A3).
     pub failure_floor: Duration,
+    /// How long the audit log is kept.
+    pub audit_keep: Duration,
     /// The cost of password hashes.
     pub passwords: PasswordSettings,
     /// One-time codes.
@@ -139,13 +145,15 @@ pub fn is_verification_key(pem: &str) -> bool {
     keys::read_verification_key(pem).is_ok()
 }
 
-/// Where a sign-in comes from.
+/// Where a request comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     /// The client's address, as the trusted proxy or the socket says.
     pub address: Option<IpAddr>,
     /// The `User-Agent` header; only its class is kept.
     pub user_agent: Option<String>,
+    /// The id of the request, for the audit log.
+    pub request_id: Option<String>,
 }
 
 /// What a sign-in or a refresh gives.
@@ -161,7 +169,7 @@ pub struct Grant {
     pub refresh_expires_at: DateTime<Utc>,
     /// Who signed in.
     pub user: UserId,
-    /// The session, as [`Identity::sign_out`] takes it.
+    /// The session.
     pub session: Uuid,
 }
 
@@ -189,6 +197,7 @@ struct Inner {
     history_for: TimeDelta,
     hand_off_lifetime: TimeDelta,
     maintenance: Option<Arc<str>>,
+    audit_keep: Duration,
 }
 
 impl Identity {
@@ -227,6 +236,7 @@ impl Identity {
             history_for: delta(settings.history_for),
             hand_off_lifetime: delta(settings.hand_off_lifetime),
             maintenance: settings.maintenance.as_deref().map(Arc::from),
+            audit_keep: settings.audit_keep,
             store,
             clock,
         })))
@@ -261,18 +271,19 @@ impl Identity {
     /// [`Error::Unauthenticated`] when the token is unknown, run out, or was exchanged before; the last ends
     /// the session, unless its successor is unused and the exchange was less than 10 seconds ago: then the
     /// same successor is given again (a lost answer, several tabs).
-    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Grant> {
+    pub async fn refresh(&self, refresh_token: &SecretString, context: &Context) -> Result<Grant> {
         let now = self.0.now();
-        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), now).await?;
+        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), context, now).await?;
         self.0.grant(issued, now)
     }
 
-    /// Ends a session: its tokens are refused here at once, on other replicas within 5 seconds.
+    /// Ends the session with which somebody asks: its tokens are refused here at once, on other replicas within 5 seconds.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
-    pub async fn sign_out(&self, session: Uuid) -> Result<()> {
-        self.0.sessions.end(session, "sign-out", self.0.now()).await
+    pub async fn sign_out(&self, viewer: &Viewer) -> Result<()> {
+        let now = self.0.now();
+        self.0.sessions.end(viewer.session(), "sign-out", viewer.event("session.end", now), now).await
     }
 
     /// Disables an account and ends its sessions, within 5 seconds. False when it is unknown or disabled already.
@@ -280,7 +291,9 @@ impl Identity {
     /// # Errors
     /// [`Error::Internal`] when the store fails.
     pub async fn disable(&self, user: UserId) -> Result<bool> {
-        let changed = self.0.store.disable_user(user, self.0.now()).await?;
+        let now = self.0.now();
+        let event = Event::done("user.disable", Actor::Operator, now).about(user);
+        let changed = self.0.store.disable_user(user, now, event).await?;
         self.0.sessions.recheck(user);
         Ok(changed)
     }
@@ -374,10 +387,12 @@ impl Inner {
         &self,
         user: &User,
         password: &SecretString,
+        context: &Context,
         now: DateTime<Utc>,
     ) -> Option<SecretString> {
         let hash = self.passwords.hash(password.clone()).await.ok()?;
-        match self.store.upgrade_password(user.id, &user.password_hash, &hash, now).await {
+        let event = context.event("password.upgrade", Actor::System, now).about(user.id);
+        match self.store.upgrade_password(user.id, &user.password_hash, &hash, now, event).await {
             Ok(is_upgraded) => is_upgraded.then_some(hash),
             Err(error) => {
                 tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");

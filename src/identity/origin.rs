@@ -48,18 +48,22 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn of(from: &Context) -> Self {
         let agent = from.user_agent.as_deref().unwrap_or_default();
-        let kind = if agent.contains("Mozilla/") {
-            "browser"
-        } else if ["okhttp", "CFNetwork", "Dart"].iter().any(|name| agent.contains(name)) {
-            "app"
-        } else {
-            "other"
-        };
         let among = |marks: &[(&str, &'static str)]| {
             marks.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
         };
         let parts: Vec<_> = [among(&BROWSERS), among(&SYSTEMS)].into_iter().flatten().collect();
-        Self { kind, name: parts.join(", "), network: from.address.map(network) }
+        Self { kind: user_agent_class(agent), name: parts.join(", "), network: from.address.map(network) }
+    }
+}
+
+/// What kind of program a `User-Agent` names: `browser`, `app` or `other`.
+pub(super) fn user_agent_class(agent: &str) -> &'static str {
+    if agent.contains("Mozilla/") {
+        "browser"
+    } else if ["okhttp", "CFNetwork", "Dart"].iter().any(|name| agent.contains(name)) {
+        "app"
+    } else {
+        "other"
     }
 }
 
@@ -112,7 +116,11 @@ mod tests {
     use super::*;
 
     fn of(agent: &str, address: &str) -> Origin {
-        Origin::of(&Context { address: Some(address.parse().unwrap()), user_agent: Some(agent.to_owned()) })
+        Origin::of(&Context {
+            address: Some(address.parse().unwrap()),
+            user_agent: Some(agent.to_owned()),
+            ..Context::default()
+        })
     }
 
     #[test]

@@ -7,7 +7,10 @@ use crate::{
     id::{AccountId, ClientId, UserId},
     identity::{Identity, email::read_email, policy, rejected},
     secret::SecretString,
-    store::{self, Mapping, NewCustomer, NewUser},
+    store::{
+        self, Mapping, NewCustomer, NewUser,
+        audit::{Actor, Event},
+    },
 };
 
 const ALREADY_REGISTERED: UserError = UserError {
@@ -63,6 +66,7 @@ impl Identity {
             let mut tx = self.0.store.begin().await?;
             tx.insert_user(&user).await?;
             tx.insert_mapping(&mapping, now).await?;
+            tx.audit(Event::done("user.register", Actor::System, now).about(mapping.user));
             tx.commit().await
         };
         stored.await.map_err(already_registered)?;

@@ -17,9 +17,12 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     id::UserId,
-    identity::{Settings, derive},
+    identity::{Context, Settings, derive},
     secret::SecretString,
-    store::{NewSession, RefreshToken, SessionState, Store, Tx},
+    store::{
+        NewSession, RefreshToken, SessionState, Store, Tx,
+        audit::{Actor, Event},
+    },
 };
 
 /// How long a predecessor may be presented again while its successor is unused.
@@ -102,7 +105,7 @@ impl Sessions {
     }
 
     /// Exchanges a token for its successor.
-    pub(super) async fn refresh(&self, token: &str, now: DateTime<Utc>) -> Result<Issued> {
+    pub(super) async fn refresh(&self, token: &str, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
         let token = read(token).ok_or(Error::Unauthenticated)?;
         let token_hash = Sha256::digest(token);
         let successor = derive(&self.key, &token);
@@ -131,6 +134,9 @@ impl Sessions {
                     Some(next) => next.expires_at,
                     None => {
                         tx.revoke_session(family.id, "reuse", now).await?;
+                        let event =
+                            context.event("session.refresh", Actor::Nobody, now).refused("TOKEN_REUSED");
+                        tx.audit(event.about(family.user).with("session", family.id));
                         tx.commit().await?;
                         self.note_end(family.id).await;
                         tracing::warn!(session = %family.id, "a refresh token was used twice; the session is ended");
@@ -149,9 +155,19 @@ impl Sessions {
         })
     }
 
-    /// Ends a session.
-    pub(super) async fn end(&self, session: Uuid, reason: &str, now: DateTime<Utc>) -> Result<()> {
-        self.store.revoke_session(session, reason, now).await?;
+    /// Ends a session. The event says by whom; it is written when the session stood until now.
+    pub(super) async fn end(
+        &self,
+        session: Uuid,
+        reason: &str,
+        event: Event,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        if let Some(user) = tx.revoke_session(session, reason, now).await? {
+            tx.audit(event.about(user).with("ended", session).with("why", reason));
+            tx.commit().await?;
+        }
         self.note_end(session).await;
         Ok(())
     }

@@ -339,7 +339,7 @@ impl SessionMutation {
             };
             let identity = &ctx.app()?.identity;
             identity.pass(Purpose::Refresh, None, &ctx.origin()).await?;
-            match identity.refresh(&token).await {
+            match identity.refresh(&token, &ctx.origin()).await {
                 Ok(grant) => Ok(SessionRefreshPayload {
                     session: Some(deliver(ctx, grant, delivery)?),
                     user_errors: Vec::new(),
@@ -363,7 +363,7 @@ impl SessionMutation {
             ctx.cookies()?.sign_out();
             let ended = match ctx.viewer() {
                 Ok(viewer) => {
-                    ctx.app()?.identity.sign_out(viewer.session()).await?;
+                    ctx.app()?.identity.sign_out(viewer).await?;
                     true
                 }
                 Err(_) => false,
@@ -391,7 +391,7 @@ async fn enter(
 ) -> Result<(Session, ViewerNode, Option<String>)> {
     let app = ctx.app()?;
     let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
-    let viewer = ViewerNode(Viewer::new(principal, ctx.budget()?));
+    let viewer = ViewerNode(Viewer::new(principal, ctx.budget()?).from(ctx.origin()));
     let device_token = match delivery {
         SessionDelivery::Tokens => Some(device.token.expose_secret().to_owned()),
         SessionDelivery::Cookies => {
