@@ -287,8 +287,8 @@ impl App {
             worker.run(stopping.clone()),
             reading,
             self.reconciler.run(stopping.clone()),
-            self.doers().run(stopping.clone()),
-            self.identity.run(stopping.clone())
+            self.identity.keep_house(stopping.clone()),
+            self.doers().run(stopping.clone())
         );
     }
 

@@ -19,10 +19,10 @@ use portal_gateway::{
     config::{Config, LogFormat},
     demo,
     http::{self, gateway},
-    identity, log,
-    sandbox::{self, Listen, Sandbox, credentials},
+    log,
+    sandbox::{self, Listen, Sandbox},
     schema,
-    secret::{ExposeSecret, SecretString},
+    secret::ExposeSecret,
 };
 use serde_json::json;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -98,9 +98,7 @@ async fn serve(sandbox: &Sandbox, data: &std::path::Path) -> (TcpStream, String)
     let app = App::build(&config, Clock::system()).await.unwrap();
     let world = &sandbox.core().world;
     demo::register(&app.identity, world, 1).await.unwrap();
-    let password = SecretString::from(credentials::DEMO_PASSWORD);
-    let origin = identity::Context::default();
-    let grant = app.identity.sign_in(&world.customer(1).email, &password, &origin).await.unwrap();
+    let grant = app.identity.enter(&world.customer(1).email).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stopping = CancellationToken::new();

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    identity::{Context, Identity, Viewer, limits::network_of, origin::kind_of},
+    identity::{Context, Identity, Viewer, limits::network_of, origin::user_agent_class},
     store::audit::{Actor, Event, Origin},
 };
 
@@ -30,8 +30,21 @@ impl Identity {
         }
     }
 
-    /// Deletes what is older than the audit log is kept.
-    pub(super) async fn purge_audit(&self, stopping: &CancellationToken) {
+    /// Deletes what is older than the audit log is kept, and what ran out, from time to time, until `stopping` is cancelled.
+    pub async fn keep_house(&self, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(PURGE_EVERY);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = ticks.tick() => {
+                    self.purge_audit(&stopping).await;
+                    self.0.purge().await;
+                }
+            }
+        }
+    }
+
+    async fn purge_audit(&self, stopping: &CancellationToken) {
         let keep = TimeDelta::from_std(self.0.audit_keep).unwrap_or(TimeDelta::MAX);
         let Some(before) = self.0.now().checked_sub_signed(keep) else { return };
         while !stopping.is_cancelled() {

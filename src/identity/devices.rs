@@ -72,7 +72,9 @@ impl Identity {
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn revoke_device(&self, viewer: &Viewer, device: Uuid) -> Result<bool> {
         let this = &*self.0;
-        let is_own = this.store.delete_device(viewer.user(), device, this.now()).await?;
+        let now = this.now();
+        let event = viewer.event("device.revoke", now).with("device", device);
+        let is_own = this.store.delete_device(viewer.user(), device, now, event).await?;
         if is_own {
             this.sessions.recheck(viewer.user());
         }

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     id::UserId,
     identity::{Context, Identity, Viewer, origin::Origin},
-    store::{NewSignIn, Tx},
+    store::{NewSignIn, Tx, audit::Actor},
 };
 
 /// Entries that are shown at most.
@@ -51,7 +51,7 @@ pub enum Method {
 impl Method {
     const ALL: [Self; 3] = [Self::Code, Self::Device, Self::HandOff];
 
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Device => "device",
@@ -132,21 +132,24 @@ impl Inner {
         Ok(tx.insert_sign_in(&entry).await?)
     }
 
-    /// Adds a try that failed. The answer does not depend on it.
+    /// Adds a try that failed to the audit log, and to the history of the account, when there is one.
     pub(super) async fn note_failure(
         &self,
-        user: UserId,
+        user: Option<UserId>,
         outcome: Outcome,
+        code: &'static str,
         from: &Context,
         now: DateTime<Utc>,
-    ) {
-        let noted = async {
-            let mut tx = self.store.begin().await?;
-            self.note(&mut tx, user, outcome, None, &Origin::of(from), now).await?;
-            Ok::<_, crate::error::Error>(tx.commit().await?)
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(%user, %error, "a failed sign-in could not be noted");
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        let event = from.event("session.create", Actor::Nobody, now).refused(code);
+        match user {
+            Some(user) => {
+                self.note(&mut tx, user, outcome, None, &Origin::of(from), now).await?;
+                tx.audit(event.about(user));
+            }
+            None => tx.audit(event),
         }
+        Ok(tx.commit().await?)
     }
 }

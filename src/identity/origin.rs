@@ -52,12 +52,12 @@ impl Origin {
             marks.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
         };
         let parts: Vec<_> = [among(&BROWSERS), among(&SYSTEMS)].into_iter().flatten().collect();
-        Self { kind: kind_of(agent), name: parts.join(", "), network: from.address.map(network) }
+        Self { kind: user_agent_class(agent), name: parts.join(", "), network: from.address.map(network) }
     }
 }
 
-/// What kind of program a `User-Agent` names.
-pub(super) fn kind_of(agent: &str) -> &'static str {
+/// What kind of program a `User-Agent` names: `browser`, `app` or `other`.
+pub(super) fn user_agent_class(agent: &str) -> &'static str {
     if agent.contains("Mozilla/") {
         "browser"
     } else if ["okhttp", "CFNetwork", "Dart"].iter().any(|name| agent.contains(name)) {

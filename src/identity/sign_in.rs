@@ -141,12 +141,8 @@ impl Identity {
         }
         let compared = compared?;
         let Some(mut user) = compared.user.filter(|_| compared.is_right) else {
-            let refused =
-                entry.from.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code);
-            this.store.audit(refused).await?;
-            if let Some(user) = compared.whose {
-                this.note_failure(user, Outcome::WrongPassword, entry.from, now).await;
-            }
+            let code = INVALID_CREDENTIALS.code;
+            this.note_failure(compared.whose, Outcome::WrongPassword, code, entry.from, now).await?;
             sleep_until(began + this.failure_floor).await;
             return Err(rejected(INVALID_CREDENTIALS));
         };
@@ -208,12 +204,9 @@ impl Identity {
         {
             Answer::Proved(proved) => proved,
             Answer::Refused(refusal) => {
-                if let Some(attempt) = whose {
-                    let user = UserId(attempt.user);
-                    this.note_failure(user, Outcome::WrongCode, entry.from, now).await;
-                    let event = entry.from.event("session.create", Actor::Nobody, now).about(user);
-                    this.store.audit(event.refused(refusal.error.code)).await?;
-                }
+                let user = whose.map(|attempt| UserId(attempt.user));
+                let code = refusal.error.code;
+                this.note_failure(user, Outcome::WrongCode, code, entry.from, now).await?;
                 return Ok(Verified::Refused(refusal));
             }
         };
@@ -246,6 +239,8 @@ impl Identity {
         let mut tx = this.store.begin().await?;
         let (issued, ended) =
             this.open_session(&mut tx, user.id, &Origin::of(&Context::default()), None, now).await?;
+        let event = Context::default().event("session.create", Actor::User(user.id), now);
+        tx.audit(event.with("session", issued.session));
         tx.commit().await?;
         this.sessions.note_ends(ended).await;
         this.grant(issued, now)
@@ -314,8 +309,8 @@ impl Inner {
         let (device, is_new) = tx.see_device(&device).await?;
         let (issued, ended) = self.open_session(&mut tx, user.id, &origin, Some(device), now).await?;
         self.note(&mut tx, user.id, Outcome::SignedIn, Some(method), &origin, now).await?;
-        let event = from.event("session.create", Actor::User(user.id), now);
-        tx.audit(event.with("session", issued.session).with("device", device));
+        let event = from.event("session.create", Actor::User(user.id), now).with("session", issued.session);
+        tx.audit(event.with("device", device).with("method", method.as_str()).with("ended", ended.len()));
         if is_new {
             let message = Message::NewDevice { device: origin.name.clone(), place: None, at: now };
             let mail = Mail { to: email.to_owned(), language: Language::of(&user.locale), message };

@@ -91,6 +91,16 @@ impl Replica {
         self.identity.sign_in(email, password, None, &entry).await
     }
 
+    async fn on_a_trusted_device(&self, email: &str, password: &SecretString, from: &Context) -> Grant {
+        let device = SecretString::from("a device of theirs");
+        self.identity.trust_everywhere(&device).await.unwrap();
+        let entry = Entry { delivery: Delivery::Tokens, device: Some(&device), from };
+        match self.identity.sign_in(email, password, None, &entry).await.unwrap() {
+            SignIn::Entered(entrance) => entrance.grant,
+            SignIn::Challenged(_) => panic!("the device is trusted"),
+        }
+    }
+
     async fn enter(&self) {
         let entered = self.attempt(EMAIL, &password(), &Context::default()).await.unwrap();
         assert!(matches!(entered, SignIn::Challenged(_)));
@@ -133,13 +143,8 @@ on_both_stores! {
     async fn a_person_signs_in_and_is_known_by_the_token(store: TestStore) {
         let replica = replica(&store);
         let user = replica.enrol(1, EMAIL).await;
-        let device = SecretString::from("a device of theirs");
-        replica.identity.trust_everywhere(&device).await.unwrap();
         let from = Context::default();
-        let entry = Entry { delivery: Delivery::Tokens, device: Some(&device), from: &from };
-        let entered = replica.identity.sign_in(" Taro.Yamada@EXAMPLE.jp", &password(), None, &entry).await;
-        let SignIn::Entered(entrance) = entered.unwrap() else { panic!("the device is trusted") };
-        let grant = entrance.grant;
+        let grant = replica.on_a_trusted_device(" Taro.Yamada@EXAMPLE.jp", &password(), &from).await;
         let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
         let expected = registration(1, EMAIL);
         assert_eq!((principal.user, principal.client), (user, expected.client));
@@ -379,16 +384,16 @@ on_both_stores! {
             user_agent: Some("Mozilla/5.0 canary-agent".to_owned()),
             request_id: Some("request-1".to_owned()),
         };
-        assert!(replica.attempt(EMAIL, &"wrong horse battery".into(), &context).await.is_err());
-        let grant = replica.welcome(user, &context).await.unwrap();
-        let other = replica.welcome(user, &context).await.unwrap();
+        replica.attempt(EMAIL, &"wrong horse battery".into(), &context).await.err().unwrap();
+        let grant = replica.on_a_trusted_device(EMAIL, &password(), &context).await;
+        let other = replica.on_a_trusted_device(EMAIL, &password(), &context).await;
         let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
         let viewer = viewer(principal).from(context.clone());
         let new = SecretString::from("another horse battery");
         replica.change_password(&viewer, &"wrong".into(), &new).await.unwrap_err();
         replica.change_password(&viewer, &password(), &new).await.unwrap();
         replica.end_other_sessions(&viewer).await.unwrap();
-        let third = replica.welcome(user, &context).await.unwrap();
+        let third = replica.on_a_trusted_device(EMAIL, &new, &context).await;
         assert!(replica.end_session(&viewer, third.session).await.unwrap());
         assert!(!replica.end_session(&viewer, other.session).await.unwrap());
         replica.refresh(&grant.refresh_token, &context).await.unwrap();

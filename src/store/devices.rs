@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     id::UserId,
-    store::{Result, Store, Tx, sql},
+    store::{Result, Store, Tx, audit::Event, sql},
 };
 
 /// A device that signed in just now.
@@ -84,22 +84,30 @@ impl Store {
     }
 
     /// Forgets a device of a user and ends the sessions that began in it; false when it is none of theirs.
+    /// The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn delete_device(&self, user: UserId, device: Uuid, at: DateTime<Utc>) -> Result<bool> {
+    pub async fn delete_device(
+        &self,
+        user: UserId,
+        device: Uuid,
+        at: DateTime<Utc>,
+        event: Event,
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let deleted =
             sql!(tx.on(), "DELETE FROM devices WHERE user_id = $1 AND device_id = $2", [user.0, device])?;
         if deleted == 0 {
             return Ok(false);
         }
-        sql!(
+        let ended = sql!(
             tx.on(),
             "UPDATE sessions SET revoked_at = $3, revoked_reason = 'device revoked'
              WHERE user_id = $1 AND device_id = $2 AND revoked_at IS NULL",
             [user.0, device, at]
         )?;
+        tx.audit(event.with("sessionsEnded", ended));
         tx.commit().await?;
         Ok(true)
     }

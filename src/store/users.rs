@@ -74,8 +74,8 @@ impl Store {
         }))
     }
 
-    /// Replaces a password hash, ends the user's other sessions and trusts none of their devices any more, unless the hash
-    /// was changed since `old` was read: then nothing is done, and it gives false. The event is written when it was done.
+    /// Replaces a password hash, ends the user's other sessions and trusts none of their devices any more, unless the hash was
+    /// changed since `old` was read: then nothing is done, and it gives false. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -99,8 +99,8 @@ impl Store {
             return Ok(false);
         }
         let ended = tx.revoke_other_sessions(user, kept, "password changed", at).await?;
-        tx.audit(event.with("sessionsEnded", ended));
         tx.distrust_devices(user).await?;
+        tx.audit(event.with("sessionsEnded", ended));
         tx.commit().await?;
         Ok(true)
     }

@@ -447,6 +447,6 @@ async fn codes_and_refreshes_are_limited_by_address() {
     for code in ["", "", "", "RATE_LIMITED"] {
         assert_eq!(ask(&gateway, &[], VERIFY, json!({ "input": never })).await.code(), code);
     }
-    let elsewhere = Context { address: Some("198.51.100.1".parse().unwrap()), user_agent: None };
+    let elsewhere = Context { address: Some("198.51.100.1".parse().unwrap()), ..Context::default() };
     gateway.app.identity.pass(portal_gateway::identity::Purpose::Refresh, None, &elsewhere).await.unwrap();
 }

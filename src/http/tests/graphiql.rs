@@ -37,13 +37,18 @@ async fn the_page_learns_examples_and_demo_customers() {
     let customer = DemoCustomer { email: "taro@example.jp".to_owned(), name: "Taro".to_owned() };
     let graphiql = Graphiql {
         examples: vec![Example { name: "Hello".to_owned(), query: "{hello}".to_owned(), variables: None }],
-        demo: Some(Demo { customers: vec![customer], password: "demo-password".to_owned() }),
+        demo: Some(Demo {
+            customers: vec![customer],
+            password: "demo-password".to_owned(),
+            device_token: "demo-device".to_owned(),
+        }),
     };
     let door = door_with(|state| state.graphiql = Some(graphiql));
     let examples = door.call("GET", "/graphiql/examples.json", &[]).await;
     assert_eq!(examples.json(), serde_json::json!([{"name": "Hello", "query": "{hello}"}]));
     let session = door.call("GET", "/graphiql/session.json", &[]).await;
     assert_eq!(session.json()["customers"][0]["email"], "taro@example.jp");
+    assert_eq!(session.json()["deviceToken"], "demo-device");
     assert_eq!(session.header("cache-control"), "no-store");
 }
 

@@ -121,6 +121,7 @@ async fn play(throttles: &[&Throttle], steps: &[u8]) -> Vec<u64> {
 
 #[tokio::test]
 async fn redis_judges_as_memory_does_and_replicas_share_what_they_count() {
+    let mut told = Vec::new();
     for seed in 0..20_u64 {
         // A walk that is the same in every run.
         let mut at = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -137,8 +138,10 @@ async fn redis_judges_as_memory_does_and_replicas_share_what_they_count() {
         let (here, there) = (replica(&prefix), replica(&prefix));
         let expected = play(&[&alone], &steps).await;
         assert_eq!(play(&[&here, &there], &steps).await, expected, "seed {seed}: {steps:?}");
-        assert!(expected.contains(&0) && expected.iter().any(|wait| *wait > 0), "seed {seed} shows nothing");
+        told.extend(expected);
     }
+    let waits = told.iter().filter(|wait| **wait > 0).count();
+    assert!(waits > 50 && told.len() - waits > 50, "the walks show next to nothing: {told:?}");
 }
 
 #[tokio::test]
