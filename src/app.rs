@@ -157,11 +157,11 @@ impl App {
     /// [`BuildError`] names the part at fault.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, BuildError> {
         let store = Store::connect(&config.store).await?;
-        store.migrate().await?;
+        let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
+        store.migrate(&keys).await?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
-        let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
         let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
         let ground =
             Ground { store: store.clone(), jobs: jobs.clone(), keys: keys.clone(), clock: clock.clone() };
@@ -282,6 +282,7 @@ impl App {
             worker.run(stopping.clone()),
             reading,
             self.reconciler.run(stopping.clone()),
+            self.identity.keep_house(stopping.clone()),
             self.doers().run(stopping.clone())
         );
     }

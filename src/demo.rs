@@ -19,6 +19,7 @@ use crate::{
 pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
     let mut settings = HashMap::from([
         ("ENVIRONMENT", "development".to_owned()),
+        ("DATA_KEYS", credentials::DATA_KEY.to_owned()),
         ("WHMCS_BASE_URL", sandbox.whmcs_url()),
         ("WHMCS_API_IDENTIFIER", credentials::WHMCS_IDENTIFIER.to_owned()),
         ("WHMCS_API_SECRET", credentials::WHMCS_SECRET.to_owned()),

@@ -33,6 +33,9 @@ enum Command {
     /// Shows the jobs that were given up, or lets them begin anew.
     #[command(subcommand)]
     Jobs(command::jobs::Command),
+    /// Reads the audit log, or finds out whether it is as it was written.
+    #[command(subcommand)]
+    Audit(command::audit::Command),
     /// Prints the schema, writes it to a file, or compares it with one.
     Schema(command::schema::Options),
     /// Reads the configuration and tries every system; lists all faults at once.
@@ -52,6 +55,7 @@ async fn main() -> ExitCode {
         Command::Migrate => command::migrate::run().await,
         Command::Mirror(mirror) => command::mirror::run(mirror).await,
         Command::Jobs(jobs) => command::jobs::run(jobs).await,
+        Command::Audit(audit) => command::audit::run(audit).await,
         Command::Schema(options) => command::schema::run(&options),
         Command::Check => command::check::run().await,
         Command::Health(options) => command::health::run(options).await,

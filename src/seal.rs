@@ -140,11 +140,29 @@ impl Keyring {
     /// # Errors
     /// [`Error::Refused`] when the value is longer than the cipher can take (256 GiB).
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        let cipher = self.keys.get(&self.newest).ok_or(Error::Keys)?;
+        self.seal_under(self.newest, place, plain)
+    }
+
+    /// As [`Keyring::seal`], under the key of this number.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`] when it is not among ours; otherwise as [`Keyring::seal`].
+    pub fn seal_under(&self, number: u32, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, Error> {
+        let cipher = self.keys.get(&number).ok_or(Error::UnknownKey(number))?;
         let nonce: [u8; NONCE] = rand::random();
-        let payload = Payload { msg: plain, aad: &place.bytes(self.newest) };
+        let payload = Payload { msg: plain, aad: &place.bytes(number) };
         let hidden = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::Refused)?;
-        Ok([&self.newest.to_be_bytes()[..], &nonce, &hidden].concat())
+        Ok([&number.to_be_bytes()[..], &nonce, &hidden].concat())
+    }
+
+    /// The number of the key that seals.
+    pub fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// The numbers of all keys.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.keys.keys().copied()
     }
 
     /// Opens what was sealed for this place.

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use chrono::{SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use portal_gateway::store::Store;
 use uuid::Uuid;
 
 /// Dead jobs that are shown.
@@ -38,8 +37,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     super::install_tls()?;
-    let store = Store::connect(&config.store).await?;
-    store.migrate().await?;
+    let store = super::open_store(&config).await?;
     let done = match command {
         Command::List => {
             for job in store.dead_jobs(SHOWN).await? {

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use portal_gateway::store::Store;
-
 /// Connects, and applies what is missing.
 pub async fn run() -> anyhow::Result<ExitCode> {
     let config = match super::configuration() {
@@ -11,8 +9,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     super::install_tls()?;
-    let store = Store::connect(&config.store).await?;
-    store.migrate().await?;
+    let store = super::open_store(&config).await?;
     store.close().await;
     println!("The database is up to date.");
     Ok(ExitCode::SUCCESS)

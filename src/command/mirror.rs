@@ -59,8 +59,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     super::install_tls()?;
     match command {
         Command::Drop => {
-            let store = Store::connect(&config.store).await?;
-            store.migrate().await?;
+            let store = super::open_store(&config).await?;
             let lists = store.drop_mirrors().await?;
             store.close().await;
             println!("The mirrors are empty; {lists} lists were in them.");

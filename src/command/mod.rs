@@ -1,5 +1,6 @@
 //! One module a command, and what they share.
 
+pub mod audit;
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod dev;
@@ -15,7 +16,7 @@ pub mod serve;
 use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use portal_gateway::{config::Config, log};
+use portal_gateway::{config::Config, log, seal::Keyring, store::Store};
 use tokio_util::sync::CancellationToken;
 
 /// The exit code of a configuration that cannot be used.
@@ -31,6 +32,14 @@ fn configuration() -> Result<Config, ExitCode> {
         eprintln!("Every setting is described in .env.example.");
         ExitCode::from(BAD_CONFIGURATION)
     })
+}
+
+/// The database, up to date and open.
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
+    let store = Store::connect(&config.store).await?;
+    store.migrate(&keys).await?;
+    Ok(store)
 }
 
 /// Starts the log, on the terminal.

@@ -85,6 +85,9 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         failure_floor: env
             .get("AUTH_FAILURE_FLOOR", "duration", "How long a refused sign-in takes at least; longer than a password hash takes, those of an earlier portal (bcrypt) included.")
             .duration("400ms", "0ms", "5s"),
+        audit_keep: env
+            .get("AUDIT_KEEP", "duration", "How long the audit log is kept.")
+            .duration("365d", "30d", "3650d"),
         passwords: PasswordSettings {
             memory_kib: env
                 .get(

@@ -128,10 +128,14 @@ fn cache_health(app: &App) -> serde_json::Value {
 }
 
 async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
-    let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget));
+    let origin = identity::Context {
+        address: asker.address,
+        user_agent: asker.user_agent,
+        request_id: Some(asker.request_id.as_str().to_owned()),
+    };
+    let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget).from(origin.clone()));
     // Who is not signed in reads what is public.
     let reader = viewer.as_ref().map_or_else(|| Reader::new(asker.budget), |viewer| viewer.reader().clone());
-    let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
     let request = request.data(asker.budget).data(reader.clone()).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
     let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
@@ -171,7 +175,11 @@ fn subscribe(
     asker: Asker<Principal>,
     within: Duration,
 ) -> BoxStream<'static, async_graphql::Response> {
-    let origin = identity::Context { address: asker.address, user_agent: asker.user_agent };
+    let origin = identity::Context {
+        address: asker.address,
+        user_agent: asker.user_agent,
+        request_id: Some(asker.request_id.as_str().to_owned()),
+    };
     let reader = Reader::new(asker.budget);
     let request = request.data(asker.budget).data(reader).data(asker.cookies).data(origin);
     let delivery = asker.viewer.map(|principal| Delivery { principal, within });

@@ -60,13 +60,15 @@ impl Identity {
             Err(_) => this.gate.untried(guess).await,
         }
         let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
+        let event = viewer.event("password.change", now);
         if !verdict?.is_match {
+            this.store.audit(event.refused(INVALID_CREDENTIALS.code)).await?;
             return Err(wrong());
         }
         let hash = this.passwords.hash(new.clone()).await?;
         let kept = viewer.session();
         // Somebody else may have changed it meanwhile: then the current one was not the current one.
-        if !this.store.change_password(user.id, &user.password_hash, &hash, kept, now).await? {
+        if !this.store.change_password(user.id, &user.password_hash, &hash, kept, now, event).await? {
             return Err(wrong());
         }
         this.sessions.recheck(user.id);
@@ -100,7 +102,8 @@ impl Identity {
     pub async fn end_session(&self, viewer: &Viewer, session: Uuid) -> Result<bool> {
         let is_own = self.sessions(viewer).await?.iter().any(|one| one.id == session);
         if is_own {
-            self.0.sessions.end(session, "revoked", self.0.now()).await?;
+            let now = self.0.now();
+            self.0.sessions.end(session, "revoked", viewer.event("session.end", now), now).await?;
         }
         Ok(is_own)
     }
@@ -111,8 +114,10 @@ impl Identity {
     /// [`Error::Internal`] when the store fails.
     pub async fn end_other_sessions(&self, viewer: &Viewer) -> Result<u64> {
         let now = self.0.now();
-        let ended =
-            self.0.store.revoke_other_sessions(viewer.user(), viewer.session(), "revoked", now).await?;
+        let mut tx = self.0.store.begin().await?;
+        let ended = tx.revoke_other_sessions(viewer.user(), viewer.session(), "revoked", now).await?;
+        tx.audit(viewer.event("session.end-others", now).with("sessionsEnded", ended));
+        tx.commit().await?;
         self.0.sessions.recheck(viewer.user());
         Ok(ended)
     }

@@ -186,7 +186,7 @@ impl Gate {
 }
 
 /// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
-pub(super) fn network_of(address: IpAddr) -> Vec<u8> {
+pub fn network_of(address: IpAddr) -> Vec<u8> {
     match address.to_canonical() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets()[..8].to_vec(),

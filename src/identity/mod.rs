@@ -9,6 +9,7 @@
 //! Figures are those of the security requirements A1 to A8.
 
 mod account;
+mod audit;
 pub mod challenge;
 mod email;
 mod keys;
@@ -34,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 pub use account::ActiveSession;
-pub use limits::{Limits, Purpose, Rate};
+pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification, VerifiedFor};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
@@ -51,14 +52,17 @@ use crate::{
         limits::Gate,
         passwords::{Passwords, Verdict},
         recall::Recall,
-        sessions::{BELIEF, Issued, Sessions, user_agent_class},
+        sessions::{BELIEF, Issued, Sessions},
         throttle::Throttle,
         tokens::{SKEW, Tokens},
     },
     jobs::Queue,
     seal::Keyring,
     secret::{ExposeSecret, SecretString},
-    store::{Store, User},
+    store::{
+        Store, User,
+        audit::{Actor, Event},
+    },
 };
 
 /// How people sign in and stay signed in.
@@ -85,6 +89,8 @@ pub struct Settings {
     /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
     /// account is there, and of which kind (requirement A3).
     pub failure_floor: Duration,
+    /// How long the audit log is kept.
+    pub audit_keep: Duration,
     /// The cost of password hashes.
     pub passwords: PasswordSettings,
     /// One-time codes.
@@ -116,13 +122,15 @@ pub fn is_verification_key(pem: &str) -> bool {
     keys::read_verification_key(pem).is_ok()
 }
 
-/// Where a sign-in comes from.
+/// Where a request comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     /// The client's address, as the trusted proxy or the socket says.
     pub address: Option<IpAddr>,
     /// The `User-Agent` header; only its class is kept.
     pub user_agent: Option<String>,
+    /// The id of the request, for the audit log.
+    pub request_id: Option<String>,
 }
 
 /// What a sign-in or a refresh gives.
@@ -138,7 +146,7 @@ pub struct Grant {
     pub refresh_expires_at: DateTime<Utc>,
     /// Who signed in.
     pub user: UserId,
-    /// The session, as [`Identity::sign_out`] takes it.
+    /// The session.
     pub session: Uuid,
 }
 
@@ -158,6 +166,7 @@ struct Inner {
     /// From it the names of what newcomers begin are derived.
     newcomers: [u8; 32],
     failure_floor: Duration,
+    audit_keep: Duration,
 }
 
 impl Identity {
@@ -187,6 +196,7 @@ impl Identity {
             },
             gate,
             failure_floor: settings.failure_floor,
+            audit_keep: settings.audit_keep,
             store,
             clock,
         })))
@@ -213,17 +223,19 @@ impl Identity {
             Err(_) => this.gate.untried(guess).await,
         }
         let Some((user, verdict)) = compared? else {
+            this.store
+                .audit(context.event("session.create", Actor::Nobody, now).refused(INVALID_CREDENTIALS.code))
+                .await?;
             sleep_until(began + this.failure_floor).await;
             return Err(rejected(INVALID_CREDENTIALS));
         };
         if verdict.is_outdated {
-            this.upgrade(&user, password, now).await;
+            this.upgrade(&user, password, context, now).await;
         }
         if this.store.mapping_of_user(user.id).await?.is_none() {
             return Err(missing_mapping(user.id));
         }
-        let class = user_agent_class(context.user_agent.as_deref().unwrap_or_default());
-        let issued = this.sessions.open(user.id, class, now).await?;
+        let issued = this.sessions.open(user.id, context, now).await?;
         this.grant(issued, now)
     }
 
@@ -248,18 +260,19 @@ impl Identity {
     /// [`Error::Unauthenticated`] when the token is unknown, run out, or was exchanged before; the last ends
     /// the session, unless its successor is unused and the exchange was less than 10 seconds ago: then the
     /// same successor is given again (a lost answer, several tabs).
-    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Grant> {
+    pub async fn refresh(&self, refresh_token: &SecretString, context: &Context) -> Result<Grant> {
         let now = self.0.now();
-        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), now).await?;
+        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), context, now).await?;
         self.0.grant(issued, now)
     }
 
-    /// Ends a session: its tokens are refused here at once, on other replicas within 5 seconds.
+    /// Ends the session with which somebody asks: its tokens are refused here at once, on other replicas within 5 seconds.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
-    pub async fn sign_out(&self, session: Uuid) -> Result<()> {
-        self.0.sessions.end(session, "sign-out", self.0.now()).await
+    pub async fn sign_out(&self, viewer: &Viewer) -> Result<()> {
+        let now = self.0.now();
+        self.0.sessions.end(viewer.session(), "sign-out", viewer.event("session.end", now), now).await
     }
 
     /// Disables an account and ends its sessions, within 5 seconds. False when it is unknown or disabled already.
@@ -267,7 +280,9 @@ impl Identity {
     /// # Errors
     /// [`Error::Internal`] when the store fails.
     pub async fn disable(&self, user: UserId) -> Result<bool> {
-        let changed = self.0.store.disable_user(user, self.0.now()).await?;
+        let now = self.0.now();
+        let event = Event::done("user.disable", Actor::Operator, now).about(user);
+        let changed = self.0.store.disable_user(user, now, event).await?;
         self.0.sessions.recheck(user);
         Ok(changed)
     }
@@ -355,9 +370,11 @@ impl Inner {
     }
 
     /// Hashes a password anew with today's parameters. The sign-in does not depend on it.
-    async fn upgrade(&self, user: &User, password: &SecretString, now: DateTime<Utc>) {
+    async fn upgrade(&self, user: &User, password: &SecretString, context: &Context, now: DateTime<Utc>) {
         let Ok(hash) = self.passwords.hash(password.clone()).await else { return };
-        if let Err(error) = self.store.upgrade_password(user.id, &user.password_hash, &hash, now).await {
+        let event = context.event("password.upgrade", Actor::System, now).about(user.id);
+        if let Err(error) = self.store.upgrade_password(user.id, &user.password_hash, &hash, now, event).await
+        {
             tracing::warn!(user = %user.id, %error, "a password hash could not be upgraded");
         }
     }

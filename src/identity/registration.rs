@@ -5,9 +5,12 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
-    identity::{Identity, email::read_email, policy, rejected},
+    identity::{Context, Identity, email::read_email, policy, rejected},
     secret::SecretString,
-    store::{self, Mapping, NewCustomer, NewUser},
+    store::{
+        self, Mapping, NewCustomer, NewUser,
+        audit::{Actor, Event},
+    },
 };
 
 const ALREADY_REGISTERED: UserError = UserError {
@@ -63,6 +66,7 @@ impl Identity {
             let mut tx = self.0.store.begin().await?;
             tx.insert_user(&user).await?;
             tx.insert_mapping(&mapping, now).await?;
+            tx.audit(Event::done("user.register", Actor::System, now).about(mapping.user));
             tx.commit().await
         };
         stored.await.map_err(already_registered)?;
@@ -96,7 +100,7 @@ impl Identity {
         let user =
             this.store.user_by_email(read_email(email)?.as_str()).await?.ok_or(Error::Unauthenticated)?;
         let now = this.now();
-        let issued = this.sessions.open(user.id, "load test", now).await?;
+        let issued = this.sessions.open(user.id, &Context::default(), now).await?;
         this.grant(issued, now)
     }
 

@@ -17,9 +17,12 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     id::UserId,
-    identity::{Settings, derive},
+    identity::{Context, Settings, derive},
     secret::SecretString,
-    store::{NewSession, RefreshToken, SessionState, Store},
+    store::{
+        NewSession, RefreshToken, SessionState, Store,
+        audit::{Actor, Event},
+    },
 };
 
 /// How long a predecessor may be presented again while its successor is unused.
@@ -82,16 +85,11 @@ impl Sessions {
     }
 
     /// Begins a session.
-    pub(super) async fn open(
-        &self,
-        user: UserId,
-        user_agent_class: &'static str,
-        now: DateTime<Utc>,
-    ) -> Result<Issued> {
+    pub(super) async fn open(&self, user: UserId, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
         let session = NewSession {
             id: Uuid::now_v7(),
             user,
-            user_agent_class,
+            user_agent_class: context.user_agent_class(),
             created_at: now,
             expires_at: now + self.absolute,
         };
@@ -100,6 +98,7 @@ impl Sessions {
         let mut tx = self.store.begin().await?;
         tx.insert_session(&session).await?;
         tx.insert_refresh_token(&row).await?;
+        tx.audit(context.event("session.create", Actor::User(user), now).with("session", session.id));
         tx.commit().await?;
         Ok(Issued {
             user,
@@ -111,7 +110,7 @@ impl Sessions {
     }
 
     /// Exchanges a token for its successor.
-    pub(super) async fn refresh(&self, token: &str, now: DateTime<Utc>) -> Result<Issued> {
+    pub(super) async fn refresh(&self, token: &str, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
         let token = read(token).ok_or(Error::Unauthenticated)?;
         let token_hash = Sha256::digest(token);
         let successor = derive(&self.key, &token);
@@ -140,6 +139,9 @@ impl Sessions {
                     Some(next) => next.expires_at,
                     None => {
                         tx.revoke_session(family.id, "reuse", now).await?;
+                        let event =
+                            context.event("session.refresh", Actor::Nobody, now).refused("TOKEN_REUSED");
+                        tx.audit(event.about(family.user).with("session", family.id));
                         tx.commit().await?;
                         self.note_end(family.id).await;
                         tracing::warn!(session = %family.id, "a refresh token was used twice; the session is ended");
@@ -158,9 +160,19 @@ impl Sessions {
         })
     }
 
-    /// Ends a session.
-    pub(super) async fn end(&self, session: Uuid, reason: &str, now: DateTime<Utc>) -> Result<()> {
-        self.store.revoke_session(session, reason, now).await?;
+    /// Ends a session. The event says by whom; it is written when the session stood until now.
+    pub(super) async fn end(
+        &self,
+        session: Uuid,
+        reason: &str,
+        event: Event,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        if let Some(user) = tx.revoke_session(session, reason, now).await? {
+            tx.audit(event.about(user).with("ended", session).with("why", reason));
+            tx.commit().await?;
+        }
         self.note_end(session).await;
         Ok(())
     }

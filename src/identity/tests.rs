@@ -5,8 +5,9 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
+    deadline::{Budget, Lane},
     id::{AccountId, ClientId},
-    store::{NewUser, testing::on_both_stores},
+    store::{NewUser, audit::Filter, testing::on_both_stores},
 };
 
 const EMAIL: &str = "taro.yamada@example.jp";
@@ -24,14 +25,15 @@ pub(super) fn settings() -> Settings {
         refresh_idle: Duration::from_secs(14 * DAY),
         refresh_absolute: Duration::from_secs(30 * DAY),
         failure_floor: Duration::ZERO,
+        audit_keep: Duration::from_secs(365 * DAY),
         passwords: PasswordSettings::default(),
         codes: challenge::Settings::default(),
         limits: Limits::default(),
     }
 }
 
-pub(super) fn ground(store: &Store, folder: &std::path::Path, clock: &Clock) -> Ground {
-    let keys = Keyring::new(&[], folder).unwrap();
+pub(super) fn ground(store: &Store, clock: &Clock) -> Ground {
+    let keys = crate::store::testing::keys();
     let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
     Ground { store: store.clone(), jobs, keys, clock: clock.clone() }
 }
@@ -55,7 +57,7 @@ pub(super) fn replica(store: &Store) -> Replica {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let settings = Settings { data_dir: folder.path().to_owned(), ..settings() };
-    let identity = Identity::new(ground(store, folder.path(), &clock), &settings).unwrap();
+    let identity = Identity::new(ground(store, &clock), &settings).unwrap();
     Replica { identity, clock, folder }
 }
 
@@ -65,13 +67,13 @@ impl Replica {
         let rate = Rate { limit: 1_000_000, window: Duration::from_secs(1) };
         let limits = Limits { code_sends: rate, code_tries: rate, ..Limits::default() };
         let settings = Settings { data_dir: self.folder.path().to_owned(), limits, ..settings() };
-        self.identity = Identity::new(ground(store, self.folder.path(), &self.clock), &settings).unwrap();
+        self.identity = Identity::new(ground(store, &self.clock), &settings).unwrap();
     }
 
     /// Another replica with the same keys and clock.
     fn twin(&self, store: &Store) -> Identity {
         let settings = Settings { data_dir: self.folder.path().to_owned(), ..settings() };
-        Identity::new(ground(store, self.folder.path(), &self.clock), &settings).unwrap()
+        Identity::new(ground(store, &self.clock), &settings).unwrap()
     }
 
     async fn enrol(&self, n: u64, email: &str) -> UserId {
@@ -90,7 +92,7 @@ impl Replica {
             None => self.register(&registration(1, EMAIL), Credential::Phc("-".into())).await.unwrap(),
         };
         let now = self.0.now();
-        let issued = self.0.sessions.open(user, "browser", now).await.unwrap();
+        let issued = self.0.sessions.open(user, &Context::default(), now).await.unwrap();
         self.0.grant(issued, now).unwrap()
     }
 }
@@ -106,6 +108,10 @@ fn registration(n: u64, email: &str) -> Registration {
         account: AccountId::parse(&format!("001{n:012}")).unwrap(),
         locale: "ja",
     }
+}
+
+fn viewer(principal: Principal) -> Viewer {
+    Viewer::new(principal, Budget::new(Duration::from_secs(10), Lane::Interactive))
 }
 
 fn code(error: &Error) -> &'static str {
@@ -176,7 +182,7 @@ on_both_stores! {
 
     async fn guessing_over_many_accounts_delays_the_address(store: TestStore) {
         let replica = replica(&store);
-        let context = |address: &str| Context { address: Some(address.parse().unwrap()), user_agent: None };
+        let context = |address: &str| Context { address: Some(address.parse().unwrap()), ..Context::default() };
         for n in 0..50 {
             let email = format!("{n}@example.jp");
             assert!(replica.sign_in(&email, &password(), &context("2001:db8::1")).await.is_err());
@@ -214,15 +220,15 @@ on_both_stores! {
         let mut last = first.clone();
         for _ in 0..3 {
             replica.clock.advance(TimeDelta::seconds(1));
-            let next = replica.refresh(&last.refresh_token).await.unwrap();
+            let next = replica.refresh(&last.refresh_token, &Context::default()).await.unwrap();
             assert_eq!(next.session, first.session);
             assert_ne!(next.refresh_token.expose_secret(), last.refresh_token.expose_secret());
             last = next;
         }
         replica.authenticate(last.access_token.expose_secret()).await.unwrap();
         // A grandparent never qualifies, inside the 10 seconds or not.
-        assert_eq!(code(&replica.refresh(&first.refresh_token).await.unwrap_err()), "UNAUTHENTICATED");
-        assert_eq!(code(&replica.refresh(&last.refresh_token).await.unwrap_err()), "UNAUTHENTICATED");
+        assert_eq!(code(&replica.refresh(&first.refresh_token, &Context::default()).await.unwrap_err()), "UNAUTHENTICATED");
+        assert_eq!(code(&replica.refresh(&last.refresh_token, &Context::default()).await.unwrap_err()), "UNAUTHENTICATED");
         let refused = replica.authenticate(last.access_token.expose_secret()).await;
         assert_eq!(code(&refused.unwrap_err()), "UNAUTHENTICATED", "at once, on this replica");
     }
@@ -230,23 +236,23 @@ on_both_stores! {
     async fn a_lost_answer_is_given_again_for_ten_seconds(store: TestStore) {
         let replica = replica(&store);
         let first = replica.session().await;
-        let second = replica.refresh(&first.refresh_token).await.unwrap();
+        let second = replica.refresh(&first.refresh_token, &Context::default()).await.unwrap();
         replica.clock.advance(TimeDelta::seconds(9));
-        let again = replica.twin(&store).refresh(&first.refresh_token).await.unwrap();
+        let again = replica.twin(&store).refresh(&first.refresh_token, &Context::default()).await.unwrap();
         assert_eq!(again.refresh_token.expose_secret(), second.refresh_token.expose_secret());
         assert_eq!(again.refresh_expires_at, second.refresh_expires_at);
         replica.clock.advance(TimeDelta::seconds(2));
-        assert!(replica.refresh(&first.refresh_token).await.is_err(), "too late");
-        assert!(replica.refresh(&second.refresh_token).await.is_err(), "the session is ended");
+        assert!(replica.refresh(&first.refresh_token, &Context::default()).await.is_err(), "too late");
+        assert!(replica.refresh(&second.refresh_token, &Context::default()).await.is_err(), "the session is ended");
     }
 
     async fn a_predecessor_is_refused_once_its_successor_was_used(store: TestStore) {
         let replica = replica(&store);
         let first = replica.session().await;
-        let second = replica.refresh(&first.refresh_token).await.unwrap();
-        let third = replica.refresh(&second.refresh_token).await.unwrap();
-        assert!(replica.refresh(&first.refresh_token).await.is_err());
-        assert!(replica.refresh(&third.refresh_token).await.is_err(), "the session is ended");
+        let second = replica.refresh(&first.refresh_token, &Context::default()).await.unwrap();
+        let third = replica.refresh(&second.refresh_token, &Context::default()).await.unwrap();
+        assert!(replica.refresh(&first.refresh_token, &Context::default()).await.is_err());
+        assert!(replica.refresh(&third.refresh_token, &Context::default()).await.is_err(), "the session is ended");
     }
 
     async fn fifty_at_once_get_one_successor(store: TestStore) {
@@ -257,7 +263,7 @@ on_both_stores! {
             .map(|n| {
                 let identity = if n % 2 == 0 { replica.identity.clone() } else { twin.clone() };
                 let token = first.refresh_token.clone();
-                tokio::spawn(async move { identity.refresh(&token).await.unwrap().refresh_token })
+                tokio::spawn(async move { identity.refresh(&token, &Context::default()).await.unwrap().refresh_token })
             })
             .collect();
         let mut successors = std::collections::HashSet::new();
@@ -266,7 +272,7 @@ on_both_stores! {
         }
         assert_eq!(successors.len(), 1);
         let leaf = SecretString::from(successors.into_iter().next().unwrap());
-        replica.refresh(&leaf).await.unwrap();
+        replica.refresh(&leaf, &Context::default()).await.unwrap();
     }
 
     async fn a_session_ends_when_idle_and_in_any_case_after_thirty_days(store: TestStore) {
@@ -274,15 +280,15 @@ on_both_stores! {
         let idle = replica.session().await;
         let mut busy = replica.session().await;
         replica.clock.advance(TimeDelta::days(13));
-        busy = replica.refresh(&busy.refresh_token).await.unwrap();
+        busy = replica.refresh(&busy.refresh_token, &Context::default()).await.unwrap();
         replica.clock.advance(TimeDelta::days(2));
-        assert!(replica.refresh(&idle.refresh_token).await.is_err(), "15 days idle");
+        assert!(replica.refresh(&idle.refresh_token, &Context::default()).await.is_err(), "15 days idle");
         replica.clock.advance(TimeDelta::days(10));
-        busy = replica.refresh(&busy.refresh_token).await.unwrap();
+        busy = replica.refresh(&busy.refresh_token, &Context::default()).await.unwrap();
         let left = busy.refresh_expires_at - replica.0.now();
         assert!(left <= TimeDelta::days(5), "{left}: the session's own end comes first");
         replica.clock.advance(TimeDelta::days(5));
-        assert!(replica.refresh(&busy.refresh_token).await.is_err(), "30 days old");
+        assert!(replica.refresh(&busy.refresh_token, &Context::default()).await.is_err(), "30 days old");
     }
 
     async fn signing_out_is_seen_here_at_once_and_elsewhere_within_five_seconds(store: TestStore) {
@@ -290,11 +296,11 @@ on_both_stores! {
         let twin = replica.twin(&store);
         let (grant, other) = (replica.session().await, replica.session().await);
         let token = grant.access_token.expose_secret();
-        replica.authenticate(token).await.unwrap();
+        let viewer = viewer(replica.authenticate(token).await.unwrap());
         twin.authenticate(token).await.unwrap();
-        replica.sign_out(grant.session).await.unwrap();
+        replica.sign_out(&viewer).await.unwrap();
         assert_eq!(code(&replica.authenticate(token).await.unwrap_err()), "UNAUTHENTICATED");
-        assert!(replica.refresh(&grant.refresh_token).await.is_err());
+        assert!(replica.refresh(&grant.refresh_token, &Context::default()).await.is_err());
         replica.clock.advance(TimeDelta::seconds(5));
         assert_eq!(code(&twin.authenticate(token).await.unwrap_err()), "UNAUTHENTICATED");
         twin.authenticate(other.access_token.expose_secret()).await.unwrap();
@@ -309,7 +315,7 @@ on_both_stores! {
         replica.disable(grants[0].user).await.unwrap();
         for grant in &grants {
             assert!(replica.authenticate(grant.access_token.expose_secret()).await.is_err());
-            assert!(replica.refresh(&grant.refresh_token).await.is_err());
+            assert!(replica.refresh(&grant.refresh_token, &Context::default()).await.is_err());
         }
     }
 
@@ -350,6 +356,66 @@ on_both_stores! {
         assert_eq!(replica.register_many(&people, &phc).await.unwrap(), 0);
         replica.sign_in("demo.1500@example.jp", &password(), &Context::default()).await.unwrap();
     }
+
+    async fn every_act_is_in_the_audit_log_and_no_secret_is(store: TestStore) {
+        let replica = replica(&store);
+        let user = replica.enrol(1, EMAIL).await;
+        let context = Context {
+            address: Some("2001:db8::1".parse().unwrap()),
+            user_agent: Some("Mozilla/5.0 canary-agent".to_owned()),
+            request_id: Some("request-1".to_owned()),
+        };
+        replica.sign_in(EMAIL, &"wrong horse battery".into(), &context).await.unwrap_err();
+        let grant = replica.sign_in(EMAIL, &password(), &context).await.unwrap();
+        let other = replica.sign_in(EMAIL, &password(), &context).await.unwrap();
+        let principal = replica.authenticate(grant.access_token.expose_secret()).await.unwrap();
+        let viewer = viewer(principal).from(context.clone());
+        let new = SecretString::from("another horse battery");
+        replica.change_password(&viewer, &"wrong".into(), &new).await.unwrap_err();
+        replica.change_password(&viewer, &password(), &new).await.unwrap();
+        replica.end_other_sessions(&viewer).await.unwrap();
+        let third = replica.sign_in(EMAIL, &new, &context).await.unwrap();
+        assert!(replica.end_session(&viewer, third.session).await.unwrap());
+        assert!(!replica.end_session(&viewer, other.session).await.unwrap());
+        replica.refresh(&grant.refresh_token, &context).await.unwrap();
+        replica.clock.advance(TimeDelta::seconds(11));
+        replica.refresh(&grant.refresh_token, &context).await.unwrap_err();
+        replica.sign_out(&viewer).await.unwrap();
+        replica.disable(user).await.unwrap();
+
+        let rows = store.audit_events(&Filter::default(), 0, 100).await.unwrap();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let reason = row.reason.as_deref().unwrap_or_default();
+                format!("{} {} {reason}", row.act, row.actor_kind).trim_end().to_owned()
+            })
+            .collect();
+        assert_eq!(told, [
+            "user.register system",
+            "session.create nobody AUTH_INVALID_CREDENTIALS",
+            "session.create user",
+            "session.create user",
+            "password.change user AUTH_INVALID_CREDENTIALS",
+            "password.change user",
+            "session.end-others user",
+            "session.create user",
+            "session.end user",
+            "session.refresh nobody TOKEN_REUSED",
+            "user.disable operator",
+        ]);
+        for row in &rows[1..10] {
+            assert_eq!(row.request_id.as_deref(), Some("request-1"));
+            assert_eq!(row.user_agent_class.as_deref(), Some("browser"));
+            assert!(row.network == rows[1].network && row.network.is_some());
+        }
+        assert_eq!(rows[9].subject_id, Some(user.0), "whose token it was is known");
+        let written = format!("{rows:?}");
+        for secret in [EMAIL, "taro", "horse", "2001:db8", "canary-agent", grant.refresh_token.expose_secret()] {
+            assert!(!written.contains(secret), "{secret}");
+        }
+        assert_eq!(store.verify_audit(None, |_, _| ()).await.unwrap().faults, []);
+    }
 }
 
 #[tokio::test]
@@ -357,6 +423,6 @@ async fn a_text_that_is_no_refresh_token_is_refused() {
     let store = crate::store::testing::sqlite().await;
     let replica = replica(&store);
     for text in ["", "a", &"A".repeat(43), &"A".repeat(44), &"A".repeat(100_000), "é"] {
-        assert!(replica.refresh(&text.to_owned().into()).await.is_err());
+        assert!(replica.refresh(&text.to_owned().into(), &Context::default()).await.is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! The principal of a request, as the domains see it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -7,6 +9,8 @@ use crate::{
     deadline::Budget,
     freshness::{Owner, Reader},
     id::{AccountId, ClientId, UserId},
+    identity::Context,
+    store::audit::{Actor, Event},
 };
 
 /// Who an access token speaks for.
@@ -18,7 +22,7 @@ pub struct Principal {
     pub client: ClientId,
     /// The account in the CRM.
     pub account: AccountId,
-    /// The session, as [`crate::identity::Identity::sign_out`] takes it.
+    /// The session.
     pub session: Uuid,
     /// The access token is refused from then on.
     pub expires_at: DateTime<Utc>,
@@ -37,12 +41,31 @@ impl Principal {
 pub struct Viewer {
     principal: Principal,
     reader: Reader,
+    context: Arc<Context>,
 }
 
 impl Viewer {
     /// The viewer of one request.
     pub fn new(principal: Principal, budget: Budget) -> Self {
-        Self { principal, reader: Reader::new(budget) }
+        Self { principal, reader: Reader::new(budget), context: Arc::default() }
+    }
+
+    /// The same, of a request that came from there.
+    #[must_use]
+    pub fn from(mut self, context: Context) -> Self {
+        self.context = Arc::new(context);
+        self
+    }
+
+    /// Where the request came from.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// What the audit log is to say of an act of this viewer, to be handed to [`crate::store::Tx::audit`]. `act` is a
+    /// thing and what was done to it: `session.end`.
+    pub fn event(&self, act: &'static str, at: DateTime<Utc>) -> Event {
+        self.context.event(act, Actor::User(self.user()), at).with("session", self.session())
     }
 
     /// The user here.

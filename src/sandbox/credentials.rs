@@ -26,6 +26,8 @@ pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
 pub const JAPAN_POST_CLIENT_ID: &str = "sandbox-digital-address";
 /// Secret of that client.
 pub const JAPAN_POST_SECRET_KEY: &str = "sandbox-digital-address-secret-01";
+/// The data key of a gateway over the sandbox: number 1, all zeros.
+pub const DATA_KEY: &str = "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// Name under which the mail server takes mails.
 pub const SMTP_USER: &str = "portal";
 /// The password to it.

@@ -25,6 +25,12 @@ pub fn mask(response: &mut Response) {
     }
 }
 
+/// The first field that the asker may not read or do, as its path.
+pub fn refused_path(response: &Response) -> Option<String> {
+    let is_refused = |error: &&ServerError| matches!(error.source::<Error>(), Some(Error::Forbidden));
+    response.errors.iter().find(is_refused).map(path_of)
+}
+
 /// An answer that says only what was wrong with the request.
 pub fn refuse(cause: &Error) -> Response {
     let mut error = ServerError::new(cause.to_string(), None);
@@ -45,7 +51,7 @@ fn describe(error: &mut ServerError, cause: &Error) {
     if let Error::RateLimited { retry_after, .. } = cause {
         set(error, "retryAfterMs", i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX));
     }
-    let path = error.path.iter().map(segment).collect::<Vec<_>>().join(".");
+    let path = path_of(error);
     match cause {
         Error::Internal(source) => {
             tracing::error!(path, source = source as &dyn std::error::Error, "a field failed on our side");
@@ -63,6 +69,10 @@ fn describe(error: &mut ServerError, cause: &Error) {
         ),
         _ => tracing::debug!(path, code = cause.code(), "a field was refused"),
     }
+}
+
+fn path_of(error: &ServerError) -> String {
+    error.path.iter().map(segment).collect::<Vec<_>>().join(".")
 }
 
 fn segment(segment: &async_graphql::PathSegment) -> String {

@@ -38,7 +38,7 @@ use self::{
 };
 pub use self::{
     delivery::Delivery,
-    error::{mask, refuse},
+    error::{mask, refuse, refused_path},
     live::LiveUpdates,
     mutation::Mutation,
     query::Query,
@@ -47,6 +47,7 @@ use crate::{
     app::App,
     billing::{Invoice, Subscription},
     crm::{Case, Order},
+    error::Error,
     identity::Viewer,
     notify::Notification,
 };
@@ -89,10 +90,16 @@ pub fn sdl() -> String {
 /// Answers one request for a viewer, or for nobody, and masks what failed.
 pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
     let request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()),
         None => request,
     };
     let mut response = schema.execute(request).await;
+    if let (Some(app), Some(viewer)) = (schema.data::<App>(), &viewer)
+        && let Some(path) = refused_path(&response)
+    {
+        // One event a request, however many fields of it were refused.
+        app.identity.note_refusal(viewer, Error::Forbidden.code(), &path).await;
+    }
     mask(&mut response);
     response
 }

@@ -123,7 +123,7 @@ impl SessionMutation {
                 Err(error) => return Err(error),
             };
             let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
-            let viewer = Viewer::new(principal, ctx.budget()?);
+            let viewer = Viewer::new(principal, ctx.budget()?).from(ctx.origin());
             Ok(SessionCreatePayload {
                 session: Some(deliver(ctx, grant, input.delivery)?),
                 viewer: Some(ViewerNode(viewer)),
@@ -149,7 +149,7 @@ impl SessionMutation {
                     None => return Err(Error::Unauthenticated),
                 },
             };
-            match ctx.app()?.identity.refresh(&token).await {
+            match ctx.app()?.identity.refresh(&token, &ctx.origin()).await {
                 Ok(grant) => Ok(SessionRefreshPayload {
                     session: Some(deliver(ctx, grant, delivery)?),
                     user_errors: Vec::new(),
@@ -173,7 +173,7 @@ impl SessionMutation {
             ctx.cookies()?.sign_out();
             let ended = match ctx.viewer() {
                 Ok(viewer) => {
-                    ctx.app()?.identity.sign_out(viewer.session()).await?;
+                    ctx.app()?.identity.sign_out(viewer).await?;
                     true
                 }
                 Err(_) => false,

@@ -8,6 +8,7 @@
 //! SQLite has one writer at a time, so it gets one writing connection, whose queue is ours and fair,
 //! and a pool of readers that never wait for it (write-ahead log).
 
+pub mod audit;
 mod challenges;
 pub mod inbox;
 pub mod jobs;
@@ -22,10 +23,17 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod users;
+mod vault;
 mod verifications;
 pub mod workflows;
 
-use std::{fs::OpenOptions, path::Path, str::FromStr, time::Duration};
+use std::{
+    fs::OpenOptions,
+    path::Path,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
@@ -42,7 +50,11 @@ pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 pub use verifications::VerificationRow;
 
-use crate::error;
+use crate::{
+    error,
+    seal::{self, Keyring},
+    store::vault::Vault,
+};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -84,6 +96,20 @@ pub enum Error {
     /// A row with this key is already there.
     #[error("already there")]
     Taken,
+    /// Something may lie here under this data key, which is not configured, or is another key of the same number.
+    #[error("the database was written with the data key {number}: {reason}")]
+    DataKey {
+        /// The number.
+        number: i64,
+        /// Why it does not open.
+        reason: seal::Error,
+    },
+    /// Something that lies sealed does not open.
+    #[error("what lies sealed in the database: {0}")]
+    Sealed(#[from] seal::Error),
+    /// The keys were not opened: see [`Store::migrate`].
+    #[error("the keys of the database are not open")]
+    Locked,
     /// Everything else.
     #[error("the database failed: {0}")]
     Database(sqlx::Error),
@@ -150,6 +176,7 @@ use sql;
 #[derive(Clone)]
 pub struct Store {
     pools: On<SqlitePools, PgPool>,
+    vault: Arc<OnceLock<Vault>>,
 }
 
 #[derive(Clone)]
@@ -199,19 +226,21 @@ impl Store {
         } else {
             return Err(Error::Address);
         };
-        Ok(Self { pools })
+        Ok(Self { pools, vault: Arc::default() })
     }
 
-    /// Brings the tables up to date. Safe to run from several processes at once, and when there is nothing to do.
+    /// Brings the tables up to date and opens what lies sealed. Safe to run from several processes at once, and when there
+    /// is nothing to do.
     ///
     /// # Errors
-    /// [`Error::Migrate`], also when an applied migration was edited or is unknown to this release.
-    pub async fn migrate(&self) -> Result<()> {
+    /// [`Error::Migrate`], also when an applied migration was edited or is unknown to this release; [`Error::DataKey`]
+    /// when a data key that was used here is missing, or another.
+    pub async fn migrate(&self, keys: &Keyring) -> Result<()> {
         match &self.pools {
             On::Sqlite(pools) => SQLITE.run(&pools.writer).await?,
             On::Postgres(pool) => POSTGRES.run(pool).await?,
         }
-        Ok(())
+        self.unlock(keys).await
     }
 
     /// Whether the database answers.
@@ -239,10 +268,11 @@ impl Store {
     /// # Errors
     /// [`Error::Database`].
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(match &self.pools {
+        let on = match &self.pools {
             On::Sqlite(pools) => On::Sqlite(pools.writer.begin_with("BEGIN IMMEDIATE").await?),
             On::Postgres(pool) => On::Postgres(pool.begin().await?),
-        }))
+        };
+        Ok(Tx { on, store: self.clone(), events: Vec::new() })
     }
 
     fn read(&self) -> On<&SqlitePool, &PgPool> {
@@ -298,15 +328,21 @@ fn create_private(file: &Path) -> std::io::Result<()> {
 }
 
 /// A transaction on either database.
-pub struct Tx(On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>);
+pub struct Tx {
+    on: On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
+    store: Store,
+    /// What the audit log is to say of it.
+    events: Vec<audit::Event>,
+}
 
 impl Tx {
-    /// Makes everything done in it lasting and visible.
+    /// Makes everything done in it lasting and visible, with what the audit log says of it.
     ///
     /// # Errors
     /// [`Error::Database`]; then nothing was done.
-    pub async fn commit(self) -> Result<()> {
-        match self.0 {
+    pub async fn commit(mut self) -> Result<()> {
+        self.append_events().await?;
+        match self.on {
             On::Sqlite(tx) => tx.commit().await?,
             On::Postgres(tx) => tx.commit().await?,
         }
@@ -314,7 +350,7 @@ impl Tx {
     }
 
     fn on(&mut self) -> On<&mut SqliteConnection, &mut PgConnection> {
-        match &mut self.0 {
+        match &mut self.on {
             On::Sqlite(tx) => On::Sqlite(tx),
             On::Postgres(tx) => On::Postgres(tx),
         }

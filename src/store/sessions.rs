@@ -17,9 +17,6 @@ use crate::{
 /// Sessions of one question.
 const BATCH: usize = 500;
 
-const REVOKE: &str = "UPDATE sessions SET revoked_at = $2, revoked_reason = $3
-    WHERE session_id = $1 AND revoked_at IS NULL";
-
 /// A session to be stored.
 #[derive(Clone, Debug)]
 pub struct NewSession {
@@ -168,32 +165,6 @@ impl Store {
         )?)
     }
 
-    /// Ends all sessions of a user but one. Gives their number.
-    ///
-    /// # Errors
-    /// [`crate::store::Error::Database`].
-    pub async fn revoke_other_sessions(
-        &self,
-        user: UserId,
-        kept: Uuid,
-        reason: &str,
-        at: DateTime<Utc>,
-    ) -> Result<u64> {
-        let mut tx = self.begin().await?;
-        let ended = tx.revoke_other_sessions(user, kept, reason, at).await?;
-        tx.commit().await?;
-        Ok(ended)
-    }
-
-    /// Ends a session; false when there is none, or it has been ended before.
-    ///
-    /// # Errors
-    /// [`crate::store::Error::Database`].
-    pub async fn revoke_session(&self, id: Uuid, reason: &str, at: DateTime<Utc>) -> Result<bool> {
-        let changed = sql!(self.write(), REVOKE, [id, at, reason])?;
-        Ok(changed == 1)
-    }
-
     /// Deletes the sessions that ran out before an instant, with their tokens. Gives their number.
     ///
     /// # Errors
@@ -340,12 +311,23 @@ impl Tx {
         )?)
     }
 
-    /// Ends a session.
+    /// Ends a session. Gives whose it was; `None` when there is none, or it has been ended before.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn revoke_session(&mut self, id: Uuid, reason: &str, at: DateTime<Utc>) -> Result<()> {
-        sql!(self.on(), REVOKE, [id, at, reason])?;
-        Ok(())
+    pub async fn revoke_session(
+        &mut self,
+        id: Uuid,
+        reason: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Option<UserId>> {
+        let ended = sql!(
+            self.on(),
+            "UPDATE sessions SET revoked_at = $2, revoked_reason = $3
+             WHERE session_id = $1 AND revoked_at IS NULL RETURNING user_id",
+            [id, at, reason],
+            fetch_optional as (Uuid,)
+        )?;
+        Ok(ended.map(|(user,)| UserId(user)))
     }
 }

@@ -9,7 +9,10 @@ use std::{ops::Deref, path::PathBuf, time::Duration};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::store::{Settings, Store};
+use crate::{
+    seal::{DataKey, Keyring},
+    store::{Settings, Store},
+};
 
 /// A store with tables and no rows.
 pub struct TestStore {
@@ -40,7 +43,7 @@ impl TestStore {
             acquire_timeout: Duration::from_secs(10),
         };
         let store = Store::connect(&settings).await.unwrap();
-        store.migrate().await.unwrap();
+        store.migrate(&keys()).await.unwrap();
         Self { store, url, place }
     }
 }
@@ -51,6 +54,15 @@ impl Deref for TestStore {
     fn deref(&self) -> &Store {
         &self.store
     }
+}
+
+/// The data keys of test stores: number 1, all zeros.
+///
+/// # Panics
+/// Never: the key is one.
+pub fn keys() -> Keyring {
+    let key = DataKey::parse(&format!("1:{}=", "A".repeat(43))).unwrap();
+    Keyring::new(&[key], std::path::Path::new("/nowhere")).unwrap()
 }
 
 /// A new SQLite file in the temporary folder.

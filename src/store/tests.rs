@@ -8,7 +8,9 @@ use crate::{
     id::{AccountId, ClientId, UserId},
     secret::{ExposeSecret, SecretString},
     store::{
-        Error, Family, Mapping, NewCustomer, NewSession, NewUser, On, RefreshToken, Settings, Store, sql,
+        Error, Family, Mapping, NewCustomer, NewSession, NewUser, On, RefreshToken, Settings, Store,
+        audit::{Actor, Event},
+        sql,
         testing::{self, on_both_stores},
     },
 };
@@ -19,6 +21,10 @@ fn mapping(n: u64) -> Mapping {
         client: ClientId(1000 + n),
         account: AccountId::parse(&format!("001{n:012}")).unwrap(),
     }
+}
+
+fn event() -> Event {
+    Event::done("test", Actor::System, Utc::now())
 }
 
 async fn insert(store: &Store, email: &str, mapping: &Mapping) -> Result<(), Error> {
@@ -61,8 +67,8 @@ on_both_stores! {
         insert(&store, "taro@example.jp", &taro).await.unwrap();
         let old = store.user_by_email("taro@example.jp").await.unwrap().unwrap().password_hash;
         let (new, at) = (SecretString::from("$argon2id$new"), Utc::now());
-        assert!(store.upgrade_password(taro.user, &old, &new, at).await.unwrap());
-        assert!(!store.upgrade_password(taro.user, &old, &"other".into(), at).await.unwrap());
+        assert!(store.upgrade_password(taro.user, &old, &new, at, event()).await.unwrap());
+        assert!(!store.upgrade_password(taro.user, &old, &"other".into(), at, event()).await.unwrap());
         let now = store.user_by_email("taro@example.jp").await.unwrap().unwrap().password_hash;
         assert_eq!(now.expose_secret(), new.expose_secret());
     }
@@ -86,11 +92,13 @@ on_both_stores! {
 
         let state = store.session(session.id).await.unwrap().unwrap();
         assert_eq!((state.mapping, state.expires_at, state.is_ended), (Some(taro), session.expires_at, false));
-        assert!(store.revoke_session(session.id, "sign-out", now).await.unwrap());
-        assert!(!store.revoke_session(session.id, "sign-out", now).await.unwrap());
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.revoke_session(session.id, "sign-out", now).await.unwrap(), Some(taro.user));
+        assert_eq!(tx.revoke_session(session.id, "sign-out", now).await.unwrap(), None);
+        tx.commit().await.unwrap();
         assert!(store.session(session.id).await.unwrap().unwrap().is_ended);
         assert!(!store.session(other.id).await.unwrap().unwrap().is_ended);
-        assert!(store.disable_user(taro.user, now).await.unwrap());
+        assert!(store.disable_user(taro.user, now, event()).await.unwrap());
         assert!(store.session(other.id).await.unwrap().unwrap().is_ended);
         assert!(store.session(Uuid::now_v7()).await.unwrap().is_none());
         assert_eq!(store.purge_sessions(now + TimeDelta::days(31)).await.unwrap(), 2);
@@ -140,7 +148,7 @@ on_both_stores! {
 
     async fn migrations_may_run_again_and_the_database_answers(store: TestStore) {
         let again = Store::connect(&store.settings()).await.unwrap();
-        again.migrate().await.unwrap();
+        again.migrate(&testing::keys()).await.unwrap();
         again.ping().await.unwrap();
         again.close().await;
         assert!(again.ping().await.is_err());

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     id::UserId,
     secret::{ExposeSecret, SecretString},
-    store::{Result, Store, Tx, sql},
+    store::{Result, Store, Tx, audit::Event, sql},
 };
 
 /// A user as the sign-in needs it.
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Replaces a password hash and ends the user's other sessions, unless the hash was changed since `old` was read:
-    /// then nothing is done, and it gives false.
+    /// then nothing is done, and it gives false. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -83,6 +83,7 @@ impl Store {
         new: &SecretString,
         kept: Uuid,
         at: DateTime<Utc>,
+        event: Event,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let changed = sql!(
@@ -93,12 +94,13 @@ impl Store {
         if changed == 0 {
             return Ok(false);
         }
-        tx.revoke_other_sessions(user, kept, "password changed", at).await?;
+        let ended = tx.revoke_other_sessions(user, kept, "password changed", at).await?;
+        tx.audit(event.with("sessionsEnded", ended));
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Replaces a password hash, unless it was changed since `old` was read.
+    /// Replaces a password hash, unless it was changed since `old` was read. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -108,20 +110,27 @@ impl Store {
         old: &SecretString,
         new: &SecretString,
         at: DateTime<Utc>,
+        event: Event,
     ) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let changed = sql!(
-            self.write(),
+            tx.on(),
             "UPDATE users SET password_hash = $3, updated_at = $4 WHERE user_id = $1 AND password_hash = $2",
             [user.0, old.expose_secret(), new.expose_secret(), at]
         )?;
-        Ok(changed == 1)
+        if changed == 0 {
+            return Ok(false);
+        }
+        tx.audit(event);
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Disables a user and ends all sessions; false when there is none, or it is disabled already.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn disable_user(&self, user: UserId, at: DateTime<Utc>) -> Result<bool> {
+    pub async fn disable_user(&self, user: UserId, at: DateTime<Utc>, event: Event) -> Result<bool> {
         let mut tx = self.begin().await?;
         let changed = sql!(
             tx.on(),
@@ -134,6 +143,9 @@ impl Store {
              WHERE user_id = $1 AND revoked_at IS NULL",
             [user.0, at]
         )?;
+        if changed == 1 {
+            tx.audit(event);
+        }
         tx.commit().await?;
         Ok(changed == 1)
     }

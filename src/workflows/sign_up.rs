@@ -189,7 +189,7 @@ impl SignUp {
         let evidence = Evidence { email: proved.address.clone(), locale, client: None };
         let lifetime = self.settings.verification_lifetime;
         let (token, verification) =
-            self.desk.identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+            self.desk.identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Ok(Verified { token, verification }))
     }
@@ -223,7 +223,7 @@ impl SignUp {
         let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
-        let (token, verification) = identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime).await?;
+        let (token, verification) = identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Verified { token, verification })
     }
@@ -244,7 +244,12 @@ impl SignUp {
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Rejected`] with `SUPPORT_NEEDED` where only people can tell.
-    pub async fn route(&self, verification: &Verification, budget: Budget) -> Result<Routed> {
+    pub async fn route(
+        &self,
+        verification: &Verification,
+        from: &Context,
+        budget: Budget,
+    ) -> Result<Routed> {
         let desk = &self.desk;
         let evidence = &verification.evidence;
         let routed = |route, prefill| Ok(Routed { route, prefill, hand_off: None });
@@ -256,7 +261,7 @@ impl SignUp {
             let mut tx = desk.store.begin().await?;
             let lifetime = self.settings.hand_off_lifetime;
             let (token, hand_off) =
-                desk.identity.verify(&mut tx, VerifiedFor::HandOff, evidence.clone(), lifetime).await?;
+                desk.identity.verify(&mut tx, VerifiedFor::HandOff, evidence.clone(), lifetime, from).await?;
             tx.commit().await?;
             let hand_off = Some((token, hand_off.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });

@@ -12,7 +12,11 @@ const EMAIL: &str = "Taro.Yamada@example.jp";
 const NORMALISED: &str = "taro.yamada@example.jp";
 
 fn from() -> Context {
-    Context { address: Some("192.0.2.1".parse().unwrap()), user_agent: Some("Mozilla/5.0".to_owned()) }
+    Context {
+        address: Some("192.0.2.1".parse().unwrap()),
+        user_agent: Some("Mozilla/5.0".to_owned()),
+        ..Context::default()
+    }
 }
 
 async fn open(replica: &Replica, kind: Kind, email: &str) -> Opened {

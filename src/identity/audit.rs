@@ -1,0 +1,71 @@
+//! What the audit log keeps of where an act came from, and for how long.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    identity::{Context, Identity, Viewer, limits::network_of, sessions::user_agent_class},
+    store::audit::{Actor, Event, Origin},
+};
+
+/// How often old events are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+impl Context {
+    /// What the audit log is to say of an act that came from here. `act` is a thing and what was done to it:
+    /// `session.create`.
+    pub fn event(&self, act: &'static str, actor: Actor, at: DateTime<Utc>) -> Event {
+        Event::done(act, actor, at).from(Origin {
+            request_id: self.request_id.clone(),
+            network: self.address.map(network_of),
+            user_agent_class: self.user_agent.as_deref().map(user_agent_class),
+        })
+    }
+
+    /// What kind of program it is: `browser`, `app` or `other`.
+    pub(super) fn user_agent_class(&self) -> &'static str {
+        user_agent_class(self.user_agent.as_deref().unwrap_or_default())
+    }
+}
+
+impl Identity {
+    /// Notes that somebody who is known was refused something. `what` names it, such as the path of a field.
+    pub async fn note_refusal(&self, viewer: &Viewer, code: &'static str, what: &str) {
+        let event = viewer.event("access", self.0.now()).refused(code).with("field", what);
+        // They were refused all the same.
+        if let Err(error) = self.0.store.audit(event).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is missing in the audit log");
+        }
+    }
+
+    /// Deletes what is older than the audit log is kept, from time to time, until `stopping` is cancelled.
+    pub async fn keep_house(&self, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(PURGE_EVERY);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = ticks.tick() => self.purge_audit(&stopping).await,
+            }
+        }
+    }
+
+    async fn purge_audit(&self, stopping: &CancellationToken) {
+        let keep = TimeDelta::from_std(self.0.audit_keep).unwrap_or(TimeDelta::MAX);
+        let Some(before) = self.0.now().checked_sub_signed(keep) else { return };
+        while !stopping.is_cancelled() {
+            match self.0.store.purge_audit(before).await {
+                Ok(0) => return,
+                Ok(purged) => tracing::info!(purged, "old events of the audit log were deleted"),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the audit log cannot be purged now"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}
