@@ -15,7 +15,7 @@ impl Context {
         Event::done(act, actor, at).from(Origin {
             request_id: self.request_id.clone(),
             network: self.address.map(network_of),
-            user_agent_class: self.user_agent.as_deref().map(kind_of),
+            user_agent_class: self.user_agent.as_deref().map(user_agent_class),
         })
     }
 }

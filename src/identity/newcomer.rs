@@ -23,7 +23,10 @@ use crate::{
     },
     seal::Place,
     secret::{ExposeSecret, SecretString},
-    store::{self, Mapping, NewUser, Tx, VerificationRow, audit::Actor},
+    store::{
+        self, Mapping, NewUser, Tx, VerificationRow,
+        audit::{Actor, Event},
+    },
 };
 
 /// How long a verification that ran out is remembered.
@@ -85,7 +88,7 @@ impl Identity {
         derive(&self.0.name_key, format!("{purpose}:{text}").as_bytes())
     }
 
-    /// Issues a verification, within the transaction that uses its proof up.
+    /// Issues a verification, within the transaction that uses its proof up. `from` is whoever proved it.
     ///
     /// # Errors
     /// [`Error::StoreAway`], [`Error::Internal`].
@@ -94,6 +97,7 @@ impl Identity {
         tx: &mut Tx,
         evidence: Evidence,
         lifetime: Duration,
+        from: &Context,
     ) -> Result<(SecretString, Verification)> {
         let (id, now) = (Uuid::now_v7(), self.0.now());
         let token: [u8; 32] = rand::random();
@@ -109,6 +113,8 @@ impl Identity {
             expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
         };
         tx.insert_verification(&row, now - REMEMBERED).await?;
+        let event = from.event("verification.create", Actor::Nobody, now);
+        tx.audit(event.with("verification", id).with("for", purpose.as_str()));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
         Ok((token, Verification { id, evidence, expires_at: row.expires_at }))
     }
@@ -167,7 +173,10 @@ impl Identity {
         };
         tx.insert_user(&user).await?;
         let mapping = Mapping { user: newcomer.user, client: newcomer.client, account: newcomer.account };
-        tx.insert_mapping(&mapping, now).await
+        tx.insert_mapping(&mapping, now).await?;
+        let event = Event::done("user.register", Actor::User(newcomer.user), now);
+        tx.audit(event.with("client", newcomer.client).with("account", newcomer.account));
+        Ok(())
     }
 
     /// Opens a session for somebody who has just proved who they are, in another way than by a password.
@@ -205,7 +214,10 @@ impl Identity {
         match &judged {
             Ok(Some(_)) => this.gate.right(guess).await,
             // A failure stays counted.
-            Ok(None) => {}
+            Ok(None) => {
+                let event = context.event("billing-login.check", Actor::Nobody, this.now());
+                this.store.audit(event.refused("AUTH_INVALID_CREDENTIALS")).await?;
+            }
             Err(_) => this.gate.untried(guess).await,
         }
         judged

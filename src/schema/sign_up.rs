@@ -192,7 +192,8 @@ impl SignUpVerification {
     /// Where the person belongs. Null while a system does not answer: ask again with `signUpResume`.
     async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
         let routed = async {
-            let routed = ctx.app()?.sign_up.route(&self.0.verification, ctx.budget()?).await;
+            let (app, from) = (ctx.app()?, ctx.origin());
+            let routed = app.sign_up.route(&self.0.verification, &from, ctx.budget()?).await;
             match routed {
                 Ok(routed) => Ok(SignUpRouting::from(routed)),
                 Err(Error::Rejected(errors)) => {

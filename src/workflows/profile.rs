@@ -85,6 +85,8 @@ impl Profiles {
         let mut tx = self.store.begin().await?;
         let due_at = self.clock.now() + AFTER;
         self.queue.put_at(&mut tx, &Uuid::now_v7().to_string(), &copy, due_at).await?;
+        let what = if copy.address.is_some() { "address.change" } else { "profile.change" };
+        tx.audit(viewer.event(what, self.clock.now()));
         tx.commit().await?;
         let changes = ClientChanges {
             phone: copy.details.phone.as_deref(),

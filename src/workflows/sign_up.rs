@@ -188,7 +188,7 @@ impl SignUp {
         let locale = proved.language.tag().to_owned();
         let evidence = Evidence { email: proved.address.clone(), locale, client: None };
         let lifetime = self.settings.verification_lifetime;
-        let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime).await?;
+        let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Ok(Verified { token, verification }))
     }
@@ -222,7 +222,7 @@ impl SignUp {
         let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
-        let (token, verification) = identity.attest(&mut tx, evidence, lifetime).await?;
+        let (token, verification) = identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Verified { token, verification })
     }
@@ -243,7 +243,7 @@ impl SignUp {
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Rejected`] with `SUPPORT_NEEDED` where only people can tell.
-    pub async fn route(&self, verification: &Verification, budget: Budget) -> Result<Routed> {
+    pub async fn route(&self, verification: &Verification, from: &Context, budget: Budget) -> Result<Routed> {
         let desk = &self.desk;
         let evidence = &verification.evidence;
         let routed = |route, prefill| Ok(Routed { route, prefill, hand_off: None });

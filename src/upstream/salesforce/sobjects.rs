@@ -94,7 +94,12 @@ impl Client {
         let patch =
             |http: &reqwest::Client, instance: &str| http.patch(format!("{instance}{path}")).json(changes);
         self.admit(OPERATION, budget)?;
-        self.call(OPERATION, Class::Write, budget, patch, |answer| success(&answer).map(drop)).await
+        // A page that says 200 has updated nothing.
+        let judge = |answer: Answer| match success(&answer)?.status {
+            StatusCode::NO_CONTENT => Ok(()),
+            _ => Err(Kind::Garbage),
+        };
+        self.call(OPERATION, Class::Write, budget, patch, judge).await
     }
 
     /// Creates the record whose external id has this value, or changes it. `record` leaves that field out.
