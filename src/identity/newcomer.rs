@@ -114,7 +114,7 @@ impl Identity {
         };
         tx.insert_verification(&row, now - REMEMBERED).await?;
         let event = from.event("verification.create", Actor::Nobody, now);
-        tx.audit(event.with("verification", id).with("for", purpose.as_str()));
+        tx.audit(event.with("verification", id));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
         Ok((token, Verification { id, evidence, expires_at: row.expires_at }))
     }
