@@ -16,6 +16,7 @@ use portal_gateway::{
 };
 use serde_json::{Value, json};
 use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
 /// Signs crowds in beside ordinary questions.
 #[derive(Parser)]
@@ -115,10 +116,10 @@ async fn ask<T>(
 ) -> Result<(Histogram<u64>, T)> {
     let mut histogram = Histogram::new(3)?;
     let (send, mut took) = tokio::sync::mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
     let asking = async {
         let mut tick = interval(Duration::from_secs(1) / options.rate);
-        loop {
-            let due = tick.tick().await;
+        while let Some(due) = stop.run_until_cancelled(tick.tick()).await {
             let body = json!({ "query": "{ viewer { id notifications { totalCount } } }" });
             let request = http.post(&options.url).bearer_auth(token).json(&body);
             let send = send.clone();
@@ -129,10 +130,12 @@ async fn ask<T>(
             });
         }
     };
-    let ended = tokio::select! {
-        () = asking => unreachable!("asking has no end of its own"),
-        ended = until => ended,
+    let until = async {
+        let ended = until.await;
+        stop.cancel();
+        ended
     };
+    let ((), ended) = tokio::join!(asking, until);
     drop(send);
     while let Some(took) = took.recv().await {
         let took = took.context("a question was not answered")?;
