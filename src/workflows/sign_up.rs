@@ -223,7 +223,8 @@ impl SignUp {
         let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
-        let (token, verification) = identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime, from).await?;
+        let (token, verification) =
+            identity.verify(&mut tx, VerifiedFor::SignUp, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Verified { token, verification })
     }
@@ -244,12 +245,7 @@ impl SignUp {
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Rejected`] with `SUPPORT_NEEDED` where only people can tell.
-    pub async fn route(
-        &self,
-        verification: &Verification,
-        from: &Context,
-        budget: Budget,
-    ) -> Result<Routed> {
+    pub async fn route(&self, verification: &Verification, from: &Context, budget: Budget) -> Result<Routed> {
         let desk = &self.desk;
         let evidence = &verification.evidence;
         let routed = |route, prefill| Ok(Routed { route, prefill, hand_off: None });
