@@ -122,7 +122,7 @@ impl Profiles {
         let budget = Budget::new(WITHIN, Lane::Background);
         let told = async {
             let Some(client) = self.billing.client(budget, copy.client).await? else { return Ok(()) };
-            self.tell(budget, &copy.as_billing_has_it(&client.profile)).await
+            self.tell(budget, &copy.confirmed_by(&client.profile)).await
         };
         told.await.map_err(|error: Error| match error {
             Error::Rejected(_) => Setback::Hopeless("the CRM refuses it".to_owned()),
@@ -133,7 +133,7 @@ impl Profiles {
 
 impl CopyToCrm {
     /// Without what billing never got, or has otherwise by now.
-    fn as_billing_has_it(mut self, profile: &billing::Profile) -> Self {
+    fn confirmed_by(mut self, profile: &billing::Profile) -> Self {
         let details = &mut self.details;
         details.phone = details.phone.take().filter(|phone| profile.phone.as_ref() == Some(phone));
         details.birth_date = details.birth_date.filter(|day| profile.birth_date == Some(*day));

@@ -243,7 +243,7 @@ impl SignUp {
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Rejected`] with `SUPPORT_NEEDED` where only people can tell.
-    pub async fn route(&self, verification: &Verification, from: &Context, budget: Budget) -> Result<Routed> {
+    pub async fn route(&self, verification: &Verification, budget: Budget) -> Result<Routed> {
         let desk = &self.desk;
         let evidence = &verification.evidence;
         let routed = |route, prefill| Ok(Routed { route, prefill, hand_off: None });

@@ -26,6 +26,7 @@ mod postal;
 mod process;
 mod profile;
 mod protocol;
+mod registration_kills;
 mod responses;
 mod schema;
 mod sessions;

@@ -19,14 +19,13 @@ pub fn phone(text: &str) -> Option<String> {
     if !digits.starts_with('0') || digits[1..].starts_with('0') {
         return None;
     }
+    let is_mobile = ["020", "050", "060", "070", "080", "090"].contains(&&digits[..3.min(digits.len())]);
     match digits.len() {
         11 if digits.starts_with("0800") => {
             Some(format!("{}-{}-{}", &digits[..4], &digits[4..7], &digits[7..]))
         }
-        11 if ["020", "050", "060", "070", "080", "090"].contains(&&digits[..3]) => {
-            Some(format!("{}-{}-{}", &digits[..3], &digits[3..7], &digits[7..]))
-        }
-        10 => {
+        11 if is_mobile => Some(format!("{}-{}-{}", &digits[..3], &digits[3..7], &digits[7..])),
+        10 if !is_mobile => {
             let groups: Vec<_> =
                 national.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()).collect();
             Some(if groups.len() == 3 { groups.join("-") } else { digits })
