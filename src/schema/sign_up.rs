@@ -193,7 +193,7 @@ impl SignUpVerification {
     async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
         let routed = async {
             let (app, from) = (ctx.app()?, ctx.origin());
-            let routed = app.sign_up.route(&self.0.verification, &from, ctx.budget()?).await;
+            let routed = app.sign_up.route(&self.0.verification, ctx.budget()?).await;
             match routed {
                 Ok(routed) => Ok(SignUpRouting::from(routed)),
                 Err(Error::Rejected(errors)) => {
