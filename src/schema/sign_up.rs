@@ -192,9 +192,7 @@ impl SignUpVerification {
     /// Where the person belongs. Null while a system does not answer: ask again with `signUpResume`.
     async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
         let routed = async {
-            let (app, from) = (ctx.app()?, ctx.origin());
-            let routed = app.sign_up.route(&self.0.verification, ctx.budget()?).await;
-            match routed {
+            match ctx.app()?.sign_up.route(&self.0.verification, ctx.budget()?).await {
                 Ok(routed) => Ok(SignUpRouting::from(routed)),
                 Err(Error::Rejected(errors)) => {
                     Ok(SignUpRouting { user_errors: shown(errors), ..SignUpRouting::default() })
