@@ -70,7 +70,7 @@ impl Default for Limits {
             page: MAX_FIRST as i64,
             variables_bytes: 64 * 1024,
             variables_depth: 32,
-            once: &["sessionCreate", "sessionRefresh", "passwordChange"],
+            once: &["sessionCreate", "sessionRefresh", "passwordChange", "passkeySignInFinish", "stepUp"],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,
         }

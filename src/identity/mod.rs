@@ -14,11 +14,13 @@ pub mod challenge;
 mod email;
 mod keys;
 mod limits;
+mod passkeys;
 mod passwords;
 mod policy;
 mod recall;
 mod registration;
 mod sessions;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -27,7 +29,7 @@ mod viewer;
 
 use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tokio::time::{Instant, sleep_until};
@@ -35,8 +37,10 @@ use uuid::Uuid;
 
 pub use account::ActiveSession;
 pub use limits::{Limits, Purpose, Rate, network_of};
+pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
+pub use step_up::{StepUp, StepUpMethod};
 pub use viewer::{Principal, Viewer};
 
 use crate::{
@@ -48,6 +52,7 @@ use crate::{
         email::Email,
         keys::Keys,
         limits::Gate,
+        passkeys::Site,
         passwords::{Passwords, Verdict},
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions},
@@ -95,6 +100,10 @@ pub struct Settings {
     pub codes: challenge::Settings,
     /// How often what may be tried.
     pub limits: Limits,
+    /// Passkeys.
+    pub passkeys: PasskeySettings,
+    /// How long a proof of who is there counts, before an act that asks for one.
+    pub fresh_within: Duration,
 }
 
 /// What the accounts stand on.
@@ -163,6 +172,10 @@ struct Inner {
     challenges: Challenges,
     failure_floor: Duration,
     audit_keep: Duration,
+    site: Site,
+    fresh_within: TimeDelta,
+    jobs: Queue,
+    keys: Keyring,
 }
 
 impl Identity {
@@ -182,8 +195,8 @@ impl Identity {
             recall: Recall::new(),
             challenges: Challenges {
                 store: store.clone(),
-                jobs,
-                keys: seals,
+                jobs: jobs.clone(),
+                keys: seals.clone(),
                 gate: Arc::clone(&gate),
                 key: derive(&secret, b"challenges"),
                 settings: settings.codes,
@@ -192,6 +205,10 @@ impl Identity {
             gate,
             failure_floor: settings.failure_floor,
             audit_keep: settings.audit_keep,
+            site: Site::new(&settings.passkeys)?,
+            fresh_within: step_up::within(settings.fresh_within),
+            jobs,
+            keys: seals,
             store,
             clock,
         })))

@@ -29,6 +29,12 @@ pub(super) fn settings() -> Settings {
         passwords: PasswordSettings::default(),
         codes: challenge::Settings::default(),
         limits: Limits::default(),
+        passkeys: PasskeySettings {
+            rp_id: "portal.test".to_owned(),
+            origins: vec!["https://portal.test".to_owned()],
+            most: 20,
+        },
+        fresh_within: Duration::from_secs(300),
     }
 }
 

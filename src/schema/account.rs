@@ -1,13 +1,12 @@
 //! One's own account: the password, and the sessions that stand.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
     context::Ask,
-    node::opaque,
+    node::{opaque, own_key},
     session::{UserErrorNode, shown},
 };
 use crate::{
@@ -141,7 +140,7 @@ impl AccountMutation {
         #[graphql(desc = "Which one.")] input: SessionRevokeInput,
     ) -> Option<Result<SessionRevokePayload>> {
         let act = async {
-            let session = key(&input.id)?;
+            let session = own_key("Session", &input.id)?;
             let revoked = ctx.app()?.identity.end_session(ctx.viewer()?, session).await?;
             Ok(SessionRevokePayload { revoked, user_errors: Vec::new() })
         };
@@ -157,12 +156,4 @@ impl AccountMutation {
         };
         Some(act.await)
     }
-}
-
-/// The key behind an id. The id of something else names no session.
-fn key(id: &ID) -> Result<Uuid> {
-    let bad = Error::BadInput { argument: "input.id", reason: "is not an id of this graph" };
-    let text = BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok().and_then(|text| String::from_utf8(text).ok());
-    let text = text.ok_or(bad)?;
-    Ok(text.strip_prefix("Session:").and_then(|key| Uuid::parse_str(key).ok()).unwrap_or_default())
 }

@@ -2,8 +2,11 @@
 
 use async_graphql::MergedObject;
 
-use super::{account::AccountMutation, notification::NotificationMutation, session::SessionMutation};
+use super::{
+    account::AccountMutation, notification::NotificationMutation, passkey::PasskeyMutation,
+    session::SessionMutation, step_up::StepUpMutation,
+};
 
 /// What can be changed.
 #[derive(Default, MergedObject)]
-pub struct Mutation(SessionMutation, AccountMutation, NotificationMutation);
+pub struct Mutation(SessionMutation, AccountMutation, NotificationMutation, PasskeyMutation, StepUpMutation);

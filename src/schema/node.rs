@@ -93,6 +93,18 @@ pub(super) fn opaque(kind: &str, key: impl std::fmt::Display) -> ID {
     ID(BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:{key}")))
 }
 
+/// The key behind an id of [`opaque`] that a mutation takes as `input.id`. The id of something else names nothing.
+///
+/// # Errors
+/// [`Error::BadInput`] for what is no id.
+pub(super) fn own_key(kind: &str, id: &ID) -> Result<Uuid> {
+    let bad = Error::BadInput { argument: "input.id", reason: "is not an id of this graph" };
+    let text = BASE64_URL_SAFE_NO_PAD.decode(id.as_str()).ok().and_then(|text| String::from_utf8(text).ok());
+    let text = text.ok_or(bad)?;
+    let key = text.split_once(':').filter(|(found, _)| *found == kind);
+    Ok(key.and_then(|(_, key)| Uuid::parse_str(key).ok()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

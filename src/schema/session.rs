@@ -109,10 +109,7 @@ impl SessionMutation {
     ) -> Option<Result<SessionCreatePayload>> {
         let read = async {
             let app = ctx.app()?;
-            if input.delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
-                let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
-                return Err(Error::BadInput { argument: "input.delivery", reason });
-            }
+            writable(ctx, input.delivery)?;
             let password = SecretString::from(input.password);
             let grant = app.identity.sign_in(&input.email, &password, &ctx.origin()).await;
             let grant = match grant {
@@ -184,8 +181,17 @@ impl SessionMutation {
     }
 }
 
+/// Whether tokens can be put where the client wants them: to be asked before anybody is signed in.
+pub(super) fn writable(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
+    if delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
+        let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
+        return Err(Error::BadInput { argument: "input.delivery", reason });
+    }
+    Ok(())
+}
+
 /// Puts the tokens where the client wants them.
-fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery) -> Result<Session> {
+pub(super) fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery) -> Result<Session> {
     let (access_token, refresh_token) = match delivery {
         SessionDelivery::Tokens => (
             Some(grant.access_token.expose_secret().to_owned()),

@@ -11,6 +11,7 @@ use super::{
     node::opaque,
     notification::NotificationList,
     order::OrderFilter,
+    passkey::PasskeyNode,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
 };
@@ -143,6 +144,15 @@ impl ViewerNode {
         let read = async {
             let all = ctx.app()?.identity.sessions(&self.0).await?;
             Ok(all.into_iter().map(|one| ActiveSessionNode::new(one, self.0.session())).collect())
+        };
+        Some(read.await)
+    }
+
+    /// The passkeys that sign this customer in, in the order in which they were registered.
+    async fn passkeys(&self, ctx: &Context<'_>) -> Option<Result<Vec<PasskeyNode>>> {
+        let read = async {
+            let all = ctx.app()?.identity.passkeys(&self.0).await?;
+            Ok(all.into_iter().map(PasskeyNode::from).collect())
         };
         Some(read.await)
     }

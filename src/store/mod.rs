@@ -16,6 +16,8 @@ pub mod leases;
 mod mappings;
 mod mirrors;
 mod notifications;
+mod passkeys;
+mod proofs;
 mod sessions;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
@@ -44,6 +46,7 @@ pub use challenges::{ChallengeRow, NewChallenge};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
+pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionState};
 pub use users::{NewUser, User};
 

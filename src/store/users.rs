@@ -18,6 +18,8 @@ pub struct User {
     pub password_hash: SecretString,
     /// A user who is disabled cannot sign in.
     pub is_disabled: bool,
+    /// The language of mails and messages: `en` or `ja`.
+    pub locale: String,
 }
 
 /// A user to be stored.
@@ -43,14 +45,15 @@ impl Store {
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let row = sql!(
             self.read(),
-            "SELECT user_id, password_hash, disabled_at FROM users WHERE email_normalised = $1",
+            "SELECT user_id, password_hash, disabled_at, locale FROM users WHERE email_normalised = $1",
             [email],
-            fetch_optional as (Uuid, String, Option<DateTime<Utc>>)
+            fetch_optional as (Uuid, String, Option<DateTime<Utc>>, String)
         )?;
-        Ok(row.map(|(id, hash, disabled_at)| User {
+        Ok(row.map(|(id, hash, disabled_at, locale)| User {
             id: UserId(id),
             password_hash: hash.into(),
             is_disabled: disabled_at.is_some(),
+            locale,
         }))
     }
 
@@ -61,13 +64,13 @@ impl Store {
     pub async fn user(&self, user: UserId) -> Result<Option<(User, String)>> {
         let row = sql!(
             self.read(),
-            "SELECT email_normalised, password_hash, disabled_at FROM users WHERE user_id = $1",
+            "SELECT email_normalised, password_hash, disabled_at, locale FROM users WHERE user_id = $1",
             [user.0],
-            fetch_optional as (String, String, Option<DateTime<Utc>>)
+            fetch_optional as (String, String, Option<DateTime<Utc>>, String)
         )?;
-        Ok(row.map(|(email, hash, disabled_at)| {
-            let user = User { id: user, password_hash: hash.into(), is_disabled: disabled_at.is_some() };
-            (user, email)
+        Ok(row.map(|(email, hash, disabled_at, locale)| {
+            let is_disabled = disabled_at.is_some();
+            (User { id: user, password_hash: hash.into(), is_disabled, locale }, email)
         }))
     }
 
