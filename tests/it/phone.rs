@@ -1,7 +1,8 @@
 //! An authenticator in software, as a phone is, and the browser before it: what the specification asks of them, for P-256 keys.
 //!
-//! The kept crate for that, `passkey`, makes `serde_json` keep the order of objects in all that is built with it, so that tests would run another
-//! gateway than the one that is shipped. The answers are judged by a crate that shares nothing with this.
+//! The kept crate for that, `passkey`, makes `serde_json` keep the order of objects in all that is built with it, so that
+//! tests would run another gateway than the one that is shipped. The answers are judged by a crate that shares nothing
+//! with this.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
@@ -21,7 +22,7 @@ const MAY_BE_BACKED_UP: u8 = 1 << 3;
 const IS_BACKED_UP: u8 = 1 << 4;
 const HAS_CREDENTIAL: u8 = 1 << 6;
 
-/// The key of the authenticator holds one of this person already.
+/// The authenticator holds a passkey of this person already.
 #[derive(Debug)]
 pub struct Excluded;
 
