@@ -15,6 +15,7 @@ mod jobs;
 mod limits;
 mod live;
 mod mail;
+mod passkeys;
 mod reader;
 mod reconcile;
 mod server;

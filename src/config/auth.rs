@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     config::{
+        passkeys,
         reader::{Reader, read_file},
         server::{Environment, Server},
     },
@@ -82,6 +83,7 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
     {
         env.refuse("AUTH_RESET_PAGE", "must be an https address in production");
     }
+    let passkeys = passkeys::read(env, server);
     let least = PasswordSettings::default();
     identity::Settings {
         signing_key,
@@ -106,6 +108,10 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         audit_keep: env
             .get("AUDIT_KEEP", "duration", "How long the audit log is kept.")
             .duration("365d", "30d", "3650d"),
+        fresh_within: env
+            .get("AUTH_STEP_UP_WITHIN", "duration", "How long a proof of who is there counts, before an act that asks for one.")
+            .duration("5m", "1m", "1h"),
+        passkeys,
         passwords: PasswordSettings {
             memory_kib: env
                 .get(

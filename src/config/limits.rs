@@ -78,6 +78,8 @@ impl Default for Limits {
                 "passwordChange",
                 "passwordResetRequest",
                 "passwordReset",
+                "passkeySignInFinish",
+                "stepUp",
             ],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,

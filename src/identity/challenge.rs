@@ -79,6 +79,8 @@ impl Default for Settings {
 pub enum Kind {
     /// The second step of a sign-in.
     SignIn,
+    /// Who is there, before an act that asks for it.
+    StepUp,
     /// The address of a person who signs up, or who is a customer already and wants to manage that here.
     SignUp,
     /// The address that is to come.
@@ -91,6 +93,7 @@ impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
+            Self::StepUp => "step-up",
             Self::SignUp => "sign-up",
             Self::NewEmail => "new-email",
             Self::PresentEmail => "present-email",
@@ -100,6 +103,7 @@ impl Kind {
     fn message(self, code: String, expires_at: DateTime<Utc>) -> Message {
         match self {
             Self::SignIn => Message::SignInCode { code, expires_at },
+            Self::StepUp => Message::StepUpCode { code, expires_at },
             Self::SignUp => Message::SignUpCode { code, expires_at },
             Self::NewEmail => Message::EmailChangeCode { proves: Proof::NewAddress, code, expires_at },
             Self::PresentEmail => {

@@ -46,16 +46,19 @@ pub enum Method {
     Device,
     /// Nothing: the address was proved a moment before.
     HandOff,
+    /// A passkey, instead of the password.
+    Passkey,
 }
 
 impl Method {
-    const ALL: [Self; 3] = [Self::Code, Self::Device, Self::HandOff];
+    const ALL: [Self; 4] = [Self::Code, Self::Device, Self::HandOff, Self::Passkey];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Device => "device",
             Self::HandOff => "hand-off",
+            Self::Passkey => "passkey",
         }
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod newcomer;
 mod origin;
+mod passkeys;
 mod passwords;
 mod policy;
 mod purge;
@@ -26,6 +27,7 @@ mod registration;
 mod reset;
 mod sessions;
 mod sign_in;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -46,9 +48,11 @@ pub use devices::{Device, HandOff};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};
+pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
+pub use step_up::{StepUp, StepUpMethod};
 pub use viewer::{Principal, Viewer};
 
 use crate::{
@@ -61,6 +65,7 @@ use crate::{
         email::Email,
         keys::Keys,
         limits::Gate,
+        passkeys::Site,
         passwords::Passwords,
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions},
@@ -125,6 +130,10 @@ pub struct Settings {
     pub hand_off_lifetime: Duration,
     /// What people are told who want to sign in or up while that is closed; `None` when it is open.
     pub maintenance: Option<String>,
+    /// Passkeys.
+    pub passkeys: PasskeySettings,
+    /// How long a proof of who is there counts, before an act that asks for one.
+    pub fresh_within: Duration,
 }
 
 /// What the accounts stand on.
@@ -207,6 +216,8 @@ struct Inner {
     history_for: TimeDelta,
     hand_off_lifetime: TimeDelta,
     maintenance: Option<Arc<str>>,
+    site: Site,
+    fresh_within: TimeDelta,
 }
 
 impl Identity {
@@ -248,6 +259,8 @@ impl Identity {
             history_for: delta(settings.history_for),
             hand_off_lifetime: delta(settings.hand_off_lifetime),
             maintenance: settings.maintenance.as_deref().map(Arc::from),
+            site: Site::new(&settings.passkeys)?,
+            fresh_within: step_up::within(settings.fresh_within),
             store,
             clock,
         })))

@@ -17,8 +17,7 @@ use crate::{
     identity::{
         Context, Grant, Identity, derive,
         email::read_email,
-        history::{Method, Outcome},
-        origin::Origin,
+        history::Method,
         policy,
     },
     seal::Place,
@@ -184,17 +183,7 @@ impl Identity {
     /// # Errors
     /// [`Error::StoreAway`], [`Error::Internal`].
     pub async fn welcome(&self, user: UserId, context: &Context) -> Result<Grant> {
-        let this = &*self.0;
-        let now = this.now();
-        let origin = Origin::of(context);
-        let mut tx = this.store.begin().await?;
-        let (issued, ended) = this.open_session(&mut tx, user, &origin, None, now).await?;
-        this.note(&mut tx, user, Outcome::SignedIn, Some(Method::Code), &origin, now).await?;
-        let event = context.event("session.create", Actor::User(user), now);
-        tx.audit(event.with("session", issued.session));
-        tx.commit().await?;
-        this.sessions.note_ends(ended).await;
-        this.grant(issued, now)
+        self.0.open_proved(user, Method::Code, context, self.0.now()).await
     }
 
     /// Counts a try of a password that another system judges, under the limits of sign-ins. `judge` says whether it was right;

@@ -325,6 +325,25 @@ impl Inner {
         Ok(Entrance { grant: self.grant(issued, now)?, device })
     }
 
+    /// Opens a session for somebody who proved who they are in another way than by the password.
+    pub(super) async fn open_proved(
+        &self,
+        user: UserId,
+        method: Method,
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Grant> {
+        let origin = Origin::of(from);
+        let mut tx = self.store.begin().await?;
+        let (issued, ended) = self.open_session(&mut tx, user, &origin, None, now).await?;
+        self.note(&mut tx, user, Outcome::SignedIn, Some(method), &origin, now).await?;
+        let event = from.event("session.create", Actor::User(user), now).with("session", issued.session);
+        tx.audit(event.with("method", method.as_str()).with("ended", ended.len()));
+        tx.commit().await?;
+        self.sessions.note_ends(ended).await;
+        self.grant(issued, now)
+    }
+
     /// Begins a session and ends the oldest beyond the cap; gives which.
     pub(super) async fn open_session(
         &self,

@@ -35,6 +35,12 @@ pub(super) fn settings() -> Settings {
         history_for: Duration::from_secs(365 * DAY),
         hand_off_lifetime: Duration::from_secs(300),
         maintenance: None,
+        passkeys: PasskeySettings {
+            rp_id: "portal.test".to_owned(),
+            origins: vec!["https://portal.test".to_owned()],
+            most: 20,
+        },
+        fresh_within: Duration::from_secs(300),
     }
 }
 

@@ -56,6 +56,15 @@ pub(super) fn words(message: &Message) -> Words {
                 "If you are not signing in right now, somebody knows your password: change it.",
             ),
         ),
+        Message::StepUpCode { code: digits, expires_at } => (
+            "Confirm that it is you",
+            code(
+                "Enter this code to confirm that it is you, and go on:",
+                digits,
+                *expires_at,
+                "If you are not changing anything in your account right now, somebody else is signed in to it. Set a new password now, and end all sessions in your account's settings.",
+            ),
+        ),
         Message::PasswordReset { link, expires_at } => (
             "Set a new password",
             vec![

@@ -57,6 +57,15 @@ pub(super) fn words(message: &Message) -> Words {
                 "ログインの操作をしていない場合は、パスワードが第三者に知られています。パスワードを変更してください。",
             ),
         ),
+        Message::StepUpCode { code: digits, expires_at } => (
+            "ご本人確認用コード",
+            code(
+                "ご本人であることを確認して手続きを続けるには、次のコードを入力してください。",
+                digits,
+                *expires_at,
+                "アカウントの操作をしていない場合は、第三者がログインしています。すぐに新しいパスワードを設定し、アカウントの設定からすべてのセッションを終了してください。",
+            ),
+        ),
         Message::PasswordReset { link, expires_at } => (
             "パスワードの再設定",
             vec![

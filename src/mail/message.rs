@@ -51,6 +51,13 @@ pub enum Message {
         /// It is good until then.
         expires_at: DateTime<Utc>,
     },
+    /// The code that proves who is there, before an act that asks for it.
+    StepUpCode {
+        /// Six digits.
+        code: String,
+        /// It is good until then.
+        expires_at: DateTime<Utc>,
+    },
     /// The link by which a forgotten password is replaced.
     PasswordReset {
         /// The link, whole; its host comes from the configuration.
@@ -115,6 +122,7 @@ impl Message {
         match self {
             Self::SignUpCode { .. } => "sign_up_code",
             Self::SignInCode { .. } => "sign_in_code",
+            Self::StepUpCode { .. } => "step_up_code",
             Self::PasswordReset { .. } => "password_reset",
             Self::PasswordChanged { .. } => "password_changed",
             Self::EmailChangeCode { .. } => "email_change_code",
@@ -131,6 +139,7 @@ impl Message {
         match self {
             Self::SignUpCode { expires_at, .. }
             | Self::SignInCode { expires_at, .. }
+            | Self::StepUpCode { expires_at, .. }
             | Self::PasswordReset { expires_at, .. }
             | Self::EmailChangeCode { expires_at, .. } => Some(*expires_at),
             Self::PasswordChanged { .. }

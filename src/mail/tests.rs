@@ -32,7 +32,8 @@ fn messages() -> Vec<(&'static str, Message)> {
     let email_change = |proves| Message::EmailChangeCode { proves, code: "048213".to_owned(), expires_at };
     vec![
         ("sign_up_code", Message::SignUpCode { code: code.clone(), expires_at }),
-        ("sign_in_code", Message::SignInCode { code, expires_at }),
+        ("sign_in_code", Message::SignInCode { code: code.clone(), expires_at }),
+        ("step_up_code", Message::StepUpCode { code, expires_at }),
         (
             "password_reset",
             Message::PasswordReset {

@@ -72,6 +72,8 @@ pub(super) enum SignInMethod {
     TrustedDevice,
     /// Nothing: the address was proved a moment before, at sign-up.
     HandOff,
+    /// A passkey, instead of the password.
+    Passkey,
 }
 
 /// A sign-in, or a try that failed.
@@ -108,6 +110,7 @@ impl From<SignInRecord> for SignInNode {
                 Method::Code => SignInMethod::MailedCode,
                 Method::Device => SignInMethod::TrustedDevice,
                 Method::HandOff => SignInMethod::HandOff,
+                Method::Passkey => SignInMethod::Passkey,
             }),
             device: DeviceKind::of(&record.device),
             device_name: named(record.device_name),

@@ -21,12 +21,14 @@ mod node;
 mod notification;
 mod order;
 mod password_reset;
+mod passkey;
 mod payment_method;
 mod postal;
 mod profile;
 mod query;
 mod session;
 mod sign_up;
+mod step_up;
 mod subscription;
 mod summary;
 mod viewer;
@@ -65,6 +67,9 @@ fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
         // Otherwise 32, below the guard's nesting; this is the most that the guard's can be set to.
         .limit_recursive_depth(200)
         // Types of the engine that come without a word.
+        .override_output_type_description::<serde_json::Value>(
+            "Any JSON value, as another specification defines it: that of WebAuthn, for passkeys.",
+        )
         .override_output_type_description::<Decimal>(
             "A decimal number as a string, never rounded: `\"1200\"`.",
         )

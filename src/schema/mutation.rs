@@ -4,8 +4,8 @@ use async_graphql::MergedObject;
 
 use super::{
     account::AccountMutation, device::DeviceMutation, notification::NotificationMutation,
-    password_reset::PasswordResetMutation, profile::ProfileMutation, session::SessionMutation,
-    sign_up::SignUpMutation,
+    passkey::PasskeyMutation, password_reset::PasswordResetMutation, profile::ProfileMutation,
+    session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
 };
 
 /// What can be changed.
@@ -16,6 +16,8 @@ pub struct Mutation(
     AccountMutation,
     ProfileMutation,
     PasswordResetMutation,
+    PasskeyMutation,
+    StepUpMutation,
     DeviceMutation,
     NotificationMutation,
 );

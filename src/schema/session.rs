@@ -375,7 +375,7 @@ impl SessionMutation {
 }
 
 /// Whether a session can reach the client as it wishes.
-fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
+pub(super) fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
     if delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
         let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
         return Err(Error::BadInput { argument: "input.delivery", reason });

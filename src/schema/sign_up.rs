@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     context::Ask,
     node::opaque,
-    session::{Session, SessionDelivery, UserErrorNode, deliver, shown},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, deliver, shown},
     viewer::ViewerNode,
 };
 use crate::{
@@ -441,15 +441,6 @@ impl SignUpMutation {
         };
         Some(linked.await)
     }
-}
-
-/// Cookies must be possible before anything is made.
-fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Result<()> {
-    if delivery == SessionDelivery::Cookies && !ctx.cookies()?.are_writable() {
-        let reason = "COOKIES needs a POST with the header x-portal-csrf from an allowed origin";
-        return Err(Error::BadInput { argument: "input.delivery", reason });
-    }
-    Ok(())
 }
 
 fn given(verified: Verified) -> SignUpVerifyPayload {

@@ -12,6 +12,7 @@ use super::{
     node::opaque,
     notification::NotificationList,
     order::OrderFilter,
+    passkey::PasskeyNode,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
 };
@@ -173,6 +174,15 @@ impl ViewerNode {
             let all = ctx.app()?.identity.sign_ins(&self.0).await?;
             let list: Vec<_> = all.into_iter().map(SignInNode::from).collect();
             Ok(paged(&page, list, |one| one.id.to_string(), Counted::new))
+        };
+        Some(read.await)
+    }
+
+    /// The passkeys that sign this customer in, in the order in which they were registered.
+    async fn passkeys(&self, ctx: &Context<'_>) -> Option<Result<Vec<PasskeyNode>>> {
+        let read = async {
+            let all = ctx.app()?.identity.passkeys(&self.0).await?;
+            Ok(all.into_iter().map(PasskeyNode::from).collect())
         };
         Some(read.await)
     }

@@ -171,7 +171,12 @@ pub struct Customer<'a> {
     pub token: Option<String>,
 }
 
-impl Customer<'_> {
+impl<'a> Customer<'a> {
+    /// Somebody who has an access token.
+    pub fn with(gateway: &'a Gateway, token: String) -> Self {
+        Self { gateway, token: Some(token) }
+    }
+
     /// Asks by POST, as an ordinary client does.
     pub async fn ask(&self, query: &str, variables: Value) -> Answer {
         self.send(json!({ "query": query, "variables": variables })).await

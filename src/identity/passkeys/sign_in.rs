@@ -1,0 +1,116 @@
+//! Signing in with a passkey, and proving with one who is there.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{
+    REFUSED,
+    ceremony::{Assertion, Purpose},
+};
+use crate::{
+    error::Result,
+    id::UserId,
+    identity::{Context, Grant, Identity, Inner, history::Method, missing_mapping, rejected},
+    store::audit::Actor,
+};
+
+impl Identity {
+    /// Begins a sign-in with a passkey: gives what `PublicKeyCredential.parseRequestOptionsFromJSON` takes, the same for
+    /// everybody but for the challenge. It is to be finished within 5 minutes.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Internal`], [`crate::error::Error::StoreAway`].
+    pub async fn begin_passkey_sign_in(&self) -> Result<Value> {
+        self.0.ask_for_passkey(Purpose::SignIn, None).await
+    }
+
+    /// Opens a session for the person whose passkey answered, in the form of `PublicKeyCredential.toJSON`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Rejected`] with `PASSKEY_REFUSED`, whatever is wrong, or with `MAPPING_MISSING` for an account
+    /// whose data cannot be found; [`crate::error::Error::RateLimited`] after failures from the same network address;
+    /// [`crate::error::Error::Maintenance`].
+    pub async fn sign_in_with_passkey(&self, credential: &Value, context: &Context) -> Result<Grant> {
+        let this = &*self.0;
+        this.check_open()?;
+        let (began, now) = (Instant::now(), this.now());
+        let answer = Assertion::read(credential);
+        // Nobody is known yet: what the device calls the passkey stands for the account.
+        let account = answer.as_ref().map(Assertion::credential_id).unwrap_or_default();
+        let guess = this.gate.guess(&account, context, now).await?;
+        let proved = this.owner_of(answer, Purpose::SignIn, None, context, now).await;
+        match &proved {
+            Ok(Some(_)) => this.gate.right(guess).await,
+            Ok(None) => {}
+            Err(_) => this.gate.untried(guess).await,
+        }
+        let Some(user) = proved? else {
+            this.store
+                .audit(context.event("session.create", Actor::Nobody, now).refused(REFUSED.code))
+                .await?;
+            sleep_until(began + this.failure_floor).await;
+            return Err(rejected(REFUSED));
+        };
+        if this.store.mapping_of_user(user).await?.is_none() {
+            return Err(missing_mapping(user));
+        }
+        this.open_proved(user, Method::Passkey, context, now).await
+    }
+}
+
+impl Inner {
+    /// Begins a ceremony in which any passkey may answer.
+    pub(in crate::identity) async fn ask_for_passkey(
+        &self,
+        purpose: Purpose,
+        session: Option<Uuid>,
+    ) -> Result<Value> {
+        let now = self.now();
+        let begun = self.site.authentication()?;
+        let mut tx = self.store.begin().await?;
+        tx.insert_ceremony(&begun.row(purpose, session, now), now).await?;
+        tx.commit().await?;
+        Ok(begun.options)
+    }
+
+    /// Whose passkey answered; `None` when the answer is not right, the ceremony was none of this purpose and session, ran
+    /// out, or was answered before, the passkey is unknown, or its owner disabled.
+    pub(in crate::identity) async fn passkey_owner(
+        &self,
+        credential: &Value,
+        purpose: Purpose,
+        session: Option<Uuid>,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Option<UserId>> {
+        self.owner_of(Assertion::read(credential), purpose, session, context, now).await
+    }
+
+    async fn owner_of(
+        &self,
+        answer: Option<Assertion>,
+        purpose: Purpose,
+        session: Option<Uuid>,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Option<UserId>> {
+        let Some(answer) = answer else { return Ok(None) };
+        let taken =
+            self.store.take_ceremony(&answer.challenge_hash(), purpose.as_str(), session, now).await?;
+        let Some(state) = taken else { return Ok(None) };
+        let known = self.store.passkey_by_credential(&answer.credential_id()).await?;
+        let Some(passkey) = known.filter(|passkey| passkey.disabled_at.is_none()) else { return Ok(None) };
+        let Some(new) = self.site.used(&state, &answer, &passkey)? else { return Ok(None) };
+        let mut tx = self.store.begin().await?;
+        if !tx.use_passkey(passkey.passkey_id, &passkey.state, &new, now).await? {
+            return Ok(None);
+        }
+        let user = UserId(passkey.user_id);
+        let event = context.event("passkey.use", Actor::User(user), now);
+        tx.audit(event.with("passkey", passkey.passkey_id).with("purpose", purpose.as_str()));
+        tx.commit().await?;
+        Ok(Some(user))
+    }
+}
