@@ -1,5 +1,7 @@
 //! What the audit log keeps of where an act came from, and for how long.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
@@ -7,6 +9,9 @@ use crate::{
     identity::{Context, Identity, Viewer, limits::network_of, origin::user_agent_class},
     store::audit::{Actor, Event, Origin},
 };
+
+/// How often old events are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Context {
     /// What the audit log is to say of an act that came from here. `act` is a thing and what was done to it:
