@@ -22,7 +22,6 @@ const AUDIT: &str = "audit";
 
 /// The keys, once they are open.
 pub(super) struct Vault {
-    pub(super) keys: Keyring,
     index: [u8; 32],
     audit: [u8; 32],
 }
@@ -61,7 +60,6 @@ impl Store {
     pub(super) async fn unlock(&self, keys: &Keyring) -> Result<()> {
         self.check_data_keys(keys).await?;
         let vault = Vault {
-            keys: keys.clone(),
             index: self.stored_key(keys, INDEX).await?,
             audit: self.stored_key(keys, AUDIT).await?,
         };
@@ -138,7 +136,7 @@ impl Store {
             [name, sealed.as_slice()]
         )?;
         if stored == 1 && name == AUDIT {
-            let vault = Vault { keys: keys.clone(), index: made, audit: made };
+            let vault = Vault { index: made, audit: made };
             tx.begin_audit(&vault).await?;
         }
         tx.commit().await

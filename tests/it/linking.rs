@@ -12,7 +12,7 @@ use crate::{
     sign_up::{PASSWORD, accounts, address, clients, fail, hasty, staff_cases, until, verified},
 };
 
-const DOCUMENT: &str = include_str!("../../examples/queries/account_link.graphql");
+const DOCUMENT: &str = include_str!("../../examples/queries/account-link.graphql");
 
 /// Customers of the sandbox who have no portal user.
 const N: u64 = 20;

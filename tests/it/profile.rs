@@ -9,7 +9,7 @@ use crate::{
     sign_up::{accounts, address, clients, hasty, until},
 };
 
-const DOCUMENT: &str = include_str!("../../examples/queries/profile_update.graphql");
+const DOCUMENT: &str = include_str!("../../examples/queries/profile-update.graphql");
 const PROFILE: &str = "{ viewer { profile {
     phone birthDate gender nationality address { line1 line2 city state postalCode }
     japaneseAddress { street city } } } }";

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::gateway::{Answer, Gateway, Wishes};
 
-pub const DOCUMENT: &str = include_str!("../../examples/queries/sign_up.graphql");
+pub const DOCUMENT: &str = include_str!("../../examples/queries/sign-up.graphql");
 pub const EMAIL: &str = "zoe.obrien@example.jp";
 pub const PASSWORD: &str = "an entirely different staple";
 const PATIENCE: Duration = Duration::from_secs(60);
