@@ -174,6 +174,7 @@ async fn columns(store: &Store) -> Vec<Column> {
         On::Postgres(_) => {
             "SELECT c.table_name::text, c.column_name::text,
                 CASE c.data_type WHEN 'uuid' THEN 'blob' WHEN 'bytea' THEN 'blob' WHEN 'bigint' THEN 'integer'
+                    WHEN 'boolean' THEN 'integer'
                     WHEN 'timestamp with time zone' THEN 'text' ELSE c.data_type::text END,
                 c.is_nullable = 'NO', coalesce(k.ordinal_position, 0)::bigint
              FROM information_schema.columns c
