@@ -14,12 +14,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     id::{AccountId, ClientId, UserId},
-    identity::{
-        Context, Grant, Identity, derive,
-        email::read_email,
-        history::Method,
-        policy,
-    },
+    identity::{Context, Grant, Identity, derive, email::read_email, history::Method, policy},
     seal::Place,
     secret::{ExposeSecret, SecretString},
     store::{

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    session::{Session, SessionDelivery, UserErrorNode, deliver, shown, can_deliver},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, deliver, shown},
     viewer::ViewerNode,
 };
 use crate::{

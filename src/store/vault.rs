@@ -59,10 +59,8 @@ impl Store {
     /// Checks the data keys against those that were used here, and opens or makes the keys of the store.
     pub(super) async fn unlock(&self, keys: &Keyring) -> Result<()> {
         self.check_data_keys(keys).await?;
-        let vault = Vault {
-            index: self.stored_key(keys, INDEX).await?,
-            audit: self.stored_key(keys, AUDIT).await?,
-        };
+        let vault =
+            Vault { index: self.stored_key(keys, INDEX).await?, audit: self.stored_key(keys, AUDIT).await? };
         // A second time changes nothing: the keys are the same.
         let _ = self.vault.set(vault);
         Ok(())

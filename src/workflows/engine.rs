@@ -46,7 +46,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + 'static {
 }
 
 /// One step.
-pub struct Step<W: Workflow + ?Sized> {
+pub struct Step<W: Workflow> {
     /// Its name in the row.
     pub name: &'static str,
     /// What it does.
@@ -59,7 +59,7 @@ pub struct Step<W: Workflow + ?Sized> {
 }
 
 /// What a step does. It may change what the workflow knows; that is stored with its outcome.
-pub enum Act<W: Workflow + ?Sized> {
+pub enum Act<W: Workflow> {
     /// Calls outside.
     Ask(for<'a> fn(&'a mut W, &'a W::Tools, Turn) -> BoxFuture<'a, Result<Next>>),
     /// Writes here, in the transaction that stores its outcome.

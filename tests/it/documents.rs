@@ -148,7 +148,9 @@ async fn without_a_session_every_example_document_answers_null_or_refuses() {
     let id = &ids["viewer"]["invoices"]["nodes"][0]["id"];
     gateway.forget_calls();
     // A sign-in needs none, and postal look-up is for everybody.
-    let is_personal = |name: &str| !(name.starts_with("session") || name == "postal" || name.starts_with("passkey-sign-in"));
+    let is_personal = |name: &str| {
+        !(name.starts_with("session") || name == "postal" || name.starts_with("passkey-sign-in"))
+    };
     for (name, document) in documents().into_iter().filter(|(name, _)| is_personal(name)) {
         let answer = gateway.nobody().ask(&document, json!({ "id": id })).await;
         let shown: Vec<_> =
