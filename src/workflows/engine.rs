@@ -31,7 +31,7 @@ use crate::{
 /// How long one step may take: less than the shortest lease of a job, of which a run gets three quarters.
 const STEP_WITHIN: Duration = Duration::from_secs(7);
 /// How often whoever waits looks whether another replica has ended the workflow.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 /// How long the outcome of an ended workflow can be asked for.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
@@ -226,10 +226,12 @@ impl<W: Workflow> Engine<W> {
         let until = time::Instant::now() + within;
         loop {
             let news = self.0.news.notified();
-            match self.outcome(id).await? {
-                Some(Outcome::Running) => {}
-                Some(outcome) => return Ok(outcome),
-                None => return Err(Error::internal("a workflow is gone while it is waited for")),
+            match self.outcome(id).await {
+                // Whoever waits need not know that a look failed: there will be another.
+                Ok(Some(Outcome::Running)) | Err(Error::StoreAway(_)) => {}
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) => return Err(Error::internal("a workflow is gone while it is waited for")),
+                Err(error) => return Err(error),
             }
             if time::Instant::now() >= until {
                 return Ok(Outcome::Running);

@@ -120,15 +120,19 @@ async fn fifty_first_logins_at_once_make_one_user() {
     .await;
     let is = |answer: &Value, status: &str| answer["data"]["accountLink"]["status"] == status;
     let done = answers.iter().filter(|answer| is(answer, "COMPLETE")).count();
-    assert_eq!(done, 1, "{answers:?}");
+    assert!(done <= 1, "{answers:?}");
     for answer in answers.iter().filter(|answer| !is(answer, "COMPLETE")) {
         let told = &answer["data"]["accountLink"]["userErrors"][0]["code"];
-        let limited = answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
-        assert!(is(answer, "IN_PROGRESS") || told == "ACCOUNT_EXISTS" || limited, "{answer}");
+        let later = answer["errors"][0]["extensions"]["retryable"] == true;
+        assert!(is(answer, "IN_PROGRESS") || told == "ACCOUNT_EXISTS" || later, "{answer}");
     }
     assert_eq!(clients(&gateway, &email).await.len(), 1);
     assert_eq!(accounts(&gateway, &email).await.len(), 1);
-    assert_eq!(gateway.app.store.count_mappings().await.unwrap(), crate::gateway::ACCOUNTS + 1);
+    let users = until("somebody is stored", async || {
+        Some(gateway.app.store.count_mappings().await.unwrap())
+            .filter(|users| *users > crate::gateway::ACCOUNTS)
+    });
+    assert_eq!(users.await, crate::gateway::ACCOUNTS + 1);
 }
 
 #[tokio::test]

@@ -259,3 +259,31 @@ fn every_empty_list_is_empty() {
     let missing = fine(r#"{"result":"success","totalresults":0}"#);
     assert!(invoices::decode_page(&missing, 42).unwrap().invoices.is_empty());
 }
+
+#[test]
+fn an_address_that_a_user_has_is_told_apart_from_other_refusals() {
+    let added = |body: &str| client_writes::added(&fine(body));
+    assert_eq!(added(r#"{"result":"success","clientid":"42","owner_id":57}"#), Ok(Added::Client(42)));
+    let taken = r#"{"result":"error","message":"A user already exists with that email address"}"#;
+    assert_eq!(added(taken), Ok(Added::EmailTaken));
+    let refused = added(r#"{"result":"error","message":"You did not enter your first name"}"#);
+    assert!(matches!(refused, Err(Kind::Refused { .. })));
+    let cut = added(r#"{"result":"succ"#).unwrap_err();
+    assert!(cut.may_have_happened(), "{cut}");
+}
+
+#[test]
+fn a_password_proves_nothing_where_a_second_factor_is_or_may_be() {
+    for (body, login) in [
+        (
+            r#"{"result":"success","userid":57,"passwordhash":"b7","twoFactorEnabled":false}"#,
+            Some(Login::Proven),
+        ),
+        (r#"{"result":"success","userid":57,"twoFactorEnabled":true}"#, Some(Login::SecondFactor)),
+        (r#"{"result":"success","userid":"57","twoFactorEnabled":"true"}"#, Some(Login::SecondFactor)),
+        (r#"{"result":"error","message":"Email or Password Invalid"}"#, Some(Login::Wrong)),
+        (r#"{"result":"success","userid":57,"passwordhash":"b7"}"#, None),
+    ] {
+        assert_eq!(logins::validated(&fine(body)).ok(), login, "{body}");
+    }
+}
