@@ -335,6 +335,10 @@ impl Inner {
     ) -> Result<Grant> {
         let origin = Origin::of(from);
         let mut tx = self.store.begin().await?;
+        // One after the other: each may end others of the same person.
+        if tx.lock_user(user).await?.is_none_or(|user| user.is_disabled) {
+            return Err(Error::Unauthenticated);
+        }
         let (issued, ended) = self.open_session(&mut tx, user, &origin, None, now).await?;
         self.note(&mut tx, user, Outcome::SignedIn, Some(method), &origin, now).await?;
         let event = from.event("session.create", Actor::User(user), now).with("session", issued.session);

@@ -32,7 +32,9 @@ page.setDefaultTimeout(20_000);
 
 const complaints = [];
 const strangers = [];
-page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+// The browser's own word for a mail that may run no script: the clock of these tests is one.
+const harmless = (text) => text.startsWith("Blocked script execution in 'about:srcdoc'");
+page.on('console', (message) => message.type() === 'error' && !harmless(message.text()) && complaints.push(message.text()));
 page.on('pageerror', (error) => complaints.push(String(error)));
 browser.on('request', (request) => {
   const url = new URL(request.url());

@@ -118,7 +118,7 @@ async fn every_example_document_answers_as_it_did() {
 /// A sign-in of the demo customer that has begun: its challenge, and the code that was mailed.
 async fn challenge(gateway: &Gateway) -> (Value, String) {
     let email = &gateway.sandbox.core().world.customer(1).email;
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let input = json!({ "email": email, "password": credentials::DEMO_PASSWORD });
     let answer = gateway.nobody().ask(&all()["session"], json!({ "input": input })).await.data();
     let mail = gateway.sandbox.mail().next(email, since).await;

@@ -1,6 +1,6 @@
 //! The gateway and the sandbox in this process, each on ports of its own, and clients that ask.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{NaiveDate, NaiveTime};
 use portal_gateway::{
@@ -111,6 +111,20 @@ impl Gateway {
         let email = &self.sandbox.core().world.customer(n).email;
         let grant = self.app.identity.enter(email).await.unwrap();
         Customer { gateway: self, token: Some(grant.access_token.expose_secret().to_owned()) }
+    }
+
+    /// Waits until every mail that was put in has left. Gives the id of the newest, so that the next one is of what comes.
+    pub async fn mailed_so_far(&self) -> u64 {
+        let left = async {
+            loop {
+                let backlog = self.app.store.job_backlog().await.unwrap();
+                if !backlog.iter().any(|one| one.kind == "mail" && one.waiting > 0) {
+                    return self.sandbox.mail().newest();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), left).await.expect("the mails leave")
     }
 
     /// Somebody who is not signed in.

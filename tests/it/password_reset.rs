@@ -46,7 +46,7 @@ fn email(gateway: &Gateway, n: u64) -> String {
 /// Asks for a link and reads its token from the mail.
 async fn token(gateway: &Gateway, email: &str) -> String {
     let mailbox = gateway.sandbox.mail();
-    let since = mailbox.newest();
+    let since = gateway.mailed_so_far().await;
     let reply = request(gateway, email).await;
     assert_eq!(reply.json()["data"]["passwordResetRequest"]["accepted"], true, "{reply:?}");
     let mail = mailbox.next(email, since).await;
@@ -71,7 +71,7 @@ async fn a_mailed_link_sets_a_new_password_once_ends_all_sessions_and_signs_nobo
         assert_eq!(code(&reset(&gateway, &token, new).await), (refused, &json!(["newPassword"])));
     }
     assert_eq!(one.ask(WHO, json!({})).await.status, 200, "nothing has happened yet");
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let reply = ask(&gateway, RESET, json!({ "token": token, "newPassword": NEW })).await;
     assert_eq!(reply.json()["data"]["passwordReset"], done());
     assert!(reply.cookies().is_empty(), "nobody is signed in");

@@ -46,7 +46,7 @@ fn credentials(email: &str, password: &str) -> Value {
 
 /// A challenge and the code that was mailed for it.
 async fn challenge(gateway: &Gateway, email: &str) -> (Value, String) {
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let reply = create(gateway, &[CHROME], credentials(email, DEMO_PASSWORD)).await.json();
     let created = reply["data"]["sessionCreate"].clone();
     assert!(created["session"].is_null() && created["viewer"].is_null() && created["deviceToken"].is_null());
@@ -151,7 +151,7 @@ async fn another_code_replaces_the_first() {
     let gateway = Gateway::start().await;
     let email = email(&gateway, 1);
     let (challenge, first) = challenge(&gateway, &email).await;
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let reply =
         ask(&gateway, &[], RESEND, json!({ "input": { "challengeId": challenge["id"] } })).await.json();
     assert_eq!(reply["data"]["sessionCodeResend"]["challenge"]["id"], challenge["id"], "{reply}");
@@ -243,7 +243,7 @@ async fn a_remembered_device_is_spared_the_code_for_a_week_until_it_is_revoked()
 async fn a_browser_is_known_by_a_cookie() {
     let gateway = Gateway::start().await;
     let email = email(&gateway, 1);
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let mut input = credentials(&email, DEMO_PASSWORD);
     input["delivery"] = json!("COOKIES");
     let page = [CUSTOM, OWN, CHROME];
@@ -278,7 +278,7 @@ async fn a_sign_in_on_a_device_that_was_never_seen_is_mailed_about() {
     let gateway = Gateway::start().await;
     let email = email(&gateway, 1);
     // The demonstration's own device was seen before.
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let verified = sign_in(&gateway, &email, false).await;
     let notice = async |since: u64| {
         let mut since = since;
@@ -294,7 +294,7 @@ async fn a_sign_in_on_a_device_that_was_never_seen_is_mailed_about() {
     let mail = notice(since).await;
     assert!(mail.text.as_deref().unwrap().contains("Chrome, Windows"), "{mail:?}");
     // On the same device there is none.
-    let since = gateway.sandbox.mail().newest();
+    let since = gateway.mailed_so_far().await;
     let (challenge, code) = challenge(&gateway, &email).await;
     let input =
         json!({ "challengeId": challenge["id"], "code": code, "deviceToken": verified["deviceToken"] });

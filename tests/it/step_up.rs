@@ -126,7 +126,7 @@ async fn a_mailed_code_proves_who_is_there_once_and_in_its_own_session() {
     gateway.app.clock.advance(TimeDelta::minutes(5));
     let email = gateway.sandbox.core().world.customer(1).email.clone();
     let send = async || {
-        let since = gateway.sandbox.mail().newest();
+        let since = gateway.mailed_so_far().await;
         let sent = customer.ask(CODE, json!({})).await.data()["stepUpCodeSend"].clone();
         let mail = tokio::time::timeout(PATIENCE, gateway.sandbox.mail().next(&email, since)).await.unwrap();
         let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
