@@ -13,6 +13,7 @@ use futures::{
 use tokio::time::timeout;
 
 use crate::freshness::Reader;
+use crate::schema::policy::DocumentName;
 use crate::http::{
     Asker, Executed, State, Streams,
     answer::{self, Fault},
@@ -51,7 +52,8 @@ impl Operation {
 
     /// An operation of a document that was admitted, which stands for its text.
     pub(super) fn new(admitted: Admitted, variables: Variables) -> Self {
-        let mut request = Request::new("").variables(variables);
+        let name = DocumentName(admitted.document.hash);
+        let mut request = Request::new("").variables(variables).data(name);
         request.operation_name.clone_from(&admitted.operation_name);
         request.set_parsed_query(admitted.document.parsed.clone());
         Self { request, admitted }

@@ -23,6 +23,7 @@ mod order;
 mod passkey;
 mod password_reset;
 mod payment_method;
+pub mod policy;
 mod postal;
 mod profile;
 mod query;
@@ -34,7 +35,11 @@ mod summary;
 mod viewer;
 
 use async_graphql::{Request, Response, Schema, SchemaBuilder};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    future::ready,
+    stream::{BoxStream, once},
+};
 use rust_decimal::Decimal;
 
 use self::{
@@ -83,6 +88,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
 
 /// The graph over a running application.
 pub fn build(app: App) -> PortalSchema {
+    policy::prepare();
     builder().data(app).finish()
 }
 
@@ -96,8 +102,17 @@ pub fn sdl() -> String {
     builder().finish().sdl()
 }
 
-/// Answers one request for a viewer, or for nobody, and masks what failed.
-pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
+/// Answers one request for a viewer, or for nobody, and masks what failed. What its asker may not have is refused before
+/// anything runs.
+pub async fn execute(schema: &PortalSchema, mut request: Request, viewer: Option<Viewer>) -> Response {
+    if let Some(refused) = policy::refuse(&mut request, asker(viewer.as_ref())) {
+        if let (Some(app), Some(viewer), Some(field)) =
+            (schema.data::<App>(), &viewer, policy::refused_field(&refused))
+        {
+            app.identity.note_refusal(viewer, Error::Forbidden.code(), &field).await;
+        }
+        return refused;
+    }
     let request = match schema.data::<App>() {
         Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()),
         None => request,
@@ -117,10 +132,13 @@ pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Vie
 /// ends after it delivered something could not keep up.
 pub fn subscribe(
     schema: &PortalSchema,
-    request: Request,
+    mut request: Request,
     delivery: Option<Delivery>,
 ) -> BoxStream<'static, Response> {
     let viewer = delivery.as_ref().map(Delivery::viewer);
+    if let Some(refused) = policy::refuse(&mut request, asker(viewer.as_ref())) {
+        return once(ready(refused)).boxed();
+    }
     let mut request = match schema.data::<App>() {
         Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
         None => request,
@@ -133,4 +151,11 @@ pub fn subscribe(
         response
     });
     answers.boxed()
+}
+
+fn asker(viewer: Option<&Viewer>) -> policy::Asker {
+    match viewer {
+        None => policy::Asker::Nobody,
+        Some(_) => policy::Asker::Customer,
+    }
 }
