@@ -13,7 +13,6 @@ use futures::{
 use tokio::time::timeout;
 
 use crate::freshness::Reader;
-use crate::schema::policy::DocumentName;
 use crate::http::{
     Asker, Executed, State, Streams,
     answer::{self, Fault},
@@ -22,6 +21,7 @@ use crate::http::{
     guard::Admitted,
     params::Params,
 };
+use crate::schema::policy::DocumentName;
 
 /// What an open connection has to say about an operation.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ pub mod cookies;
 mod delivery;
 mod device;
 mod error;
+mod grant;
 mod invoice;
 mod line;
 mod live;
@@ -20,6 +21,7 @@ mod mutation;
 mod node;
 mod notification;
 mod order;
+mod partner;
 mod passkey;
 mod password_reset;
 mod payment_method;
@@ -44,13 +46,14 @@ use rust_decimal::Decimal;
 
 use self::{
     case::CaseList, connection::Paged, device::SignInNode, invoice::InvoiceList, loaders::Loaders,
-    notification::NotificationList,
+    notification::NotificationList, partner::PartnerCustomer,
 };
 pub use self::{
     delivery::Delivery,
     error::{mask, refuse, refused_path},
     live::LiveUpdates,
     mutation::Mutation,
+    node::customer_of,
     query::Query,
 };
 use crate::{
@@ -58,7 +61,7 @@ use crate::{
     billing::{Invoice, Subscription},
     crm::{Case, Order},
     error::Error,
-    identity::Viewer,
+    identity::{Caller, Viewer},
     notify::Notification,
 };
 
@@ -83,6 +86,9 @@ fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
         .override_output_type_description::<Paged<Order>>("A page of orders.")
         .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
         .override_output_type_description::<Paged<SignInNode>>("A page of sign-ins.")
+        .override_output_type_description::<Paged<PartnerCustomer>>(
+            "A page of customers who allowed something.",
+        )
         .override_output_type_description::<Paged<Notification, NotificationList>>("A page of notifications.")
 }
 
@@ -102,10 +108,15 @@ pub fn sdl() -> String {
     builder().finish().sdl()
 }
 
-/// Answers one request for a viewer, or for nobody, and masks what failed. What its asker may not have is refused before
-/// anything runs.
-pub async fn execute(schema: &PortalSchema, mut request: Request, viewer: Option<Viewer>) -> Response {
-    if let Some(refused) = policy::refuse(&mut request, asker(viewer.as_ref())) {
+/// Answers one request and masks what failed. `caller` is who asks, `viewer` the customer whom it is about; `None` for nobody.
+/// What its asker may not have is refused before anything runs.
+pub async fn execute(
+    schema: &PortalSchema,
+    mut request: Request,
+    caller: Option<Caller>,
+    viewer: Option<Viewer>,
+) -> Response {
+    if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
         if let (Some(app), Some(viewer), Some(field)) =
             (schema.data::<App>(), &viewer, policy::refused_field(&refused))
         {
@@ -114,7 +125,9 @@ pub async fn execute(schema: &PortalSchema, mut request: Request, viewer: Option
         return refused;
     }
     let request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()),
+        Some(app) => {
+            request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()).data(caller)
+        }
         None => request,
     };
     let mut response = schema.execute(request).await;
@@ -135,12 +148,13 @@ pub fn subscribe(
     mut request: Request,
     delivery: Option<Delivery>,
 ) -> BoxStream<'static, Response> {
-    let viewer = delivery.as_ref().map(Delivery::viewer);
-    if let Some(refused) = policy::refuse(&mut request, asker(viewer.as_ref())) {
+    let caller = delivery.as_ref().map(|delivery| delivery.caller);
+    let viewer = delivery.as_ref().and_then(Delivery::viewer);
+    if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
         return once(ready(refused)).boxed();
     }
     let mut request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer).data(caller),
         None => request,
     };
     if let Some(delivery) = delivery {
@@ -153,9 +167,12 @@ pub fn subscribe(
     answers.boxed()
 }
 
-fn asker(viewer: Option<&Viewer>) -> policy::Asker {
-    match viewer {
+fn asker(caller: Option<&Caller>) -> policy::Asker {
+    match caller {
         None => policy::Asker::Nobody,
-        Some(_) => policy::Asker::Customer,
+        Some(Caller::Customer(_)) => policy::Asker::Customer,
+        Some(Caller::Partner(partner)) => {
+            policy::Asker::Partner { scopes: partner.scopes, for_customer: partner.customer.is_some() }
+        }
     }
 }

@@ -21,6 +21,7 @@ mod mail;
 mod mirrors;
 mod notices;
 mod outages;
+mod partners;
 mod passkeys;
 mod password_reset;
 mod phone;

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result, Service},
     freshness::{Cache, Kind, Owner, Reader, Settings, Tag},
-    http::{Answers, Asker, Executed, State, router, tests::Answer},
+    http::{Answers, Asker, Executed, Presented, State, router, tests::Answer},
     id::UserId,
 };
 
@@ -108,7 +108,7 @@ fn door() -> Door {
             Executed { response: schema.execute(request).await, reader: asker.viewer.map(|_| reader) }
         }) as _
     };
-    let authenticate = |token: String| {
+    let authenticate = |Presented { token, .. }: Presented| {
         Box::pin(async move { if token == "ended" { Err(Error::Unauthenticated) } else { Ok(token) } }) as _
     };
     let mut state = State::new(Arc::new(execute), Arc::new(authenticate));

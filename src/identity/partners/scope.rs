@@ -67,10 +67,9 @@ impl Scope {
                 "モバイル回線の状態とデータ使用量の閲覧",
             ),
             Self::OrdersRead => ("See your orders", "ご注文の閲覧"),
-            Self::CasesRead => (
-                "See your support cases and what was said in them",
-                "お問い合わせとそのやり取りの閲覧",
-            ),
+            Self::CasesRead => {
+                ("See your support cases and what was said in them", "お問い合わせとそのやり取りの閲覧")
+            }
             Self::NotificationsRead => ("See your notifications", "お知らせの閲覧"),
         }
     }
@@ -181,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_set_is_compared_as_a_set() {
-        let (read, more) = (Scopes::parse("billing:read").unwrap(), Scopes::parse("billing:read cases:read").unwrap());
+        let (read, more) =
+            (Scopes::parse("billing:read").unwrap(), Scopes::parse("billing:read cases:read").unwrap());
         assert!(read.is_within(more) && !more.is_within(read) && Scopes::NONE.is_within(read));
         assert_eq!(more.and(read), read);
         assert!(read.has(Scope::BillingRead) && !read.has(Scope::CasesRead));

@@ -7,7 +7,7 @@
 use super::Access;
 use crate::identity::Scope;
 
-use Access::{Anybody, Customer, ForCustomer, Given, People, Scoped, Viewer};
+use Access::{Anybody, Customer, ForCustomer, Given, Partner, People, Scoped, Viewer};
 
 const PROFILE: Access = Scoped(Scope::ProfileRead);
 const SERVICES: Access = Scoped(Scope::ServicesRead);
@@ -38,10 +38,12 @@ pub(super) fn lines() -> impl Iterator<Item = Line> {
 
 type Lines = &'static [(&'static str, Access)];
 
-const LINES_OF_ALL: &[Lines] = &[OPERATIONS, VIEWER, BILLED, MOBILE, ORDERED, SUPPORT, BELL, ACCOUNT, PAYLOADS, PLAIN];
+const LINES_OF_ALL: &[Lines] =
+    &[OPERATIONS, VIEWER, BILLED, MOBILE, ORDERED, SUPPORT, BELL, ACCOUNT, PARTNER, PAYLOADS, PLAIN];
 
 const OPERATIONS: Lines = &[
     ("Query.viewer", Viewer),
+    ("Query.partner", Partner),
     ("Query.signInHandOff", People),
     // Each of them asks for the scope of what it finds, too.
     ("Query.node(id)", ForCustomer),
@@ -79,6 +81,8 @@ const OPERATIONS: Lines = &[
     ("Mutation.stepUp(input)", Customer),
     ("Mutation.profileUpdate(input)", Customer),
     ("Mutation.addressUpdate(input)", Customer),
+    ("Mutation.grantCreate(input)", Customer),
+    ("Mutation.grantRevoke(input)", Customer),
     // What a person has read.
     ("Mutation.notificationMarkRead(input)", Customer),
     ("Mutation.notificationMarkAllRead", Customer),
@@ -106,6 +110,8 @@ const VIEWER: Lines = &[
     ("Viewer.devices", Customer),
     ("Viewer.signIns(first, after)", Customer),
     ("Viewer.passkeys", Customer),
+    ("Viewer.grants", Customer),
+    ("Viewer.partnerConsent(clientId, scopes, language)", Customer),
     ("Summary.activeSubscriptions", SERVICES),
     ("Summary.nextRenewalOn", SERVICES),
     ("Summary.unpaidInvoices", BILLING),
@@ -183,6 +189,21 @@ const ACCOUNT: Lines = &[
     ("SignInEdge.*", Customer),
     ("SignIn.*", Customer),
     ("Passkey.*", Customer),
+    ("PartnerGrant.*", Customer),
+    ("PartnerConsent.*", Customer),
+    ("PartnerScope.*", Customer),
+];
+
+/// What a partner sees of itself.
+const PARTNER: Lines = &[
+    ("Partner.*", Partner),
+    ("Partner.customers(first, after)", Partner),
+    ("Partner.usage(days)", Partner),
+    ("PartnerBudget.*", Partner),
+    ("PartnerUsage.*", Partner),
+    ("PartnerCustomerConnection.*", Partner),
+    ("PartnerCustomerEdge.*", Partner),
+    ("PartnerCustomer.*", Partner),
 ];
 
 /// What mutations answer: never a partner's, as the mutations are not.
@@ -218,6 +239,8 @@ const PAYLOADS: Lines = &[
     ("StepUpBeginPayload.*", Customer),
     ("StepUpCodeSendPayload.*", Customer),
     ("StepUpPayload.*", Customer),
+    ("GrantCreatePayload.*", Customer),
+    ("GrantRevokePayload.*", Customer),
     ("ProfileUpdatePayload.*", Customer),
     ("NotificationMarkReadPayload.*", Customer),
     ("NotificationMarkAllReadPayload.*", Customer),

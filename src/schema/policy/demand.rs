@@ -74,18 +74,18 @@ struct Walk<'a> {
 /// Reads what each operation of a document demands.
 pub(super) fn read(graph: &Graph, document: &ExecutableDocument) -> Vec<Demand> {
     let mut walk = Walk { graph, document, fragments: HashMap::new() };
-    let read = |(name, operation): (Option<&Name>, &async_graphql::Positioned<_>)| {
-        let operation: &async_graphql::parser::types::OperationDefinition = &operation.node;
-        let root = match operation.ty {
+    let mut demands = Vec::new();
+    for (name, operation) in document.operations.iter() {
+        let root = match operation.node.ty {
             OperationType::Query => "Query",
             OperationType::Mutation => "Mutation",
             OperationType::Subscription => "LiveUpdates",
         };
         let mut demand = Demand { operation: name.map(ToString::to_string), ..Demand::default() };
-        walk.set(root, &operation.selection_set.node, true, &mut demand);
-        demand
-    };
-    document.operations.iter().map(read).collect()
+        walk.set(root, &operation.node.selection_set.node, true, &mut demand);
+        demands.push(demand);
+    }
+    demands
 }
 
 impl<'a> Walk<'a> {

@@ -106,7 +106,8 @@ static GRAPH: LazyLock<Graph> = LazyLock::new(|| Graph::read(&super::sdl()));
 
 impl Graph {
     fn read(sdl: &str) -> Self {
-        let declared: HashMap<&str, Access> = declared::lines().map(|line| (line.name, line.access)).collect();
+        let declared: HashMap<&str, Access> =
+            declared::lines().map(|line| (line.name, line.access)).collect();
         let mut types = HashMap::new();
         // Our own text: what cannot be read is not declared, and so for nobody.
         let definitions = parse_schema(sdl).map(|document| document.definitions).unwrap_or_default();
@@ -241,7 +242,8 @@ pub fn table() -> String {
     text += "\n## Objects\n\nWhat is asked of an object, once a field of an operation gave it. A line with `*` is for all fields of its type.\n\n\
              | field | nobody | customer | partner | partner for a customer | scope |\n|---|---|---|---|---|---|\n";
     let roots = ["Query", "Mutation", "LiveUpdates"];
-    let objects: BTreeMap<_, _> = graph.types.iter().filter(|(of, _)| !roots.contains(&of.as_str())).collect();
+    let objects: BTreeMap<_, _> =
+        graph.types.iter().filter(|(of, _)| !roots.contains(&of.as_str())).collect();
     for of in objects.keys() {
         text += &rows(graph, of, &mark);
     }

@@ -47,7 +47,8 @@ fn every_field_and_argument_declares_who_may_ask_it() {
 
 #[test]
 fn a_field_an_argument_and_a_line_too_many_are_found() {
-    let graph = Graph::read("type Query { known(first: Int, secret: Int): Int new: Thing } type Thing { a: Int }");
+    let graph =
+        Graph::read("type Query { known(first: Int, secret: Int): Int new: Thing } type Thing { a: Int }");
     let line = |name, arguments| declared::Line { name, arguments, access: Access::Anybody };
     let lines = [line("Query.known", "first, gone"), line("Query.old", ""), line("Query.old", "")];
     assert_eq!(
@@ -104,9 +105,15 @@ fn a_partner_needs_the_scope_of_every_field_wherever_it_stands() {
         ("{ viewer { profile { fullName } } }", "Viewer.profile profile:read"),
         ("{ viewer { a: profile { b: email } } }", "Viewer.profile profile:read"),
         ("{ viewer { ...V } } fragment V on Viewer { orders { totalCount } }", "Viewer.orders orders:read"),
-        ("{ ...Q } fragment Q on Query { viewer { ... { cases { totalCount } } } }", "Viewer.cases cases:read"),
+        (
+            "{ ...Q } fragment Q on Query { viewer { ... { cases { totalCount } } } }",
+            "Viewer.cases cases:read",
+        ),
         ("{ viewer { summary { openOrders } } }", "Summary.openOrders orders:read"),
-        ("{ viewer { invoices { edges { node { lines { subscription { id } } } } } } }", "InvoiceLine.subscription services:read"),
+        (
+            "{ viewer { invoices { edges { node { lines { subscription { id } } } } } } }",
+            "InvoiceLine.subscription services:read",
+        ),
         ("{ nodes(ids: []) { ... on Order { number } } }", "Order.number orders:read"),
         ("{ viewer { orders @include(if: false) { totalCount } } }", "Viewer.orders orders:read"),
         ("subscription { orderUpdated { id } }", "LiveUpdates.orderUpdated orders:read"),
@@ -116,10 +123,17 @@ fn a_partner_needs_the_scope_of_every_field_wherever_it_stands() {
         ("subscription { accountChanged { kind } }", "LiveUpdates.accountChanged"),
     ] {
         let judged = judged(refused, billing);
-        assert_eq!(judged.first().map(|(code, field)| (code.as_str(), field.as_str())), Some(("FORBIDDEN", field)), "{refused}");
+        assert_eq!(
+            judged.first().map(|(code, field)| (code.as_str(), field.as_str())),
+            Some(("FORBIDDEN", field)),
+            "{refused}"
+        );
     }
     // Each scope that is missing is told at once.
-    let all = judged("{ viewer { invoices { totalCount } orders { totalCount } cases { totalCount } } }", partner(""));
+    let all = judged(
+        "{ viewer { invoices { totalCount } orders { totalCount } cases { totalCount } } }",
+        partner(""),
+    );
     assert_eq!(all.len(), 3, "{all:?}");
 }
 
@@ -128,7 +142,11 @@ fn without_a_customer_a_partner_has_what_is_public() {
     let all: Scopes = Scope::ALL.into_iter().collect();
     let alone = Asker::Partner { scopes: all, for_customer: false };
     assert_eq!(judged("{ postalLookup(code: \"x\") { postalCode } }", alone), []);
-    for document in ["{ viewer { id } }", "{ node(id: \"x\") { id } }", "subscription { lineUpdated { line { phoneNumber } } }"] {
+    for document in [
+        "{ viewer { id } }",
+        "{ node(id: \"x\") { id } }",
+        "subscription { lineUpdated { line { phoneNumber } } }",
+    ] {
         assert_eq!(judged(document, alone)[0].0, "FORBIDDEN", "{document}");
     }
 }
