@@ -15,6 +15,7 @@ use super::{
     passkey::PasskeyNode,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
+    totp::SecondFactorsNode,
 };
 use crate::{
     billing::{Invoice, InvoiceTotals, PaymentMethod, Profile, Subscription},
@@ -184,6 +185,12 @@ impl ViewerNode {
             let all = ctx.app()?.identity.passkeys(&self.0).await?;
             Ok(all.into_iter().map(PasskeyNode::from).collect())
         };
+        Some(read.await)
+    }
+
+    /// What this customer has enrolled for the second step of a sign-in.
+    async fn second_factors(&self, ctx: &Context<'_>) -> Option<Result<SecondFactorsNode>> {
+        let read = async { Ok(ctx.app()?.identity.second_factors(&self.0).await?.into()) };
         Some(read.await)
     }
 

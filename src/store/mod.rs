@@ -27,6 +27,7 @@ pub mod streams;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod totp;
 mod users;
 mod vault;
 mod verifications;
@@ -55,6 +56,7 @@ pub use notifications::{NewNotification, NotificationRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
+pub use totp::{NewEnrolment, TotpRow};
 pub use users::{NewUser, User};
 pub use verifications::VerificationRow;
 
