@@ -84,6 +84,9 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         env.refuse("AUTH_RESET_PAGE", "must be an https address in production");
     }
     let passkeys = passkeys::read(env, server);
+    let totp_issuer = env
+        .get("AUTH_TOTP_ISSUER", "text", "What authenticator apps call the service, beside the address of the account.")
+        .text_or("Customer Portal");
     let least = PasswordSettings::default();
     identity::Settings {
         signing_key,
@@ -112,6 +115,7 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
             .get("AUTH_STEP_UP_WITHIN", "duration", "How long a proof of who is there counts, before an act that asks for one.")
             .duration("5m", "1m", "1h"),
         passkeys,
+        totp_issuer,
         passwords: PasswordSettings {
             memory_kib: env
                 .get(

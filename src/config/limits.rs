@@ -42,7 +42,7 @@ pub struct Limits {
     pub variables_bytes: usize,
     /// Open brackets at once in the variables' JSON.
     pub variables_depth: usize,
-    /// Mutations of which one document may hold one: each guesses at a secret.
+    /// Mutations of which one operation may hold one, whichever: each guesses at a secret, sends a mail or makes an account.
     pub once: &'static [&'static str],
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
@@ -80,6 +80,14 @@ impl Default for Limits {
                 "passwordReset",
                 "passkeySignInFinish",
                 "stepUp",
+                "stepUpCodeSend",
+                "totpEnrolFinish",
+                "signUpBegin",
+                "signUpResend",
+                "signUpVerify",
+                "signUpVerifyByBilling",
+                "signUpComplete",
+                "accountLink",
             ],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,

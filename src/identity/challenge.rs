@@ -22,6 +22,9 @@
 //! }
 //! ```
 //!
+//! A challenge of [`Kind::Totp`] mails nothing: an authenticator app has its code, or a recovery code stands in for it, and
+//! who opened it judges what is typed. So no mailed code is an answer to it, and none can be asked for.
+//!
 //! A try is counted before the code is compared, so that any number of tries at once get no more than the three
 //! (domain reference §6.1). Tries are never refilled, not even by another code. A challenge that never was, ran out, was
 //! used or has no try left is refused in the same words.
@@ -45,19 +48,22 @@ use crate::{
     mail::{Language, Mail, Message, Proof},
     seal::{Keyring, Place},
     secret::{ExposeSecret, SecretString, mask_email},
-    store::{NewChallenge, Store, Tx},
+    store::{ChallengeRow, NewChallenge, Store, Tx},
 };
 
 const CODE_INVALID: UserError = UserError {
     code: "AUTH_OTP_INVALID",
     field: Vec::new(),
-    message: "This is not the code that was sent to you.",
+    message: "This is not the right code.",
 };
 const CODE_EXPIRED: UserError = UserError {
     code: "AUTH_OTP_EXPIRED",
     field: Vec::new(),
     message: "This code is good no more. Please begin again.",
 };
+
+/// Tries of a code of an app or a recovery code, until its challenge is void (requirement A10).
+pub(super) const TOTP_TRIES: u32 = 5;
 
 /// How codes are made.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +83,10 @@ impl Default for Settings {
 /// What a challenge proves. The code of one kind is worth nothing for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The second step of a sign-in.
+    /// The second step of a sign-in, with a code that is mailed.
     SignIn,
+    /// The second step of a sign-in, with a code of an authenticator app. Nothing is mailed.
+    Totp,
     /// Who is there, before an act that asks for it.
     StepUp,
     /// The address of a person who signs up, or who is a customer already and wants to manage that here.
@@ -93,6 +101,7 @@ impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
+            Self::Totp => "totp",
             Self::StepUp => "step-up",
             Self::SignUp => "sign-up",
             Self::NewEmail => "new-email",
@@ -100,16 +109,23 @@ impl Kind {
         }
     }
 
-    fn message(self, code: String, expires_at: DateTime<Utc>) -> Message {
-        match self {
+    /// The mail that brings a code; `None` where none is mailed.
+    fn message(self, code: String, expires_at: DateTime<Utc>) -> Option<Message> {
+        Some(match self {
             Self::SignIn => Message::SignInCode { code, expires_at },
+            Self::Totp => return None,
             Self::StepUp => Message::StepUpCode { code, expires_at },
             Self::SignUp => Message::SignUpCode { code, expires_at },
             Self::NewEmail => Message::EmailChangeCode { proves: Proof::NewAddress, code, expires_at },
             Self::PresentEmail => {
                 Message::EmailChangeCode { proves: Proof::PresentAddress, code, expires_at }
             }
-        }
+        })
+    }
+
+    /// How many tries it has.
+    fn tries(self, settings: &Settings) -> u32 {
+        if self == Self::Totp { TOTP_TRIES } else { settings.tries }
     }
 }
 
@@ -157,6 +173,14 @@ pub struct Refusal {
     pub tries_left: u32,
 }
 
+/// A try that was counted, of something that its caller judges.
+pub(super) struct Tried<P> {
+    /// What to consume, if it is right.
+    pub(super) proved: Proved<P>,
+    /// What to say, if it is wrong.
+    pub(super) refusal: Refusal,
+}
+
 /// What came of a try.
 #[derive(Clone)]
 pub enum Answer<P> {
@@ -200,8 +224,8 @@ impl Challenges {
         Ok(Draft { kind, subject, client: self.client(from), address, language })
     }
 
-    /// Opens a challenge and puts its mail in, both within the transaction; [`Challenges::wake`] is to be called after the
-    /// commit. `payload` comes back when the code was right, and lies sealed until then.
+    /// Opens a challenge and puts its mail in, if it has one, both within the transaction; [`Challenges::wake`] is to be
+    /// called after the commit. `payload` comes back when the code was right, and lies sealed until then.
     ///
     /// # Errors
     /// [`Error::Internal`], [`Error::StoreAway`]; then the transaction is to be undone.
@@ -221,7 +245,7 @@ impl Challenges {
             payload: &seal("payload", &payload)?,
             code_hash: &self.hash(draft.kind, id, &code),
             client_hash: &draft.client,
-            tries: self.settings.tries,
+            tries: draft.kind.tries(&self.settings),
             created_at: now,
             expires_at,
         };
@@ -231,7 +255,7 @@ impl Challenges {
             id,
             masked_address: mask_email(&draft.address),
             expires_at,
-            tries_left: self.settings.tries,
+            tries_left: draft.kind.tries(&self.settings),
         })
     }
 
@@ -276,11 +300,7 @@ impl Challenges {
         code: &SecretString,
         from: &Context,
     ) -> Result<Answer<P>> {
-        let now = self.now();
-        let known = self.store.challenge(id, kind.as_str(), now).await?;
-        let subject = known.as_ref().map(|row| &row.subject[..]);
-        self.gate.pass(Purpose::CodeTry, subject, from, now).await?;
-        let Some(row) = self.store.try_challenge(id, kind.as_str(), now).await? else {
+        let Some(row) = self.take_try(kind, id, from).await? else {
             return Ok(Answer::Refused(refused()));
         };
         let typed: String = code.expose_secret().chars().filter(|c| !c.is_whitespace()).collect();
@@ -290,9 +310,34 @@ impl Challenges {
         if !bool::from(self.client(from).ct_eq(&row.client_hash)) {
             tracing::warn!(kind = kind.as_str(), "a code was typed by another program than asked for it");
         }
+        Ok(Answer::Proved(self.proved(id, &row)?))
+    }
+
+    /// Counts a try of something that the caller judges. `Err` when the challenge is void.
+    pub(super) async fn attempt<P: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        from: &Context,
+    ) -> Result<Result<Tried<P>, Refusal>> {
+        let Some(row) = self.take_try(kind, id, from).await? else { return Ok(Err(refused())) };
+        let refusal = Refusal { error: CODE_INVALID, tries_left: count(row.tries_left) };
+        Ok(Ok(Tried { proved: self.proved(id, &row)?, refusal }))
+    }
+
+    /// Counts a try under the limits, and takes it from the challenge; `None` when that is void.
+    async fn take_try(&self, kind: Kind, id: Uuid, from: &Context) -> Result<Option<ChallengeRow>> {
+        let now = self.now();
+        let known = self.store.challenge(id, kind.as_str(), now).await?;
+        let subject = known.as_ref().map(|row| &row.subject[..]);
+        self.gate.pass(Purpose::CodeTry, subject, from, now).await?;
+        Ok(self.store.try_challenge(id, kind.as_str(), now).await?)
+    }
+
+    fn proved<P: DeserializeOwned>(&self, id: Uuid, row: &ChallengeRow) -> Result<Proved<P>> {
         let payload = self.payload(id, &row.payload)?;
         let address = self.address(id, &row.address)?;
-        Ok(Answer::Proved(Proved { id, address, language: Language::of(&row.language), payload }))
+        Ok(Proved { id, address, language: Language::of(&row.language), payload })
     }
 
     /// What was put in, as long as the challenge is not void; no try is counted.
@@ -322,7 +367,8 @@ impl Challenges {
         code: String,
         expires_at: DateTime<Utc>,
     ) -> Result<()> {
-        let mail = Mail { to: address.to_owned(), language, message: kind.message(code, expires_at) };
+        let Some(message) = kind.message(code, expires_at) else { return Ok(()) };
+        let mail = Mail { to: address.to_owned(), language, message };
         self.jobs.put(tx, &format!("{}:{id}:{send}", kind.as_str()), &mail).await?;
         Ok(())
     }

@@ -81,18 +81,26 @@ impl Identity {
         Ok(is_own)
     }
 
-    /// Lets the owner of an address, who has just proved it, sign in with the password alone, once and within minutes
-    /// (domain reference §7.3). `None` when nobody is registered with it. To be called in the transaction that uses the
-    /// proof up.
+    /// Lets the owner of an address, who proved it at `proved_at`, sign in with the password alone, once and within minutes of
+    /// that proof (domain reference §7.3), however late it is given. `None` when those are over, or nobody is registered with
+    /// the address.
     ///
     /// # Errors
     /// [`crate::error::Error::BadInput`] for an address that is none; otherwise when the store fails.
-    pub async fn hand_off(&self, tx: &mut Tx, email: &str) -> Result<Option<HandOff>> {
+    pub async fn hand_off(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        proved_at: DateTime<Utc>,
+    ) -> Result<Option<HandOff>> {
         let this = &*self.0;
         let email = read_email(email)?;
+        let expires_at = proved_at + this.hand_off_lifetime;
+        if expires_at <= this.now() {
+            return Ok(None);
+        }
         let Some(user) = this.store.user_by_email(email.as_str()).await? else { return Ok(None) };
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
-        let expires_at = this.now() + this.hand_off_lifetime;
         tx.insert_hand_off(&hash(&token), user.id, expires_at).await?;
         Ok(Some(HandOff { token, masked_address: mask_email(email.as_str()), expires_at }))
     }

@@ -42,6 +42,10 @@ impl Outcome {
 pub enum Method {
     /// A code that was mailed.
     Code,
+    /// A code of an authenticator app.
+    Totp,
+    /// A recovery code, instead of the app's.
+    RecoveryCode,
     /// Nothing: the device is trusted.
     Device,
     /// Nothing: the address was proved a moment before.
@@ -51,11 +55,14 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 4] = [Self::Code, Self::Device, Self::HandOff, Self::Passkey];
+    const ALL: [Self; 6] =
+        [Self::Code, Self::Totp, Self::RecoveryCode, Self::Device, Self::HandOff, Self::Passkey];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Code => "code",
+            Self::Totp => "totp",
+            Self::RecoveryCode => "recovery-code",
             Self::Device => "device",
             Self::HandOff => "hand-off",
             Self::Passkey => "passkey",

@@ -1,6 +1,6 @@
 //! Who is asking: sign-in, sessions, tokens, and the mapping to the billing client and the CRM account.
 //!
-//! A person signs in with e-mail, password and a mailed code, and gets two tokens. The access token (minutes) is signed
+//! A person signs in with e-mail, password and a code, mailed or of an app, and gets two tokens. The access token (minutes) is signed
 //! and says which session it belongs to; its signature is checked once, then the token is known by its
 //! hash. The refresh token (days) is random, stored as a hash, and exchanged for a successor at each use.
 //! Every request also asks whether the session still stands, from a memory of a few seconds, so that
@@ -35,6 +35,7 @@ mod throttle;
 #[cfg(test)]
 mod timing;
 mod tokens;
+mod totp;
 mod viewer;
 
 use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -58,8 +59,9 @@ pub use partners::{
 pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
-pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
+pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SecondStep, SignIn, Verified};
 pub use step_up::{StepUp, StepUpMethod};
+pub use totp::{Enrolment, SecondFactors, TotpStatus};
 pub use viewer::{Caller, Principal, Representative, Represented, Viewer};
 
 use crate::{
@@ -140,6 +142,8 @@ pub struct Settings {
     pub maintenance: Option<String>,
     /// Passkeys.
     pub passkeys: PasskeySettings,
+    /// What authenticator apps call the service.
+    pub totp_issuer: String,
     /// How long a proof of who is there counts, before an act that asks for one.
     pub fresh_within: Duration,
 }
@@ -226,6 +230,7 @@ struct Inner {
     hand_off_lifetime: TimeDelta,
     maintenance: Option<Arc<str>>,
     site: Site,
+    totp_issuer: String,
     fresh_within: TimeDelta,
 }
 
@@ -270,6 +275,7 @@ impl Identity {
             hand_off_lifetime: delta(settings.hand_off_lifetime),
             maintenance: settings.maintenance.as_deref().map(Arc::from),
             site: Site::new(&settings.passkeys)?,
+            totp_issuer: settings.totp_issuer.clone(),
             fresh_within: step_up::within(settings.fresh_within),
             store,
             clock,

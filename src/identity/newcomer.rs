@@ -47,6 +47,8 @@ pub struct Verification {
     pub id: Uuid,
     /// What was proved.
     pub evidence: Evidence,
+    /// When it was proved.
+    pub proved_at: DateTime<Utc>,
     /// It is good until then.
     pub expires_at: DateTime<Utc>,
 }
@@ -110,7 +112,7 @@ impl Identity {
         let event = from.event("verification.create", Actor::Nobody, now);
         tx.audit(event.with("verification", id));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
-        Ok((token, Verification { id, evidence, expires_at: row.expires_at }))
+        Ok((token, Verification { id, evidence, proved_at: now, expires_at: row.expires_at }))
     }
 
     /// The verification of a token, while it is good.
@@ -128,7 +130,7 @@ impl Identity {
         // The cause would quote what was proved.
         let evidence =
             serde_json::from_slice(&plain).map_err(|_| Error::internal("what was proved cannot be read"))?;
-        Ok(Some(Verification { id, evidence, expires_at: row.expires_at }))
+        Ok(Some(Verification { id, evidence, proved_at: row.created_at, expires_at: row.expires_at }))
     }
 
     /// Whether a password may be chosen. `words` are those that somebody who knows its owner would try.
@@ -176,7 +178,8 @@ impl Identity {
     /// Opens a session for somebody who has just proved who they are, in another way than by a password.
     ///
     /// # Errors
-    /// [`Error::StoreAway`], [`Error::Internal`].
+    /// [`Error::Rejected`] with `SIGN_IN_REQUIRED` for whoever enrolled an app meanwhile; [`Error::StoreAway`],
+    /// [`Error::Internal`].
     pub async fn welcome(&self, user: UserId, context: &Context) -> Result<Grant> {
         self.0.open_proved(user, Method::Code, context, self.0.now()).await
     }

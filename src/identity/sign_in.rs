@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     id::UserId,
     identity::{
         Context, Grant, Identity,
@@ -35,6 +35,12 @@ use crate::{
 
 /// The longest token of a device that is looked at, in bytes.
 const LONGEST: usize = 64;
+
+const SIGN_IN_REQUIRED: UserError = UserError {
+    code: "SIGN_IN_REQUIRED",
+    field: Vec::new(),
+    message: "Your account is there, and asks for the code of your app. Please sign in.",
+};
 
 /// How a session reaches its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +85,17 @@ pub struct Entrance {
 pub enum SignIn {
     /// A session, where the second step is spared.
     Entered(Box<Entrance>),
-    /// The second step.
-    Challenged(Opened),
+    /// The second step, and how it is taken.
+    Challenged(Opened, SecondStep),
+}
+
+/// How a second step is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondStep {
+    /// With a code that was mailed.
+    MailedCode,
+    /// With a code of the authenticator app, or with a recovery code.
+    Totp,
 }
 
 /// What a code gives.
@@ -161,7 +176,12 @@ impl Identity {
             let entrance = this.enter(tx, &user, text, Method::Device, known, false, entry.from).await?;
             return Ok(SignIn::Entered(Box::new(entrance)));
         }
-        if let Some(token) = hand_off {
+        // Whoever enrolled an app is asked for its code, whatever was proved by mail before.
+        let step = match this.store.totp(user.id).await? {
+            Some(_) => SecondStep::Totp,
+            None => SecondStep::MailedCode,
+        };
+        if let Some(token) = hand_off.filter(|_| step == SecondStep::MailedCode) {
             let mut tx = this.store.begin().await?;
             if tx.consume_hand_off(&hash(token), user.id, now).await? {
                 let entrance = this.enter(tx, &user, text, Method::HandOff, known, false, entry.from).await?;
@@ -169,17 +189,21 @@ impl Identity {
             }
         }
         let language = Language::of(&user.locale);
-        let draft = this.challenges.draft(Kind::SignIn, text, language, entry.from).await?;
+        let kind = match step {
+            SecondStep::MailedCode => Kind::SignIn,
+            SecondStep::Totp => Kind::Totp,
+        };
+        let draft = this.challenges.draft(kind, text, language, entry.from).await?;
         let attempt =
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
         let opened = this.challenges.open(&mut tx, draft, &attempt).await?;
         tx.commit().await?;
         this.challenges.wake();
-        Ok(SignIn::Challenged(opened))
+        Ok(SignIn::Challenged(opened, step))
     }
 
-    /// The second step: the code. With `remember` its device is trusted from now on.
+    /// The second step: a code of the kind that the first step said. With `remember` its device is trusted from now on.
     ///
     /// # Errors
     /// As [`Identity::sign_in`]; [`Error::BadInput`] when the session is to reach its client otherwise than the first step
@@ -195,10 +219,18 @@ impl Identity {
         this.check_open()?;
         let now = this.now();
         // Looked at before, since a challenge whose last try fails tells nothing any more.
-        let whose = this.challenges.peek::<Attempt>(Kind::SignIn, challenge).await?;
+        let of_app = this.challenges.peek::<Attempt>(Kind::Totp, challenge).await?;
+        let is_of_app = of_app.is_some();
+        let whose = match of_app {
+            Some(attempt) => Some(attempt),
+            None => this.challenges.peek(Kind::SignIn, challenge).await?,
+        };
         if whose.as_ref().is_some_and(|attempt| attempt.delivery != entry.delivery) {
             let reason = "is not what the first step said";
             return Err(Error::BadInput { argument: "input.delivery", reason });
+        }
+        if let Some(attempt) = whose.as_ref().filter(|_| is_of_app) {
+            return this.verify_by_app(challenge, attempt, code, remember, entry).await;
         }
         let proved = match this.challenges.prove::<Attempt>(Kind::SignIn, challenge, code, entry.from).await?
         {
@@ -248,6 +280,69 @@ impl Identity {
 }
 
 impl Inner {
+    /// The second step with a code of an app or a recovery code.
+    async fn verify_by_app(
+        &self,
+        challenge: Uuid,
+        attempt: &Attempt,
+        code: &SecretString,
+        remember: bool,
+        entry: &Entry<'_>,
+    ) -> Result<Verified> {
+        let (id, now) = (UserId(attempt.user), self.now());
+        let void = || Ok(Verified::Refused(challenge::refused()));
+        let Some((user, email)) = self.store.user(id).await? else { return void() };
+        let known = self.known(&email, entry.device, now).await?;
+        let device = known.as_ref().map(|known| hash(known.token));
+        // Before a try is taken: who has to wait has lost none.
+        let guess =
+            self.guess_factor(id, device.as_ref().map(<[u8; 32]>::as_slice), entry.from, now).await?;
+        let judged = async {
+            let tried = match self.challenges.attempt::<Attempt>(Kind::Totp, challenge, entry.from).await? {
+                Ok(tried) => tried,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            // Who changed the password meanwhile may not have wanted this sign-in.
+            if user.is_disabled || self.name_of_password(&user) != tried.proved.payload.password {
+                return Ok(Err(challenge::refused()));
+            }
+            let Some(fit) = self.fit(id, code, now).await? else { return Ok(Err(tried.refusal)) };
+            let mut tx = self.store.begin().await?;
+            // Before the rows of the app, as enrolling one does.
+            tx.lock_user(id).await?;
+            if !self.challenges.consume(&mut tx, &tried.proved).await? {
+                return Ok(Err(challenge::refused()));
+            }
+            let owner = (user.clone(), email.clone());
+            Ok::<_, Error>(match self.use_fit(&mut tx, owner, &fit, entry.from, now).await? {
+                Some(method) => Ok((tx, method)),
+                // The challenge stays, less the try.
+                None => Err(tried.refusal),
+            })
+        };
+        let judged = judged.await;
+        match &judged {
+            Ok(Ok(_)) => self.gate.right(guess).await,
+            // A failure stays counted.
+            Ok(Err(_)) => {}
+            Err(_) => self.gate.untried(guess).await,
+        }
+        match judged? {
+            Ok((tx, method)) => {
+                let entrance = self.enter(tx, &user, &email, method, known, remember, entry.from).await?;
+                if method == Method::RecoveryCode {
+                    self.jobs.wake();
+                }
+                Ok(Verified::Entered(Box::new(entrance)))
+            }
+            Err(refusal) => {
+                let why = refusal.error.code;
+                self.note_failure(Some(id), Outcome::WrongCode, why, entry.from, now).await?;
+                Ok(Verified::Refused(refusal))
+            }
+        }
+    }
+
     /// Whether people may sign in and sign up now.
     pub(super) fn check_open(&self) -> Result<()> {
         self.maintenance.clone().map_or(Ok(()), |message| Err(Error::Maintenance(message)))
@@ -289,6 +384,10 @@ impl Inner {
         };
         if !locked.as_ref().is_some_and(stands) {
             return Err(rejected(INVALID_CREDENTIALS));
+        }
+        // Nor with what was mailed, by whoever enrolled an app meanwhile.
+        if matches!(method, Method::Code | Method::HandOff) && tx.has_totp(user.id).await? {
+            return Err(rejected(challenge::refused().error));
         }
         let id = Uuid::now_v7();
         let token = match known {
@@ -338,6 +437,9 @@ impl Inner {
         // One after the other: each may end others of the same person.
         if tx.lock_user(user).await?.is_none_or(|user| user.is_disabled) {
             return Err(Error::Unauthenticated);
+        }
+        if method == Method::Code && tx.has_totp(user).await? {
+            return Err(rejected(SIGN_IN_REQUIRED));
         }
         let (issued, ended) = self.open_session(&mut tx, user, &origin, None, now).await?;
         self.note(&mut tx, user, Outcome::SignedIn, Some(method), &origin, now).await?;

@@ -33,13 +33,23 @@ const PASSKEY_REFUSED: UserError = UserError {
     message: "This passkey could not be used. Please begin again.",
 };
 
+const TOTP_REFUSED: UserError =
+    UserError { code: "AUTH_OTP_INVALID", field: Vec::new(), message: "This is not the right code." };
+const NOT_BY_MAIL: UserError = UserError {
+    code: "STEP_UP_METHOD",
+    field: Vec::new(),
+    message: "Please use the code of your authenticator app.",
+};
+
 /// How a person can prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepUpMethod {
     /// By the password.
     Password,
-    /// By a code that is mailed.
+    /// By a code that is mailed, as long as no app is enrolled.
     MailedCode,
+    /// By a code of the authenticator app, or a recovery code.
+    Totp,
     /// By a passkey.
     Passkey,
 }
@@ -50,6 +60,7 @@ impl StepUpMethod {
         match self {
             Self::Password => "password",
             Self::MailedCode => "mailed-code",
+            Self::Totp => "totp",
             Self::Passkey => "passkey",
         }
     }
@@ -84,8 +95,11 @@ impl Identity {
     /// [`Error::Internal`], [`Error::StoreAway`].
     pub async fn begin_step_up(&self, viewer: &Viewer) -> Result<StepUp> {
         let this = &*self.0;
-        let mut step_up =
-            StepUp { methods: vec![StepUpMethod::Password, StepUpMethod::MailedCode], passkey_options: None };
+        let code = match this.store.totp(viewer.user()).await? {
+            Some(_) => StepUpMethod::Totp,
+            None => StepUpMethod::MailedCode,
+        };
+        let mut step_up = StepUp { methods: vec![StepUpMethod::Password, code], passkey_options: None };
         if this.store.has_passkey(viewer.user()).await? {
             step_up.methods.push(StepUpMethod::Passkey);
             let options = this.ask_for_passkey(Purpose::StepUp, Some(viewer.session())).await?;
@@ -139,12 +153,48 @@ impl Identity {
         self.renew(this.store.begin().await?, viewer, StepUpMethod::Passkey, now).await
     }
 
+    /// Proves by a code of the person's app, or by a recovery code, who is there. Gives until when that counts.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with `AUTH_OTP_INVALID` (field `totp`), also for a code that was used before, and for whoever has no
+    /// app; [`Error::RateLimited`] after failures.
+    pub async fn step_up_by_totp(&self, viewer: &Viewer, code: &SecretString) -> Result<DateTime<Utc>> {
+        let this = &*self.0;
+        let (now, from) = (this.now(), viewer.context());
+        let owner = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
+        let guess = this.guess_factor(viewer.user(), None, from, now).await?;
+        let judged = async {
+            let Some(fit) = this.fit(viewer.user(), code, now).await? else { return Ok(None) };
+            let mut tx = this.store.begin().await?;
+            tx.lock_user(viewer.user()).await?;
+            Ok::<_, Error>(this.use_fit(&mut tx, owner, &fit, from, now).await?.map(|_| tx))
+        };
+        let judged = judged.await;
+        match &judged {
+            Ok(Some(_)) => this.gate.right(guess).await,
+            // A failure stays counted.
+            Ok(None) => {}
+            Err(_) => this.gate.untried(guess).await,
+        }
+        let Some(tx) = judged? else {
+            this.store.audit(refused_event(viewer, StepUpMethod::Totp, TOTP_REFUSED, now)).await?;
+            return Err(rejected(UserError { field: vec!["totp"], ..TOTP_REFUSED }));
+        };
+        let until = self.renew(tx, viewer, StepUpMethod::Totp, now).await?;
+        this.jobs.wake();
+        Ok(until)
+    }
+
     /// Mails a code to the person who is signed in.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] when too many were asked for.
+    /// [`Error::Rejected`] with `STEP_UP_METHOD` for whoever enrolled an app; [`Error::RateLimited`] when too many were asked
+    /// for.
     pub async fn mail_step_up_code(&self, viewer: &Viewer) -> Result<Opened> {
         let this = &*self.0;
+        if this.store.totp(viewer.user()).await?.is_some() {
+            return Err(rejected(NOT_BY_MAIL));
+        }
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
         let draft = this.challenges.draft(Kind::StepUp, &email, language, viewer.context()).await?;
@@ -172,7 +222,11 @@ impl Identity {
             Answer::Refused(refusal) => refusal,
             Answer::Proved(proved) => {
                 let mut tx = this.store.begin().await?;
-                if proved.payload == viewer.session() && this.challenges.consume(&mut tx, &proved).await? {
+                if proved.payload == viewer.session()
+                    && this.challenges.consume(&mut tx, &proved).await?
+                    // Not by what was mailed before an app was enrolled.
+                    && !tx.has_totp(viewer.user()).await?
+                {
                     return self.renew(tx, viewer, StepUpMethod::MailedCode, now).await;
                 }
                 refused()

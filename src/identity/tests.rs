@@ -40,6 +40,7 @@ pub(super) fn settings() -> Settings {
             origins: vec!["https://portal.test".to_owned()],
             most: 20,
         },
+        totp_issuer: "Portal".to_owned(),
         fresh_within: Duration::from_secs(300),
     }
 }
@@ -103,13 +104,13 @@ impl Replica {
         let entry = Entry { delivery: Delivery::Tokens, device: Some(&device), from };
         match self.identity.sign_in(email, password, None, &entry).await.unwrap() {
             SignIn::Entered(entrance) => entrance.grant,
-            SignIn::Challenged(_) => panic!("the device is trusted"),
+            SignIn::Challenged(..) => panic!("the device is trusted"),
         }
     }
 
     async fn enter(&self) {
         let entered = self.attempt(EMAIL, &password(), &Context::default()).await.unwrap();
-        assert!(matches!(entered, SignIn::Challenged(_)));
+        assert!(matches!(entered, SignIn::Challenged(..)));
     }
 
     /// Signs in a person who is registered with a hash, so that no password is hashed.
@@ -119,6 +120,17 @@ impl Replica {
         }
         self.identity.enter(EMAIL).await.unwrap()
     }
+}
+
+/// Enrols an app of somebody who is registered. Gives the recovery codes.
+pub(super) async fn enrol_app(identity: &Identity, email: &str) -> Vec<SecretString> {
+    let grant = identity.enter(email).await.unwrap();
+    let principal = identity.authenticate(grant.access_token.expose_secret()).await.unwrap();
+    let viewer = viewer(principal);
+    let enrolment = identity.begin_totp(&viewer).await.unwrap();
+    let app = totp_rs::Totp::from_url(enrolment.uri.expose_secret()).unwrap();
+    let code = app.generate(u64::try_from(identity.0.now().timestamp()).unwrap()).to_string();
+    identity.finish_totp(&viewer, &code.into()).await.unwrap()
 }
 
 pub(super) fn password() -> SecretString {

@@ -131,7 +131,7 @@ pub struct AccountMutation;
 /// What people can change of their own account.
 #[Object]
 impl AccountMutation {
-    /// Changes the password, ends all other sessions, and asks for a code again on every device. At most once per document.
+    /// Changes the password, ends all other sessions, and asks for a code again on every device. At most once per operation.
     async fn password_change(
         &self,
         ctx: &Context<'_>,

@@ -68,6 +68,10 @@ pub(super) enum SignInOutcome {
 pub(super) enum SignInMethod {
     /// A code that was mailed.
     MailedCode,
+    /// A code of the authenticator app.
+    Totp,
+    /// A recovery code, instead of the app's.
+    RecoveryCode,
     /// Nothing: the device is trusted.
     TrustedDevice,
     /// Nothing: the address was proved a moment before, at sign-up.
@@ -108,6 +112,8 @@ impl From<SignInRecord> for SignInNode {
             },
             method: record.method.map(|method| match method {
                 Method::Code => SignInMethod::MailedCode,
+                Method::Totp => SignInMethod::Totp,
+                Method::RecoveryCode => SignInMethod::RecoveryCode,
                 Method::Device => SignInMethod::TrustedDevice,
                 Method::HandOff => SignInMethod::HandOff,
                 Method::Passkey => SignInMethod::Passkey,

@@ -34,6 +34,7 @@ mod sign_up;
 mod step_up;
 mod subscription;
 mod summary;
+mod totp;
 mod viewer;
 
 use async_graphql::{Request, Response, Schema, SchemaBuilder};

@@ -6,6 +6,7 @@ use super::{
     account::AccountMutation, device::DeviceMutation, grant::GrantMutation,
     notification::NotificationMutation, passkey::PasskeyMutation, password_reset::PasswordResetMutation,
     profile::ProfileMutation, session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
+    totp::TotpMutation,
 };
 
 /// What can be changed.
@@ -18,6 +19,7 @@ pub struct Mutation(
     PasswordResetMutation,
     PasskeyMutation,
     StepUpMutation,
+    TotpMutation,
     DeviceMutation,
     GrantMutation,
     NotificationMutation,

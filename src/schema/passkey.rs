@@ -209,7 +209,7 @@ impl PasskeyMutation {
         Some(act.await)
     }
 
-    /// Signs the customer in whose passkey answered. No code is asked for. At most once per document.
+    /// Signs the customer in whose passkey answered. No code is asked for. At most once per operation.
     async fn passkey_sign_in_finish(
         &self,
         ctx: &Context<'_>,

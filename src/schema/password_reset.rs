@@ -54,7 +54,7 @@ pub struct PasswordResetMutation;
 /// What people can do who forgot their password.
 #[Object]
 impl PasswordResetMutation {
-    /// Mails a link by which a new password is set. It works once, for half an hour. At most once per document.
+    /// Mails a link by which a new password is set. It works once, for half an hour. At most once per operation.
     async fn password_reset_request(
         &self,
         ctx: &Context<'_>,
@@ -67,7 +67,7 @@ impl PasswordResetMutation {
         Some(act.await)
     }
 
-    /// Sets a new password by a link that was mailed, ends all sessions, and signs nobody in. At most once per document.
+    /// Sets a new password by a link that was mailed, ends all sessions, and signs nobody in. At most once per operation.
     async fn password_reset(
         &self,
         ctx: &Context<'_>,

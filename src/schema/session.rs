@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result, UserError},
     identity::{
-        Delivery, Entrance, Entry, Grant, Purpose, SignIn, Verified, Viewer,
+        Delivery, Entrance, Entry, Grant, Purpose, SecondStep, SignIn, Verified, Viewer,
         challenge::{Kind, Opened},
     },
     secret::{ExposeSecret, SecretString},
@@ -68,7 +68,7 @@ pub(super) struct SessionCreateInput {
 pub(super) struct SessionVerifyInput {
     /// The id of the challenge that the first step gave.
     challenge_id: ID,
-    /// The six digits that were mailed; spaces do not matter.
+    /// The six digits that were mailed, or that the authenticator app shows, or a recovery code; spaces do not matter.
     #[graphql(secret)]
     code: String,
     /// Whether this device shall be trusted: for a week its sign-ins ask for no code.
@@ -94,6 +94,10 @@ pub(super) struct SessionCodeResendInput {
 pub(super) enum ChallengeMethod {
     /// With a code of six digits that was mailed.
     MailedCode,
+    /// With a code of six digits that the customer's authenticator app shows.
+    Totp,
+    /// With a recovery code, which stands in for a lost app once.
+    RecoveryCode,
 }
 
 /// The second step of a sign-in.
@@ -101,21 +105,24 @@ pub(super) enum ChallengeMethod {
 pub(super) struct SessionChallenge {
     /// For `sessionVerify`. Opaque, and only for whoever began the sign-in.
     id: ID,
-    /// How it can be taken.
+    /// How it can be taken. Nothing was mailed unless `MAILED_CODE` is among them.
     methods: Vec<ChallengeMethod>,
-    /// Where the code went, such as `t***@example.jp`.
+    /// The customer's address, such as `t***@example.jp`; a code that was mailed went there.
     masked_email: String,
-    /// The code is refused from then on.
+    /// A code is refused from then on.
     expires_at: DateTime<Utc>,
     /// How often a code may be tried; then the sign-in begins anew.
     attempts_left: i32,
 }
 
 impl SessionChallenge {
-    fn new(opened: Opened) -> Self {
+    fn new(opened: Opened, step: SecondStep) -> Self {
         Self {
             id: opaque("Challenge", opened.id),
-            methods: vec![ChallengeMethod::MailedCode],
+            methods: match step {
+                SecondStep::MailedCode => vec![ChallengeMethod::MailedCode],
+                SecondStep::Totp => vec![ChallengeMethod::Totp, ChallengeMethod::RecoveryCode],
+            },
             masked_email: opened.masked_address,
             expires_at: opened.expires_at,
             attempts_left: tries(opened.tries_left),
@@ -222,7 +229,7 @@ pub(super) struct SessionEndPayload {
 #[Object]
 impl SessionMutation {
     /// Begins to sign a customer in: gives the second step, or on a trusted device the session at once. At most once per
-    /// document.
+    /// operation.
     async fn session_create(
         &self,
         ctx: &Context<'_>,
@@ -247,8 +254,8 @@ impl SessionMutation {
                         ..Default::default()
                     })
                 }
-                Ok(SignIn::Challenged(opened)) => {
-                    let challenge = Some(SessionChallenge::new(opened));
+                Ok(SignIn::Challenged(opened, step)) => {
+                    let challenge = Some(SessionChallenge::new(opened, step));
                     Ok(SessionCreatePayload { challenge, ..Default::default() })
                 }
                 Err(Error::Rejected(errors)) => {
@@ -260,7 +267,7 @@ impl SessionMutation {
         Some(act.await)
     }
 
-    /// Ends a sign-in with the code that was mailed. At most once per document.
+    /// Ends a sign-in with a code: the one that was mailed, that of the authenticator app, or a recovery code. At most once per operation.
     async fn session_verify(
         &self,
         ctx: &Context<'_>,
@@ -298,7 +305,7 @@ impl SessionMutation {
         Some(act.await)
     }
 
-    /// Mails another code for a sign-in that has begun; the one before is void, the tries stay. At most once per document.
+    /// Mails another code for a sign-in that has begun with one; the one before is void, the tries stay. At most once per operation.
     async fn session_code_resend(
         &self,
         ctx: &Context<'_>,
@@ -309,7 +316,7 @@ impl SessionMutation {
             let challenges = ctx.app()?.identity.challenges();
             Ok(match challenges.resend(Kind::SignIn, challenge, &ctx.origin()).await? {
                 Ok(opened) => SessionCodeResendPayload {
-                    challenge: Some(SessionChallenge::new(opened)),
+                    challenge: Some(SessionChallenge::new(opened, SecondStep::MailedCode)),
                     ..Default::default()
                 },
                 Err(refusal) => SessionCodeResendPayload {
@@ -321,7 +328,7 @@ impl SessionMutation {
         Some(act.await)
     }
 
-    /// Exchanges a refresh token for the next session. At most once per document.
+    /// Exchanges a refresh token for the next session. At most once per operation.
     async fn session_refresh(
         &self,
         ctx: &Context<'_>,

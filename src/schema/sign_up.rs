@@ -211,7 +211,8 @@ pub(super) struct SignUpRouting {
     route: Option<Route>,
     /// To be filled in for the person to confirm. Null when nothing is known.
     prefill: Option<SignUpPrefill>,
-    /// For whoever has an account: signs in without another code. Null otherwise. A secret.
+    /// For whoever has an account and proved the address by a code within the last 5 minutes: signs in without another code,
+    /// unless an authenticator app is enrolled. Null otherwise. A secret.
     hand_off: Option<SignUpHandOff>,
     /// Why there is no route; empty when there is.
     user_errors: Vec<UserErrorNode>,
@@ -313,7 +314,7 @@ pub(super) struct SignUpCompletePayload {
 #[Object]
 impl SignUpMutation {
     /// Mails a code to an address, the first step of signing up and of linking an existing customer. The answer is the same
-    /// for every address. At most once per document.
+    /// for every address. At most once per operation.
     async fn sign_up_begin(
         &self,
         ctx: &Context<'_>,
@@ -327,7 +328,7 @@ impl SignUpMutation {
         Some(begun.await)
     }
 
-    /// Mails another code, which replaces the one before; tries are not refilled. At most once per document.
+    /// Mails another code, which replaces the one before; tries are not refilled. At most once per operation.
     async fn sign_up_resend(
         &self,
         ctx: &Context<'_>,
@@ -345,7 +346,7 @@ impl SignUpMutation {
         Some(sent.await)
     }
 
-    /// Tries the code that was mailed. At most once per document.
+    /// Tries the code that was mailed. At most once per operation.
     async fn sign_up_verify(
         &self,
         ctx: &Context<'_>,
@@ -366,7 +367,7 @@ impl SignUpMutation {
     }
 
     /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once and
-    /// kept nowhere; a login with a second factor is refused. At most once per document.
+    /// kept nowhere; a login with a second factor is refused. At most once per operation.
     async fn sign_up_verify_by_billing(
         &self,
         ctx: &Context<'_>,
@@ -393,7 +394,7 @@ impl SignUpMutation {
     }
 
     /// Makes a new customer: account, billing, portal user. Saying it again with the same verification makes no second one.
-    /// At most once per document.
+    /// At most once per operation.
     async fn sign_up_complete(
         &self,
         ctx: &Context<'_>,
@@ -418,7 +419,7 @@ impl SignUpMutation {
     }
 
     /// Gives an existing customer of billing a portal user with a password of its own. Saying it again with the same
-    /// verification makes no second one. At most once per document.
+    /// verification makes no second one. At most once per operation.
     async fn account_link(
         &self,
         ctx: &Context<'_>,

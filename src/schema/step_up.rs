@@ -24,8 +24,10 @@ const CHALLENGE: &str = "StepUpCode";
 pub(super) enum StepUpMethod {
     /// By the password.
     Password,
-    /// By a code that `stepUpCodeSend` mails.
+    /// By a code that `stepUpCodeSend` mails, as long as no authenticator app is enrolled.
     MailedCode,
+    /// By a code of the authenticator app, or by a recovery code.
+    Totp,
     /// By a passkey.
     Passkey,
 }
@@ -48,6 +50,9 @@ pub(super) enum StepUpInput {
     Password(String),
     /// A code that `stepUpCodeSend` mailed.
     MailedCode(MailedCodeInput),
+    /// The six digits that the authenticator app shows, or a recovery code.
+    #[graphql(secret)]
+    Totp(String),
     /// What `navigator.credentials.get` gave for the options of `stepUpBegin`, as its `toJSON` writes it.
     Passkey(Value),
 }
@@ -105,7 +110,8 @@ impl StepUpMutation {
         Some(act.await)
     }
 
-    /// Mails a code by which this customer can prove who is there.
+    /// Mails a code by which this customer can prove who is there; not for whoever enrolled an authenticator app. At most
+    /// once per operation.
     async fn step_up_code_send(&self, ctx: &Context<'_>) -> Option<Result<StepUpCodeSendPayload>> {
         let act = async {
             let identity = &ctx.app()?.identity;
@@ -122,7 +128,7 @@ impl StepUpMutation {
         Some(act.await)
     }
 
-    /// Proves who is there, for this session and some minutes; a sign-in does so, too. At most once per document.
+    /// Proves who is there, for this session and some minutes; a sign-in does so, too. At most once per operation.
     async fn step_up(
         &self,
         ctx: &Context<'_>,
@@ -139,6 +145,7 @@ impl StepUpMutation {
                     let challenge = key_of("input.challengeId", CHALLENGE, &challenge_id).unwrap_or_default();
                     identity.step_up_by_code(viewer, challenge, &code.into()).await
                 }
+                StepUpInput::Totp(code) => identity.step_up_by_totp(viewer, &code.into()).await,
                 StepUpInput::Passkey(credential) => identity.step_up_by_passkey(viewer, &credential).await,
             };
             let (fresh_until, user_errors) = parted(proved)?;

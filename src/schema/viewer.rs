@@ -17,6 +17,7 @@ use super::{
     sign_up::Language,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
+    totp::SecondFactorsNode,
 };
 use crate::{
     billing::{Invoice, InvoiceTotals, PaymentMethod, Profile, Subscription},
@@ -186,6 +187,12 @@ impl ViewerNode {
             let all = ctx.app()?.identity.passkeys(&self.0).await?;
             Ok(all.into_iter().map(PasskeyNode::from).collect())
         };
+        Some(read.await)
+    }
+
+    /// What this customer has enrolled for the second step of a sign-in.
+    async fn second_factors(&self, ctx: &Context<'_>) -> Option<Result<SecondFactorsNode>> {
+        let read = async { Ok(ctx.app()?.identity.second_factors(&self.0).await?.into()) };
         Some(read.await)
     }
 

@@ -29,6 +29,7 @@ pub mod streams;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod totp;
 mod users;
 mod vault;
 mod verifications;
@@ -59,6 +60,7 @@ pub use partners::{PartnerRow, PartnerSecretRow, PartnerUsageRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
+pub use totp::{NewEnrolment, TotpRow};
 pub use users::{NewUser, User};
 pub use verifications::VerificationRow;
 

@@ -70,7 +70,7 @@ pub struct Routed {
     pub route: Route,
     /// What is known.
     pub prefill: Prefill,
-    /// For whoever has an account: good for one sign-in without another code.
+    /// For whoever has an account and proved its address minutes ago: good for one sign-in without another code.
     pub hand_off: Option<(SecretString, DateTime<Utc>)>,
 }
 
@@ -252,10 +252,17 @@ impl SignUp {
                 tracing::error!(user = %user.id, "a user has no mapping to a client and an account");
                 return refused(refusals::SUPPORT_NEEDED);
             }
-            let mut tx = desk.store.begin().await?;
-            let hand_off = desk.identity.hand_off(&mut tx, &evidence.email).await?;
-            tx.commit().await?;
-            let hand_off = hand_off.map(|given| (given.token, given.expires_at));
+            // The login of billing proves a client, and not that its mails are read.
+            let hand_off = match evidence.client {
+                Some(_) => None,
+                None => {
+                    let mut tx = desk.store.begin().await?;
+                    let given =
+                        desk.identity.hand_off(&mut tx, &evidence.email, verification.proved_at).await?;
+                    tx.commit().await?;
+                    given.map(|given| (given.token, given.expires_at))
+                }
+            };
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
         let clients = match evidence.client {

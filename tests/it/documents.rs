@@ -25,6 +25,9 @@ const FLOWS: [&str; 9] = [
     "sign-up",
 ];
 
+/// The id of a challenge that never was.
+const NEVER: &str = "Q2hhbGxlbmdlOjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwMA";
+
 /// The documents in `examples/queries` by name: those that are asked once.
 fn documents() -> BTreeMap<String, String> {
     let is_one = |name: &str, document: &str| !is_subscription(document) && !FLOWS.contains(&name);
@@ -77,6 +80,9 @@ async fn every_example_document_answers_as_it_did() {
             "session-code-resend" => json!({ "input": { "challengeId": resent.0 } }),
             "device-revoke" => json!({ "input": { "id": "RGV2aWNlOm5vbmU" } }),
             "step-up" => json!({ "password": credentials::DEMO_PASSWORD }),
+            // No app is enrolled here: flows with one are tested where apps are.
+            "step-up-totp" | "totp-enrol-finish" => json!({ "code": "000000" }),
+            "session-verify-totp" => json!({ "input": { "challengeId": NEVER, "code": "000000" } }),
             // What authenticators answer is tested where passkeys are.
             "passkey-sign-in-finish" => json!({ "credential": {} }),
             "passkey-register-finish" => json!({ "credential": {}, "name": "Phone" }),
@@ -99,6 +105,10 @@ async fn every_example_document_answers_as_it_did() {
             ".stepUp.freshUntil" => "[instant]",
             ".stepUpCodeSend.challengeId" => "[challenge]",
             ".stepUpCodeSend.expiresAt" => "[instant]",
+            ".totpEnrolBegin.enrolment.otpauthUri" => "[address]",
+            ".totpEnrolBegin.enrolment.secret" => "[secret]",
+            ".totpEnrolBegin.enrolment.qrSvg" => "[picture]",
+            ".totpEnrolBegin.enrolment.expiresAt" => "[instant]",
             ".sessionCreate.viewer.id" => "[user]",
             ".sessionCreate.session.accessToken" => "[token]",
             ".sessionCreate.session.accessTokenExpiresAt" => "[instant]",

@@ -1,14 +1,22 @@
 //! Two customers can never see each other.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use portal_gateway::sandbox::world::ids;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
 
-use crate::gateway::{Customer, DASHBOARD, Gateway};
+use crate::{
+    gateway::{Customer, DASHBOARD, Gateway},
+    wire::ask,
+};
 
 /// Everything that a customer can see, with every id.
 const ALL: &str = r"query All {
@@ -137,6 +145,111 @@ fn no_id_of_another_customer_opens_anything() {
         })
         .unwrap();
     drop(mine);
+}
+
+/// An id of the same kind and form as another, of something that never was.
+fn never(id: &str) -> String {
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(id).unwrap()).unwrap();
+    let (kind, key) = text.split_once(':').unwrap();
+    let key = match key.parse::<u64>() {
+        Ok(_) => "9".repeat(key.len()),
+        Err(_) => ids::sf_id(&key[..3], 987_654, 3),
+    };
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:{key}"))
+}
+
+/// The bytes of an answer without what names the request.
+async fn bytes(customer: &Customer<'_>, gateway: &Gateway, document: &str, variables: Value) -> (u16, String) {
+    let bearer = format!("Bearer {}", customer.token.as_deref().unwrap());
+    let reply = ask(gateway, &[("authorization", &bearer)], document, variables).await;
+    let id = reply.header("x-request-id").to_owned();
+    assert!(!id.is_empty() && reply.text.contains(&id), "{reply:?}");
+    (reply.status, reply.text.replace(&id, "[request]"))
+}
+
+const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } nodes(ids: [$id]) { id } }";
+
+/// Requirement Z3.
+#[tokio::test]
+async fn what_is_somebody_elses_is_byte_for_byte_what_never_was() {
+    let gateway = Gateway::start().await;
+    let (a, b) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let theirs = b.ask(ALL, json!({})).await.data();
+    let mut kinds = BTreeSet::new();
+    for list in ["subscriptions", "invoices", "orders", "cases"] {
+        let id = theirs["viewer"][list]["nodes"][0]["id"].as_str().unwrap();
+        kinds.insert((list, id.to_owned()));
+    }
+    let method = theirs["viewer"]["paymentMethods"][0]["id"].as_str().unwrap();
+    kinds.insert(("paymentMethods", method.to_owned()));
+    for (list, id) in &kinds {
+        let (foreign, missing) = (json!({ "id": id }), json!({ "id": never(id) }));
+        // Once beforehand, so that both are asked with the same things known.
+        bytes(&a, &gateway, NODE, missing.clone()).await;
+        let foreign = bytes(&a, &gateway, NODE, foreign).await;
+        assert_eq!(foreign, bytes(&a, &gateway, NODE, missing).await, "{list}");
+        assert!(foreign.1.contains(r#""node":null"#), "{list}: {foreign:?}");
+        // And the owner does see it.
+        let own = bytes(&b, &gateway, NODE, json!({ "id": id })).await.1;
+        assert!(own.contains("__typename"), "{list}: {own}");
+    }
+    let session = "{ viewer { sessions { id } devices { id } } }";
+    let theirs = b.ask(session, json!({})).await.data();
+    let random = |kind: &str| BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:00000000-0000-7000-8000-000000000000"));
+    for (document, id, kind) in [
+        (
+            "mutation($id: ID!) { sessionRevoke(input: { id: $id }) { revoked userErrors { code } } }",
+            &theirs["viewer"]["sessions"][0]["id"],
+            "Session",
+        ),
+        (
+            "mutation($id: ID!) { deviceRevoke(input: { id: $id }) { revoked userErrors { code } } }",
+            &theirs["viewer"]["devices"][0]["id"],
+            "Device",
+        ),
+    ] {
+        let foreign = bytes(&a, &gateway, document, json!({ "id": id })).await;
+        let missing = bytes(&a, &gateway, document, json!({ "id": random(kind) })).await;
+        assert_eq!(foreign, missing, "{kind}");
+        assert!(foreign.1.contains(r#""revoked":false"#), "{foreign:?}");
+    }
+    assert_eq!(b.ask(session, json!({})).await.status, 200, "nothing of theirs was ended");
+}
+
+/// How probable it is that a sample of one class takes longer than one of another: 0.5 tells nothing.
+fn auc(one: &[f64], other: &[f64]) -> f64 {
+    let longer = |a: &f64| other.iter().map(|b| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 }).sum::<f64>();
+    one.iter().map(longer).sum::<f64>() / (one.len() * other.len()) as f64
+}
+
+/// Requirement Z3, by the measure of A3.
+#[tokio::test]
+async fn the_time_does_not_tell_what_is_somebody_elses_from_what_never_was() {
+    const SAMPLES: usize = 500;
+    let gateway = Gateway::start().await;
+    let (a, b) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let theirs = b.ask(ALL, json!({})).await.data();
+    let foreign = theirs["viewer"]["invoices"]["nodes"][0]["id"].as_str().unwrap().to_owned();
+    let missing = never(&foreign);
+    bytes(&a, &gateway, NODE, json!({ "id": missing })).await;
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..SAMPLES {
+        // The planted class is slower by what would tell the two apart; few samples of it show that.
+        let classes = if round % 10 == 0 { 3 } else { 2 };
+        for turn in 0..classes {
+            let class = (turn + round) % classes;
+            let id = if class == 1 { &missing } else { &foreign };
+            let began = Instant::now();
+            bytes(&a, &gateway, NODE, json!({ "id": id })).await;
+            if class == 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            times[class].push(began.elapsed().as_secs_f64());
+        }
+    }
+    let found = auc(&times[0], &times[1]);
+    assert!((0.44..=0.56).contains(&found), "{found:.3}");
+    assert!(auc(&times[2], &times[1]) > 0.56, "5 ms more were not seen");
 }
 
 #[tokio::test]

@@ -37,5 +37,6 @@ mod sign_in;
 mod sign_up;
 mod socket;
 mod step_up;
+mod totp;
 mod webhooks;
 mod wire;

@@ -1,10 +1,12 @@
 //! The contract: `schema.graphql` is in step, and reads as the house wants it.
 
+use std::collections::BTreeSet;
+
 use async_graphql::parser::{
     parse_schema,
     types::{BaseType, FieldDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition},
 };
-use portal_gateway::schema;
+use portal_gateway::{config::Limits, schema};
 
 fn types() -> Vec<TypeDefinition> {
     let document = parse_schema(schema::sdl()).unwrap();
@@ -127,6 +129,28 @@ fn mutations_take_one_input_and_give_a_nullable_payload_with_user_errors() {
             fields(payload).iter().any(|field| field.name.node == "userErrors"),
             "{name} has no userErrors"
         );
+    }
+}
+
+#[test]
+fn what_is_said_to_stand_once_in_an_operation_is_held_so() {
+    let types = types();
+    let mutation = types.iter().find(|definition| definition.name.node == "Mutation").unwrap();
+    let says_so = |field: &&FieldDefinition| {
+        let text = field.description.as_ref().map(|text| text.node.as_str()).unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ").contains("At most once per operation")
+    };
+    let said: BTreeSet<_> =
+        fields(mutation).into_iter().filter(says_so).map(|field| field.name.node.to_string()).collect();
+    let held: BTreeSet<_> = Limits::default().once.iter().map(ToString::to_string).collect();
+    assert_eq!(said, held);
+    // What guesses at a secret, mails or makes an account has no other place in its name.
+    for field in fields(mutation) {
+        let name = field.name.node.as_str();
+        let guesses = ["session", "signUp", "passwordReset", "stepUp"].iter().any(|part| name.starts_with(part));
+        let is_free =
+            ["sessionEnd", "sessionRevoke", "sessionRevokeOthers", "signUpResume", "stepUpBegin"].contains(&name);
+        assert_eq!(guesses && !is_free, guesses && held.contains(name), "{name}");
     }
 }
 

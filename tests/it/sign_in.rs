@@ -389,7 +389,7 @@ async fn who_proved_the_address_at_sign_up_needs_the_password_alone_once() {
     let (email, other) = (email(&gateway, 1), email(&gateway, 2));
     let hand_off = async |email: &str| {
         let mut tx = gateway.app.store.begin().await.unwrap();
-        let hand_off = gateway.app.identity.hand_off(&mut tx, email).await.unwrap();
+        let hand_off = gateway.app.identity.hand_off(&mut tx, email, gateway.app.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         hand_off
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use portal_gateway::{
     deadline::{Budget, Lane},
@@ -10,6 +10,7 @@ use portal_gateway::{
     identity::{Credential, Registration},
     sandbox::{
         core::{Rule, RuleKind, System},
+        credentials::DEMO_PASSWORD,
         journal::{Filter, Kind},
     },
     store::workflows::Standing,
@@ -21,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use crate::gateway::{Answer, Gateway, Wishes};
 
 pub const DOCUMENT: &str = include_str!("../../examples/queries/sign-up.graphql");
+const SESSION: &str = include_str!("../../examples/queries/session.graphql");
 pub const EMAIL: &str = "zoe.obrien@example.jp";
 pub const PASSWORD: &str = "an entirely different staple";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -402,6 +404,36 @@ async fn an_address_that_is_known_is_answered_like_any_other_until_it_is_proved(
     // Who is a client must link.
     let refused = complete(&gateway, form(&verified(&gateway, &client.email).await["token"])).await;
     assert_eq!(refused["userErrors"][0]["code"], "ACCOUNT_LINK_REQUIRED");
+}
+
+#[tokio::test]
+async fn the_code_is_spared_for_five_minutes_after_the_proof_however_late_it_is_asked_for() {
+    let gateway = hasty().await;
+    let email = gateway.sandbox.core().world.customer(1).email.clone();
+    let verification = verified(&gateway, &email).await;
+    let proved_at = gateway.app.clock.now();
+    let until = |routing: &Value| -> DateTime<Utc> {
+        routing["handOff"]["expiresAt"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(until(&verification["routing"]) <= proved_at + TimeDelta::minutes(5));
+    let resume = async || {
+        let variables = json!({ "verification": verification["token"] });
+        let resumed = step(&gateway, "SignUpResume", variables).await.data();
+        resumed["signUpResume"]["verification"]["routing"].clone()
+    };
+    let enter = async |token: &Value| {
+        let input = json!({ "email": email, "password": DEMO_PASSWORD, "handOffToken": token });
+        gateway.nobody().ask(SESSION, json!({ "input": input })).await.data()["sessionCreate"].clone()
+    };
+    gateway.app.clock.advance(TimeDelta::minutes(4));
+    let again = resume().await;
+    assert_eq!(until(&again), until(&verification["routing"]), "the time goes on from the proof");
+    assert!(enter(&again["handOff"]["token"]).await["session"]["accessToken"].is_string());
+    let last = resume().await["handOff"]["token"].clone();
+    gateway.app.clock.advance(TimeDelta::minutes(1));
+    assert!(enter(&last).await["challenge"]["id"].is_string(), "it has run out");
+    let late = resume().await;
+    assert_eq!((&late["route"], &late["handOff"]), (&json!("PORTAL_EXISTS"), &Value::Null));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ struct Size {
     selections: u64,
     /// Fields at this level.
     fields: u64,
-    /// Fields at this level that may stand once in a document.
+    /// Fields at this level that may stand once in an operation.
     once: u64,
     /// Fields below one another, itself included.
     depth: u32,
@@ -39,6 +39,8 @@ pub(super) struct Operation {
     pub kind: OperationType,
     /// Whether the root asks for `__schema` or `__type`.
     pub introspects: bool,
+    /// Fields that may stand once in an operation, however they are called and spread.
+    pub once: u64,
 }
 
 struct Walk<'a> {
@@ -62,7 +64,7 @@ pub(super) fn document(document: &ExecutableDocument, limits: &Limits) -> Result
         walk.check_selections(size.selections)?;
     }
     let mut operations = Vec::new();
-    let (mut selections, mut once) = (0_u64, 0_u64);
+    let mut selections = 0_u64;
     for (name, operation) in document.operations.iter() {
         let operation = &operation.node;
         walk.directives(&operation.directives)?;
@@ -74,12 +76,12 @@ pub(super) fn document(document: &ExecutableDocument, limits: &Limits) -> Result
             return Err(Refusal::over("ROOT_FIELD_LIMIT", "fields at the root", limits.root_fields));
         }
         selections = selections.saturating_add(size.selections);
-        once = once.saturating_add(size.once);
-        walk.check(&Size { selections, once, ..size })?;
+        walk.check(&Size { selections, ..size })?;
         operations.push(Operation {
             name: name.map(ToString::to_string),
             kind: operation.ty,
             introspects: size.introspection_depth > 0,
+            once: size.once,
         });
     }
     Ok(operations)
@@ -88,9 +90,6 @@ pub(super) fn document(document: &ExecutableDocument, limits: &Limits) -> Result
 impl<'a> Walk<'a> {
     fn check(&self, size: &Size) -> Result<(), Refusal> {
         self.check_selections(size.selections)?;
-        if size.once > 1 {
-            return Err(Refusal::over("REPEATED_SIGN_IN", "signing in or refreshing in one document", 1));
-        }
         if size.depth > self.limits.depth {
             return Err(self.too_deep());
         }

@@ -116,6 +116,11 @@ impl Guard {
         if entry.measured.introspects && !self.limits.introspection {
             return Err(Refusal::new("INTROSPECTION_DISABLED", "introspection is switched off"));
         }
+        // Of the operation that is executed: another one of the document guesses at nothing.
+        if entry.measured.once > 1 {
+            let what = "signing in, proving or refreshing in one operation";
+            return Err(Refusal::over("REPEATED_SIGN_IN", what, 1));
+        }
         check_variables(operation, variables)?;
         let cost = match entry.cost {
             Some(cost) => cost,

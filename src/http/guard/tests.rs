@@ -115,6 +115,43 @@ async fn each_limit_passes_at_n_and_fails_at_n_plus_one() {
 }
 
 #[tokio::test]
+async fn what_may_stand_once_is_counted_over_the_operation_that_is_executed() {
+    const OTHERS: &str = " mutation Other { a: sessionCreate { x } b: sessionVerify { x } ...Twice } \
+         fragment Twice on Mutation { c: signUpVerify { x } d: signUpVerify { x } }";
+    let guard = guard(|_| {});
+    for once in guard.limits().once {
+        let other = if *once == "sessionRefresh" { "stepUp" } else { "sessionRefresh" };
+        let table = [
+            (format!("{{ {once} {{ x }} }}"), "ok"),
+            (format!("{{ a: {once} {{ x }} sessionEnd {{ x }} }}"), "ok"),
+            (format!("{{ ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "ok"),
+            (format!("{{ {once} {{ x }} {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ a: {once} {{ x }} b: {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ {once} {{ x }} {other} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ {once} {{ x }} a: {once} @skip(if: true) {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ {once} {{ x }} ... {{ a: {once} {{ x }} }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ ... on Mutation {{ {once} {{ x }} }} ... {{ {once} {{ x }} }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ ...F ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (format!("{{ a: {once} {{ x }} ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (
+                format!("{{ ...F }} fragment F on Mutation {{ ...G ...G }} fragment G on Mutation {{ {once} {{ x }} }}"),
+                "REPEATED_SIGN_IN",
+            ),
+        ];
+        for (operation, expected) in table {
+            let alone = format!("mutation {operation}");
+            assert_eq!(verdict(&guard, &alone).await, expected, "{alone}");
+            // Other operations of the document neither add to it nor hide it.
+            let beside = format!("mutation This {operation} {OTHERS}");
+            let admitted = guard.admit(&beside, &Variables::default(), Some("This")).await;
+            assert_eq!(admitted.map_or_else(|refusal| refusal.code, |_| "ok"), expected, "{beside}");
+            let other = guard.admit(&beside, &Variables::default(), Some("Other")).await;
+            assert_eq!(other.unwrap_err().code, "REPEATED_SIGN_IN", "{beside}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_json_of_variables_is_bounded_before_it_is_read() {
     let guard = guard(|_| {});
     let deep = |n: usize| format!("{}{}", "{\"a\":".repeat(n - 1) + "{", "}".repeat(n));
