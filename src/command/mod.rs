@@ -6,6 +6,7 @@ pub mod check;
 pub mod dev;
 pub mod health;
 pub mod jobs;
+pub mod keys;
 pub mod migrate;
 pub mod mirror;
 #[cfg(feature = "sandbox")]

@@ -22,7 +22,7 @@ use metrics::{Counter, Histogram};
 
 use crate::{
     config::Network,
-    http::{questions::Question, responses::Outcome},
+    http::{jwks, questions::Question, responses::Outcome},
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -222,6 +222,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/live" => "/health/live",
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
+        jwks::PATH => jwks::PATH,
         "/webhooks/whmcs" => "/webhooks/whmcs",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",

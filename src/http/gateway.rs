@@ -40,7 +40,7 @@ pub fn state(
         let sessions = sessions.clone();
         async move { sessions.authenticate(&token).await }
     };
-    let known = app.identity.clone();
+    let (known, keys) = (app.identity.clone(), app.identity.clone());
     let ready = move || {
         let store = store.clone();
         async move {
@@ -96,6 +96,7 @@ pub fn state(
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
         cache_health: Some(Arc::new(move || cache_health(&cached))),
+        published_keys: Some(Arc::new(move || keys.published_keys())),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,

@@ -22,6 +22,7 @@ mod password_resets;
 mod proofs;
 mod sessions;
 mod sign_ins;
+mod signing_keys;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
@@ -55,6 +56,7 @@ pub use notifications::{NewNotification, NotificationRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
+pub use signing_keys::SigningKeyRow;
 pub use users::{NewUser, User};
 pub use verifications::VerificationRow;
 

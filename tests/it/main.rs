@@ -13,6 +13,7 @@ mod fleet;
 mod gateway;
 mod hook_file;
 mod isolation;
+mod keys;
 mod kills;
 mod layers;
 mod linking;
