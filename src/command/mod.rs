@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod keys;
 pub mod migrate;
 pub mod mirror;
+mod progress;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;

@@ -40,8 +40,7 @@ impl Identity {
     /// Deletes what is older than the audit log is kept, and what ran out, and looks for new keys of the access tokens, from
     /// time to time, until `stopping` is cancelled.
     pub async fn keep_house(&self, stopping: CancellationToken) {
-        let (mut purges, mut looks) =
-            (tokio::time::interval(PURGE_EVERY), tokio::time::interval(LOOK_EVERY));
+        let (mut purges, mut looks) = (tokio::time::interval(PURGE_EVERY), tokio::time::interval(LOOK_EVERY));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,

@@ -19,7 +19,9 @@ mod mirrors;
 mod notifications;
 mod passkeys;
 mod password_resets;
+mod plain;
 mod proofs;
+mod sealed;
 mod sessions;
 mod sign_ins;
 mod signing_keys;
@@ -54,6 +56,7 @@ pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
+pub use sealed::Resealed;
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
 pub use signing_keys::SigningKeyRow;
@@ -239,7 +242,7 @@ impl Store {
         Ok(Self { pools, vault: Arc::default() })
     }
 
-    /// Brings the tables up to date and opens what lies sealed. Safe to run from several processes at once, and when there
+    /// Brings the tables up to date, opens the keys of what lies sealed, and seals what an earlier release wrote plain. Safe to run from several processes at once, and when there
     /// is nothing to do.
     ///
     /// # Errors
@@ -250,7 +253,8 @@ impl Store {
             On::Sqlite(pools) => SQLITE.run(&pools.writer).await?,
             On::Postgres(pool) => POSTGRES.run(pool).await?,
         }
-        self.unlock(keys).await
+        self.unlock(keys).await?;
+        self.seal_plain().await
     }
 
     /// Whether the database answers.

@@ -44,7 +44,10 @@ async fn others_verify_tokens_by_the_published_keys() {
 
     let known = gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]);
     let known = known.send().await.unwrap();
-    assert_eq!((known.status(), known.headers()["etag"].clone()), (304.try_into().unwrap(), headers["etag"].clone()));
+    assert_eq!(
+        (known.status(), known.headers()["etag"].clone()),
+        (304.try_into().unwrap(), headers["etag"].clone())
+    );
     assert_eq!(known.headers()["cache-control"], "public, max-age=300");
     assert!(known.bytes().await.unwrap().is_empty());
     let refused = gateway.request("POST", JWKS).send().await.unwrap();
@@ -52,7 +55,8 @@ async fn others_verify_tokens_by_the_published_keys() {
 
     // A new key without notice: the old token stays good, a new one is signed by the new key, and the tag is another.
     let store = &gateway.app.store;
-    let (kid, _) = identity::rotate_signing_key(store, gateway.app.clock.now(), TimeDelta::zero()).await.unwrap();
+    let (kid, _) =
+        identity::rotate_signing_key(store, gateway.app.clock.now(), TimeDelta::zero()).await.unwrap();
     gateway.app.identity.open_keys().await.unwrap();
     let new = gateway.sign_in(1).await.token.unwrap();
     assert_eq!(decode_header(&new).unwrap().kid.unwrap(), kid);
@@ -61,7 +65,8 @@ async fn others_verify_tokens_by_the_published_keys() {
         assert_eq!(answer.status, 200);
         assert!(!answer.data()["viewer"]["id"].is_null());
     }
-    let changed = gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]).send().await.unwrap();
+    let changed =
+        gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]).send().await.unwrap();
     assert_eq!(changed.status(), 200);
     let set: JwkSet = changed.json().await.unwrap();
     assert_eq!(set.keys.len(), 2);
