@@ -157,13 +157,10 @@ impl Ring {
             return found;
         }
         let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| (now - at).abs() >= PAUSE) {
-            if let Err(error) = self.take_in(&mut looked_at, now).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "an unknown key cannot be looked for"
-                );
-            }
+        if looked_at.is_none_or(|at| (now - at).abs() >= PAUSE)
+            && let Err(error) = self.take_in(&mut looked_at, now).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an unknown key cannot be looked for");
         }
         drop(looked_at);
         self.with(kid, now, &read).flatten()

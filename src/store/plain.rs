@@ -22,7 +22,8 @@ impl Store {
     async fn seal_plain_users(&self) -> Result<usize> {
         let plain = sql!(
             self.read(),
-            "SELECT user_id, email_normalised FROM users WHERE email_sealed IS NULL LIMIT $1",
+            "SELECT user_id, email_normalised FROM users WHERE email_sealed IS NULL
+             ORDER BY user_id LIMIT $1",
             [BATCH],
             fetch_all as (Uuid, String)
         )?;
@@ -47,7 +48,8 @@ impl Store {
         type Row = (Uuid, String, String, Option<String>);
         let plain = sql!(
             self.read(),
-            "SELECT notification_id, title, message, link FROM notifications WHERE sealed IS NULL LIMIT $1",
+            "SELECT notification_id, title, message, link FROM notifications WHERE sealed IS NULL
+             ORDER BY notification_id LIMIT $1",
             [BATCH],
             fetch_all as Row
         )?;

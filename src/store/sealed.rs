@@ -119,11 +119,11 @@ impl Part {
         }
     }
 
-    fn bind<'q, DB: Database>(&self, text: &mut QueryBuilder<DB>)
+    fn bind<DB: Database>(&self, text: &mut QueryBuilder<DB>)
     where
-        Uuid: Encode<'q, DB> + Type<DB> + 'q,
-        i64: Encode<'q, DB> + Type<DB> + 'q,
-        String: Encode<'q, DB> + Type<DB> + 'q,
+        Uuid: for<'q> Encode<'q, DB> + Type<DB>,
+        i64: for<'q> Encode<'q, DB> + Type<DB>,
+        String: for<'q> Encode<'q, DB> + Type<DB>,
     {
         match self {
             Self::Uuid(id) => text.push_bind(*id),
@@ -197,7 +197,7 @@ impl Column {
         String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
         Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
     {
-        let part = |(at, (_, kind)): (usize, &(&str, Kind))| {
+        let part = |(at, (_, kind)): (usize, &(&str, Kind))| -> Result<Part, sqlx::Error> {
             Ok(match kind {
                 Kind::Uuid => Part::Uuid(row.try_get(at + 1)?),
                 Kind::Integer => Part::Integer(row.try_get(at + 1)?),
@@ -211,11 +211,11 @@ impl Column {
     }
 }
 
-fn bind_all<'q, DB: Database>(text: &mut QueryBuilder<DB>, parts: &[Part])
+fn bind_all<DB: Database>(text: &mut QueryBuilder<DB>, parts: &[Part])
 where
-    Uuid: Encode<'q, DB> + Type<DB> + 'q,
-    i64: Encode<'q, DB> + Type<DB> + 'q,
-    String: Encode<'q, DB> + Type<DB> + 'q,
+    Uuid: for<'q> Encode<'q, DB> + Type<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    String: for<'q> Encode<'q, DB> + Type<DB>,
 {
     for (at, part) in parts.iter().enumerate() {
         text.push(if at == 0 { "(" } else { ", " });
