@@ -172,6 +172,7 @@ impl App {
             clock: clock.clone(),
         };
         let identity = Identity::new(ground, &config.identity).map_err(BuildError::keys)?;
+        identity.open_keys().await.map_err(BuildError::keys)?;
         let mailer = Mailer::new(config.mail.clone(), clock.clone())?;
         let live = Live::new(&notify::Settings { redis, ..config.notify.clone() })
             .map_err(|error| BuildError::Live(error.to_string()))?;

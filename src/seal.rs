@@ -160,9 +160,9 @@ impl Keyring {
         self.newest
     }
 
-    /// The numbers of all keys.
-    pub fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.keys.keys().copied()
+    /// Whether a value was sealed with the newest key.
+    pub fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&self.newest.to_be_bytes())
     }
 
     /// Opens what was sealed for this place.

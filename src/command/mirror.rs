@@ -1,16 +1,10 @@
 //! `mirror`: fills the mirrors of billing's lists, or empties them.
 
-use std::{
-    collections::BTreeMap,
-    io::IsTerminal,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use futures::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portal_gateway::{
     app::App,
     billing::Billing,
@@ -19,6 +13,8 @@ use portal_gateway::{
     error::Error,
     store::{Mapping, Store},
 };
+
+use super::progress::Progress;
 
 /// How long one customer may take. Nobody waits for one.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -30,8 +26,6 @@ const PAGE: u32 = 500;
 const TRIES: u32 = 5;
 /// The longest wait before that.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How often a line tells how far it is, where there is no terminal.
-const TELL: Duration = Duration::from_secs(10);
 
 /// What is done with the mirrors.
 #[derive(Subcommand)]
@@ -114,7 +108,7 @@ enum Outcome {
 
 /// Reads every mapped customer, except those whose lists were all read since an instant.
 async fn rebuild(app: &App, since: Option<DateTime<Utc>>) -> anyhow::Result<Done> {
-    let mut progress = Progress::new(app.store.count_mappings().await?);
+    let mut progress = Progress::new("customers", app.store.count_mappings().await?);
     let (mut done, mut last) = (Done::default(), None);
     loop {
         let page = app.store.mappings_after(last, PAGE).await?;
@@ -125,7 +119,7 @@ async fn rebuild(app: &App, since: Option<DateTime<Utc>>) -> anyhow::Result<Done
             .buffer_unordered(AT_ONCE);
         while let Some(outcome) = outcomes.next().await {
             done.count(outcome);
-            progress.step();
+            progress.step(1);
         }
     }
     progress.end();
@@ -152,46 +146,6 @@ async fn read(
                 tries += 1;
             }
             outcome => return outcome.map(|()| Outcome::Rebuilt),
-        }
-    }
-}
-
-/// How far it is: a bar on a terminal, else a line from time to time.
-struct Progress {
-    bar: ProgressBar,
-    is_terminal: bool,
-    told: Instant,
-}
-
-impl Progress {
-    fn new(customers: u64) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(customers), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} customers, {eta} left") {
-            bar.set_style(style);
-        }
-        let progress = Self { bar, is_terminal, told: Instant::now() };
-        progress.tell();
-        progress
-    }
-
-    fn step(&mut self) {
-        self.bar.inc(1);
-        if self.told.elapsed() >= TELL {
-            self.told = Instant::now();
-            self.tell();
-        }
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-        self.tell();
-    }
-
-    fn tell(&self) {
-        if !self.is_terminal {
-            eprintln!("{} of {} customers", self.bar.position(), self.bar.length().unwrap_or_default());
         }
     }
 }

@@ -6,9 +6,11 @@ pub mod check;
 pub mod dev;
 pub mod health;
 pub mod jobs;
+pub mod keys;
 pub mod migrate;
 pub mod mirror;
 pub mod partner;
+mod progress;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;

@@ -18,7 +18,7 @@ const SECRET_LENGTH: usize = 32;
 pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> identity::Settings {
     env.section("Signing in");
     let signing_key = env
-        .get("AUTH_SIGNING_KEY_PATH", "file", "The Ed25519 key that signs access tokens: PKCS #8, PEM. Required in production; otherwise one is made and kept in DATA_DIR.")
+        .get("AUTH_SIGNING_KEY_PATH", "file", "The Ed25519 key that signs access tokens: PKCS #8, PEM. Without it, keys are made and kept in the database, sealed, and replaced by `keys rotate signing`.")
         .example("/run/secrets/access-token-key.pem")
         .parse(|path| {
             let pem = SecretString::from(read_file(path)?);
@@ -28,7 +28,7 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         .get(
             "AUTH_VERIFICATION_KEY_PATHS",
             "list of files",
-            "Public keys (SPKI, PEM) of earlier signing keys, whose tokens are accepted, too.",
+            "Public keys (SPKI, PEM) of signing keys that were configured earlier or on other replicas, whose tokens are accepted, too.",
         )
         .example("/run/secrets/last-years-key.pub.pem")
         .list("", |path| {
@@ -49,12 +49,8 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
             }
             Ok(SecretString::from(text))
         });
-    if server.environment == Environment::Production {
-        for name in ["AUTH_SIGNING_KEY_PATH", "AUTH_SECRET"] {
-            if !env.is_set(name) {
-                env.refuse(name, "is missing, and production does not make its own");
-            }
-        }
+    if server.environment == Environment::Production && !env.is_set("AUTH_SECRET") {
+        env.refuse("AUTH_SECRET", "is missing, and production does not make its own");
     }
     let issuer = env
         .get("AUTH_ISSUER", "text", "The issuer that access tokens name; PUBLIC_URL when it is not set.")

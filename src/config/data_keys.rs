@@ -21,7 +21,7 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment, data_dir: Pat
         .get(
             "DATA_KEYS",
             "list of number:base64 of 32 bytes",
-            "Keys under which personal data lies in the database; the same on all replicas. The first seals, all open: put a new one first, with a new number. Required in production; otherwise one is made and kept in DATA_DIR.",
+            "Keys under which personal data lies in the database; the same on all replicas. The first seals, all open; docs/operating.md says how one is replaced. Required in production; otherwise one is made and kept in DATA_DIR.",
         )
         .example("1:$(openssl rand -base64 32)")
         .secret()

@@ -244,8 +244,6 @@ fn production_refuses_test_endpoints_and_secrets_of_our_own_making() {
             "CORS_ORIGIN: must be https origins in production; for example CORS_ORIGIN=https://portal.example.jp",
             "DATA_KEYS: is missing, and production does not make its own; \
              for example DATA_KEYS=1:$(openssl rand -base64 32)",
-            "AUTH_SIGNING_KEY_PATH: is missing, and production does not make its own; \
-             for example AUTH_SIGNING_KEY_PATH=/run/secrets/access-token-key.pem",
             "AUTH_SECRET: is missing, and production does not make its own; \
              for example AUTH_SECRET=$(openssl rand -base64 32)",
             "WHMCS_BASE_URL: must be an https address in production; \

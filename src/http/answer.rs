@@ -202,7 +202,8 @@ pub(super) fn whole(body: Body, media: Media) -> Response<Body> {
     answer
 }
 
-/// What a GET without errors tells of how it may be kept: by whoever asked, and asked for again each time.
+/// What a GET without errors tells of how it may be kept: what is public by anybody, who asks again each time; what is
+/// personal by no cache, but a program may remember it with its tag (requirement P4).
 pub(super) fn validated(
     mut answer: Response<Body>,
     tag: HeaderValue,
@@ -214,7 +215,7 @@ pub(super) fn validated(
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let headers = answer.headers_mut();
-    let control = if is_personal { "private, no-cache" } else { "no-cache" };
+    let control = if is_personal { "private, no-store" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
     headers.append(VARY, HeaderValue::from_static("Accept, Authorization, Cookie, Portal-Customer"));
     headers.insert(ETAG, tag);

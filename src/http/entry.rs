@@ -22,7 +22,7 @@ use metrics::{Counter, Histogram};
 
 use crate::{
     config::Network,
-    http::{questions::Question, responses::Outcome},
+    http::{jwks, questions::Question, responses::Outcome},
     id::PartnerId,
 };
 
@@ -227,6 +227,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
         "/oauth/token" => "/oauth/token",
+        jwks::PATH => jwks::PATH,
         "/webhooks/whmcs" => "/webhooks/whmcs",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",

@@ -36,7 +36,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
         let sessions = sessions.clone();
         async move { sessions.caller(&token, customer.as_deref().map(schema::customer_of)).await }
     };
-    let known = app.identity.clone();
+    let (known, keys) = (app.identity.clone(), app.identity.clone());
     let ready = move || {
         let store = store.clone();
         async move {
@@ -99,6 +99,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
         cache_health: Some(Arc::new(move || cache_health(&cached))),
+        published_keys: Some(Arc::new(move || keys.published_keys())),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,

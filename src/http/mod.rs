@@ -20,6 +20,7 @@ pub mod graphiql;
 mod graphql;
 pub mod guard;
 mod health;
+mod jwks;
 mod metered;
 mod oauth;
 mod operation;
@@ -145,6 +146,9 @@ pub type SfEvents = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>
 /// Says how the cache stands, as JSON.
 pub type CacheHealth = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
+/// Gives the public keys of access tokens, as a JWK set in JSON.
+pub type PublishedKeys = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// All that the routes need.
 pub struct State<V> {
     /// The graph.
@@ -173,6 +177,8 @@ pub struct State<V> {
     pub sf_events: SfEvents,
     /// For `/health/cache`; without it the route is missing.
     pub cache_health: Option<CacheHealth>,
+    /// For `/.well-known/jwks.json`; without it the route is missing.
+    pub published_keys: Option<PublishedKeys>,
     /// Cancelled when the process begins to stop: not ready from then on.
     pub stopping: CancellationToken,
     /// Connections that stay open; `None` refuses them.
@@ -212,6 +218,7 @@ impl<V> State<V> {
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             sf_events: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "enabled": false })) })),
             cache_health: None,
+            published_keys: None,
             stopping: CancellationToken::new(),
             streams: None,
             graphiql: None,
@@ -237,6 +244,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/health/ready", get(health::ready::<V>))
         .route("/health/sf-events", get(health::sf_events::<V>))
         .route("/health/cache", get(health::cache::<V>))
+        .route(jwks::PATH, get(jwks::show::<V>))
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
         .merge(webhooks)

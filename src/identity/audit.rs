@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    identity::{Context, Identity, Viewer, limits::network_of, origin::user_agent_class},
+    identity::{
+        Context, Identity, Viewer, limits::network_of, origin::user_agent_class, signing::LOOK_EVERY,
+    },
     store::audit::{Actor, Event, Origin},
 };
 
@@ -35,17 +37,29 @@ impl Identity {
         }
     }
 
-    /// Deletes what is older than the audit log is kept, and what ran out, from time to time, until `stopping` is cancelled.
+    /// Deletes what is older than the audit log is kept, and what ran out, and looks for new keys of the access tokens, from
+    /// time to time, until `stopping` is cancelled.
     pub async fn keep_house(&self, stopping: CancellationToken) {
-        let mut ticks = tokio::time::interval(PURGE_EVERY);
+        let (mut purges, mut looks) = (tokio::time::interval(PURGE_EVERY), tokio::time::interval(LOOK_EVERY));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
-                _ = ticks.tick() => {
+                _ = looks.tick() => self.look_for_keys().await,
+                _ = purges.tick() => {
                     self.purge_audit(&stopping).await;
                     self.0.purge().await;
                 }
             }
+        }
+    }
+
+    async fn look_for_keys(&self) {
+        if let Err(error) = self.0.tokens.keys().look(self.0.now()).await {
+            // What is known stays in use.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the keys of the access tokens cannot be looked at now"
+            );
         }
     }
 

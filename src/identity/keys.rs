@@ -1,10 +1,9 @@
-//! The keys: one signs access tokens, several may verify them; and the secret of the refresh tokens.
+//! The keys that come from the configuration, and the secret of the refresh tokens.
 //!
-//! In production both are given. In development they are made once and kept in the data folder, so that
-//! a restart signs nobody out.
+//! In production the secret is given. In development it is made once and kept in the data folder, so that a restart signs
+//! nobody out. Keys that nobody configured are made and kept in the store: see [`super::signing`].
 
 use std::{
-    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
@@ -12,7 +11,7 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
-    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, spki::der::pem::LineEnding},
+    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey},
 };
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use sha2::{Digest, Sha256};
@@ -29,39 +28,54 @@ pub(super) enum Error {
     SigningKey,
     #[error("a verification key is not an Ed25519 public key (SPKI, PEM)")]
     VerificationKey,
+    #[error("a signing key of the database is not an Ed25519 key")]
+    StoredKey,
     #[error("{0} cannot be kept: {1}")]
     File(PathBuf, io::Error),
 }
 
-/// The keys of the access tokens.
-pub(super) struct Keys {
-    /// The name of the signing key.
+/// A public key, under its name.
+pub(super) struct PublicKey {
+    /// The JWK thumbprint (RFC 7638): the same key has the same name everywhere.
     pub(super) kid: String,
-    pub(super) signing: EncodingKey,
-    /// By name; the signing key's own among them.
-    pub(super) verifying: HashMap<String, DecodingKey>,
+    /// The key as JWK has it: base64url.
+    pub(super) x: String,
+    pub(super) verifying: DecodingKey,
 }
 
-impl Keys {
-    pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
-        let pem = match &settings.signing_key {
-            Some(pem) => pem.clone(),
-            None => keep(&settings.data_dir.join("access-token-key.pem"), || {
-                let key = SigningKey::from_bytes(&rand::random());
-                key.to_pkcs8_pem(LineEnding::LF).map_or_else(|_| String::new(), |pem| pem.to_string())
-            })?,
-        };
-        let key = read_signing_key(&pem)?;
-        let der = key.to_pkcs8_der().map_err(|_| Error::SigningKey)?;
-        let mut verifying = HashMap::new();
-        for pem in &settings.verification_keys {
-            let key = read_verification_key(pem)?;
-            verifying.insert(thumbprint(&key), DecodingKey::from_ed_der(key.as_bytes()));
+impl PublicKey {
+    pub(super) fn new(key: &VerifyingKey) -> Self {
+        Self {
+            kid: thumbprint(key),
+            x: BASE64_URL_SAFE_NO_PAD.encode(key.as_bytes()),
+            verifying: DecodingKey::from_ed_der(key.as_bytes()),
         }
-        let public = key.verifying_key();
-        let kid = thumbprint(&public);
-        verifying.insert(kid.clone(), DecodingKey::from_ed_der(public.as_bytes()));
-        Ok(Self { kid, signing: EncodingKey::from_ed_der(der.as_bytes()), verifying })
+    }
+
+    /// Reads SPKI, PEM.
+    pub(super) fn read(pem: &str) -> Result<Self, Error> {
+        Ok(Self::new(&read_verification_key(pem)?))
+    }
+}
+
+/// A key that can sign.
+pub(super) struct PrivateKey {
+    pub(super) public: PublicKey,
+    pub(super) signing: EncodingKey,
+}
+
+impl PrivateKey {
+    pub(super) fn new(key: &SigningKey) -> Result<Self, Error> {
+        let der = key.to_pkcs8_der().map_err(|_| Error::SigningKey)?;
+        Ok(Self {
+            public: PublicKey::new(&key.verifying_key()),
+            signing: EncodingKey::from_ed_der(der.as_bytes()),
+        })
+    }
+
+    /// Reads PKCS #8, PEM.
+    pub(super) fn read(pem: &SecretString) -> Result<Self, Error> {
+        Self::new(&read_signing_key(pem)?)
     }
 }
 
@@ -76,7 +90,7 @@ pub(super) fn read_verification_key(pem: &str) -> Result<VerifyingKey, Error> {
 }
 
 /// The name of a key: its JWK thumbprint (RFC 7638), so the same key has the same name everywhere.
-fn thumbprint(key: &VerifyingKey) -> String {
+pub(super) fn thumbprint(key: &VerifyingKey) -> String {
     let x = BASE64_URL_SAFE_NO_PAD.encode(key.as_bytes());
     let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
@@ -114,8 +128,6 @@ mod tests {
             data_dir: folder.path().join("data"),
             ..crate::identity::tests::settings()
         };
-        let (first, second) = (Keys::open(&settings).unwrap(), Keys::open(&settings).unwrap());
-        assert_eq!(first.kid, second.kid);
         assert_eq!(secret(&settings).unwrap(), secret(&settings).unwrap());
         let mut files = 0;
         for file in fs::read_dir(&settings.data_dir).unwrap() {
@@ -126,14 +138,15 @@ mod tests {
             }
             files += 1;
         }
-        assert_eq!(files, 2);
+        assert_eq!(files, 1);
     }
 
     #[test]
     fn what_is_no_key_is_refused_without_being_shown() {
-        let settings = Settings { signing_key: Some("hunter2".into()), ..crate::identity::tests::settings() };
-        let error = Keys::open(&settings).err().unwrap().to_string();
+        let error = PrivateKey::read(&"hunter2".into()).err().unwrap().to_string();
         assert_eq!(error, "the signing key is not an Ed25519 key (PKCS #8, PEM)");
+        let error = PublicKey::read("hunter2").err().unwrap().to_string();
+        assert_eq!(error, "a verification key is not an Ed25519 public key (SPKI, PEM)");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod registration;
 mod reset;
 mod sessions;
 mod sign_in;
+mod signing;
 mod step_up;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SecondStep, SignIn, Verified};
+pub use signing::{KeyInfo, KeyState, RotationError, rotate_signing_key, signing_keys};
 pub use step_up::{StepUp, StepUpMethod};
 pub use totp::{Enrolment, SecondFactors, TotpStatus};
 pub use viewer::{Caller, Principal, Representative, Represented, Viewer};
@@ -72,7 +74,6 @@ use crate::{
     identity::{
         challenge::Challenges,
         email::Email,
-        keys::Keys,
         limits::Gate,
         partners::Partners,
         passkeys::Site,
@@ -80,6 +81,7 @@ use crate::{
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions},
         sign_in::delta,
+        signing::Ring,
         throttle::Throttle,
         tokens::{SKEW, Tokens},
     },
@@ -95,7 +97,7 @@ use crate::{
 /// How people sign in and stay signed in.
 #[derive(Clone)]
 pub struct Settings {
-    /// The Ed25519 key that signs access tokens, PKCS #8 in PEM. Without it, one is made and kept in `data_dir`.
+    /// The Ed25519 key that signs access tokens, PKCS #8 in PEM. Without it, keys are made and kept in the store.
     pub signing_key: Option<SecretString>,
     /// Public keys of earlier or later signing keys, SPKI in PEM: their tokens are accepted, too.
     pub verification_keys: Vec<String>,
@@ -241,7 +243,7 @@ impl Identity {
     /// [`Error::Internal`] when a key cannot be read or kept.
     pub fn new(ground: Ground, settings: &Settings) -> Result<Self> {
         let Ground { store, jobs, keys: seals, redis, clock } = ground;
-        let keys = Keys::open(settings).map_err(Error::internal)?;
+        let keys = Ring::new(store.clone(), settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
         let throttle = Throttle::new(redis.as_ref())?;
         let gate = Arc::new(Gate::new(throttle, derive(&secret, b"throttle"), settings.limits));
@@ -290,6 +292,22 @@ impl Identity {
         self.0.check_open()
     }
 
+    /// Opens the keys of the access tokens in the store; the first one is made. It is done when one is needed, too; at the
+    /// start it shows early what is wrong with them.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the store fails or what lies there does not open.
+    pub async fn open_keys(&self) -> Result<()> {
+        let now = self.0.now();
+        self.0.tokens.keys().look(now).await?;
+        self.0.tokens.keys().signing(now).await.map(drop)
+    }
+
+    /// The public keys by which access tokens can be verified, as a JWK set (RFC 7517) in JSON.
+    pub fn published_keys(&self) -> String {
+        self.0.tokens.keys().published(self.0.now())
+    }
+
     /// One-time codes: see [`challenge`].
     pub fn challenges(&self) -> &Challenges {
         &self.0.challenges
@@ -314,7 +332,7 @@ impl Identity {
     pub async fn refresh(&self, refresh_token: &SecretString, context: &Context) -> Result<Grant> {
         let now = self.0.now();
         let issued = self.0.sessions.refresh(refresh_token.expose_secret(), context, now).await?;
-        self.0.grant(issued, now)
+        self.0.grant(issued, now).await
     }
 
     /// Ends the session with which somebody asks: its tokens are refused here at once, on other replicas within 5 seconds.
@@ -405,9 +423,9 @@ impl Inner {
         })
     }
 
-    fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {
+    async fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {
         let (access_token, access_expires_at) =
-            self.tokens.issue(issued.user, issued.session, now, issued.session_ends_at)?;
+            self.tokens.issue(issued.user, issued.session, now, issued.session_ends_at).await?;
         Ok(Grant {
             access_token,
             access_expires_at,

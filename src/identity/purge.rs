@@ -8,7 +8,7 @@ use crate::{identity::Inner, store::Error};
 const KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Inner {
-    /// Forgets sessions, codes, links, hand-offs and enrolments that ran out, devices that were not seen for long, and old history.
+    /// Forgets sessions, codes, links, hand-offs, enrolments and signing keys that ran out, devices that were not seen for long, and old history.
     pub(super) async fn purge(&self) {
         let now = self.now();
         let purged = async {
@@ -19,6 +19,7 @@ impl Inner {
             self.store.purge_password_resets(now).await?;
             self.store.purge_devices(now - self.device_lifetime).await?;
             self.store.purge_sign_ins(now - self.history_for).await?;
+            self.tokens.keys().purge(now).await?;
             Ok::<_, Error>(())
         };
         if let Err(error) = purged.await {

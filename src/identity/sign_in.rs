@@ -275,7 +275,7 @@ impl Identity {
         tx.audit(event.with("session", issued.session));
         tx.commit().await?;
         this.sessions.note_ends(ended).await;
-        this.grant(issued, now)
+        this.grant(issued, now).await
     }
 }
 
@@ -421,7 +421,7 @@ impl Inner {
             self.jobs.wake();
         }
         let device = DeviceToken { token, expires_at: now + self.device_lifetime };
-        Ok(Entrance { grant: self.grant(issued, now)?, device })
+        Ok(Entrance { grant: self.grant(issued, now).await?, device })
     }
 
     /// Opens a session for somebody who proved who they are in another way than by the password.
@@ -447,7 +447,7 @@ impl Inner {
         tx.audit(event.with("method", method.as_str()).with("ended", ended.len()));
         tx.commit().await?;
         self.sessions.note_ends(ended).await;
-        self.grant(issued, now)
+        self.grant(issued, now).await
     }
 
     /// Begins a session and ends the oldest beyond the cap; gives which.

@@ -84,7 +84,7 @@ impl Replica {
     }
 
     /// Another replica with the same keys and clock.
-    fn twin(&self, store: &Store) -> Identity {
+    pub(super) fn twin(&self, store: &Store) -> Identity {
         let settings = Settings { data_dir: self.folder.path().to_owned(), ..settings() };
         Identity::new(ground(store, &self.clock), &settings).unwrap()
     }
@@ -114,7 +114,7 @@ impl Replica {
     }
 
     /// Signs in a person who is registered with a hash, so that no password is hashed.
-    async fn session(&self) -> Grant {
+    pub(super) async fn session(&self) -> Grant {
         if self.0.store.user_by_email(EMAIL).await.unwrap().is_none() {
             self.register(&registration(1, EMAIL), Credential::Phc("-".into())).await.unwrap();
         }

@@ -1,6 +1,6 @@
 //! Access tokens: short-lived JWTs signed with Ed25519.
 //!
-//! The algorithm is fixed and the key is found by name among ours: whatever else a token says of
+//! The algorithm is fixed and the key is found by name among ours ([`super::signing`]): whatever else a token says of
 //! algorithms and keys (`jku`, `x5u`, `jwk`) is not looked at. A token that was verified is known by
 //! its hash until it expires, so that a signature is checked once and not with every request.
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     id::UserId,
-    identity::{Settings, keys::Keys},
+    identity::{Settings, keys::PublicKey, signing::Ring},
     secret::SecretString,
 };
 
@@ -53,7 +53,7 @@ pub(super) struct Verified {
 
 /// Makes and verifies access tokens.
 pub(super) struct Tokens {
-    keys: Keys,
+    keys: Ring,
     issuer: String,
     audience: String,
     lifetime: TimeDelta,
@@ -62,7 +62,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(keys: Keys, settings: &Settings) -> Self {
+    pub(super) fn new(keys: Ring, settings: &Settings) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
@@ -83,8 +83,13 @@ impl Tokens {
         }
     }
 
+    /// The keys.
+    pub(super) fn keys(&self) -> &Ring {
+        &self.keys
+    }
+
     /// A token for a session, good for the configured time but not beyond the session's end.
-    pub(super) fn issue(
+    pub(super) async fn issue(
         &self,
         user: UserId,
         session: Uuid,
@@ -101,32 +106,43 @@ impl Tokens {
             nbf: now.timestamp(),
             exp: expires_at.timestamp(),
         };
-        Ok((self.sign(TYPE, &claims)?, DateTime::from_timestamp(claims.exp, 0).unwrap_or(expires_at)))
+        let token = self.sign(TYPE, &claims, now).await?;
+        Ok((token, DateTime::from_timestamp(claims.exp, 0).unwrap_or(expires_at)))
     }
 
     /// Signs claims as a token of a type.
-    pub(super) fn sign(&self, of_type: &str, claims: &impl Serialize) -> Result<SecretString> {
+    pub(super) async fn sign(
+        &self,
+        of_type: &str,
+        claims: &(impl Serialize + Sync),
+        now: DateTime<Utc>,
+    ) -> Result<SecretString> {
+        let key = self.keys.signing(now).await?;
         let header = Header {
             typ: Some(of_type.to_owned()),
-            kid: Some(self.keys.kid.clone()),
+            kid: Some(key.public.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        Ok(encode(&header, claims, &self.keys.signing).map_err(Error::internal)?.into())
+        Ok(encode(&header, claims, &key.signing).map_err(Error::internal)?.into())
     }
 
     /// The claims of a token of a type that a key of ours signed. Its times are not looked at.
-    pub(super) fn open<C: DeserializeOwned>(
+    pub(super) async fn open<C: DeserializeOwned>(
         &self,
         token: &str,
         of_type: &str,
         validation: &Validation,
+        now: DateTime<Utc>,
     ) -> Option<C> {
-        let header = decode_header(token).ok()?;
-        if token.len() > MAX_BYTES || header.typ.as_deref() != Some(of_type) || header.crit.is_some() {
+        if token.len() > MAX_BYTES {
             return None;
         }
-        let key = self.keys.verifying.get(header.kid.as_deref()?)?;
-        Some(decode::<C>(token, key, validation).ok()?.claims)
+        let header = decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(of_type) || header.crit.is_some() || header.alg != Algorithm::EdDSA {
+            return None;
+        }
+        let read = |key: &PublicKey| Some(decode::<C>(token, &key.verifying, validation).ok()?.claims);
+        self.keys.verify(header.kid.as_deref()?, now, read).await
     }
 
     /// What a token says; `None` when it is not one of ours, or not valid now.
@@ -137,7 +153,7 @@ impl Tokens {
         let hash = hash(token);
         let verified = match self.verified.get(&hash).await {
             Some(known) => known,
-            None => self.read(token)?,
+            None => self.read(token, now).await?,
         };
         if now >= verified.expires_at + SKEW {
             self.verified.invalidate(&hash).await;
@@ -158,8 +174,8 @@ impl Tokens {
     }
 
     /// Checks everything but the time.
-    fn read(&self, token: &str) -> Option<Verified> {
-        let claims: Claims = self.open(token, TYPE, &self.validation)?;
+    async fn read(&self, token: &str, now: DateTime<Utc>) -> Option<Verified> {
+        let claims: Claims = self.open(token, TYPE, &self.validation, now).await?;
         let not_before = DateTime::from_timestamp(claims.nbf, 0)?;
         let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
         (expires_at - not_before <= LONGEST).then_some(Verified {
@@ -188,7 +204,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::secret::ExposeSecret;
+    use crate::{
+        identity::keys::thumbprint,
+        secret::ExposeSecret,
+        store::testing::{self, TestStore},
+    };
 
     const SEED: [u8; 32] = [7; 32];
 
@@ -197,17 +217,25 @@ mod tests {
         Settings { signing_key: Some(pem.to_string().into()), ..crate::identity::tests::settings() }
     }
 
-    fn tokens() -> Tokens {
-        let settings = settings(SEED);
-        Tokens::new(Keys::open(&settings).unwrap(), &settings)
+    async fn tokens() -> (Tokens, TestStore) {
+        with_settings(&settings(SEED)).await
+    }
+
+    async fn with_settings(settings: &Settings) -> (Tokens, TestStore) {
+        let store = testing::sqlite().await;
+        (Tokens::new(Ring::new(store.clone(), settings).unwrap(), settings), store)
+    }
+
+    fn kid() -> String {
+        thumbprint(&SigningKey::from_bytes(&SEED).verifying_key())
     }
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
     }
 
-    fn header(tokens: &Tokens) -> Value {
-        json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.keys.kid})
+    fn header() -> Value {
+        json!({"alg": "EdDSA", "typ": "at+jwt", "kid": kid()})
     }
 
     fn claims() -> Value {
@@ -255,10 +283,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_issued_token_is_accepted_for_ten_minutes_and_the_skew() {
-        let tokens = tokens();
+        let (tokens, _store) = tokens().await;
         let (user, session) = (UserId(Uuid::now_v7()), Uuid::now_v7());
         let far = now() + TimeDelta::days(1);
-        let (token, expires_at) = tokens.issue(user, session, now(), far).unwrap();
+        let (token, expires_at) = tokens.issue(user, session, now(), far).await.unwrap();
         assert_eq!(expires_at, now() + TimeDelta::minutes(10));
         let token = token.expose_secret();
         let verified = tokens.verify(token, now()).await.unwrap();
@@ -268,17 +296,18 @@ mod tests {
         for (at, is_good) in [(-31, false), (-30, true), (0, true), (629, true), (630, false)] {
             let then = now() + TimeDelta::seconds(at);
             assert_eq!(tokens.verify(token, then).await.is_some(), is_good, "{at} s, known");
-            let fresh = super::tests::tokens();
+            let (fresh, _store) = super::tests::tokens().await;
             assert_eq!(fresh.verify(token, then).await.is_some(), is_good, "{at} s, new");
         }
-        let (_, expires_at) = tokens.issue(user, session, now(), now() + TimeDelta::minutes(2)).unwrap();
+        let ends_at = now() + TimeDelta::minutes(2);
+        let (_, expires_at) = tokens.issue(user, session, now(), ends_at).await.unwrap();
         assert_eq!(expires_at, now() + TimeDelta::minutes(2), "not beyond the session");
     }
 
     #[tokio::test]
     async fn every_other_token_is_refused() {
-        let tokens = tokens();
-        let good = token(&header(&tokens), &claims());
+        let (tokens, _store) = tokens().await;
+        let good = token(&header(), &claims());
         assert!(tokens.verify(&good, now()).await.is_some(), "the twin that is right");
         let (start, signature) = good.rsplit_once('.').unwrap();
         let public = SigningKey::from_bytes(&SEED).verifying_key();
@@ -286,7 +315,7 @@ mod tests {
         let hmac_with = |key: &[u8]| {
             let text = format!(
                 "{}.{}",
-                BASE64.encode(with(header(&tokens), "alg", "HS256").to_string()),
+                BASE64.encode(with(header(), "alg", "HS256").to_string()),
                 BASE64.encode(claims().to_string())
             );
             let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap();
@@ -294,8 +323,8 @@ mod tests {
             format!("{text}.{}", BASE64.encode(mac.finalize().into_bytes()))
         };
         let pem = public.to_public_key_pem(LineEnding::LF).unwrap();
-        let of_header = |key: &str, to: Value| token(&with(header(&tokens), key, to), &claims());
-        let of_claims = |key: &str, to: Value| token(&header(&tokens), &with(claims(), key, to));
+        let of_header = |key: &str, to: Value| token(&with(header(), key, to), &claims());
+        let of_claims = |key: &str, to: Value| token(&header(), &with(claims(), key, to));
         let at = |seconds: i64| json!(now().timestamp() + seconds);
         let twice =
             claims().to_string().replacen('{', r#"{"sub":"00000000-0000-0000-0000-000000000001","#, 1);
@@ -308,7 +337,7 @@ mod tests {
             ("two dots", "..".to_owned()),
             ("not base64", "a b.c d.e f".to_owned()),
             ("none, unsigned", {
-                let header = with(header(&tokens), "alg", "none").to_string();
+                let header = with(header(), "alg", "none").to_string();
                 format!("{}.{}.", BASE64.encode(header), BASE64.encode(claims().to_string()))
             }),
             ("none, signed", of_header("alg", json!("none"))),
@@ -316,9 +345,9 @@ mod tests {
             ("HS256 with the public key", hmac_with(public.as_bytes())),
             ("HS256 with its PEM", hmac_with(pem.as_bytes())),
             ("JWT", of_header("typ", json!("JWT"))),
-            ("no type", token(&without(header(&tokens), "typ"), &claims())),
+            ("no type", token(&without(header(), "typ"), &claims())),
             ("unknown kid", of_header("kid", json!("another"))),
-            ("no kid", token(&without(header(&tokens), "kid"), &claims())),
+            ("no kid", token(&without(header(), "kid"), &claims())),
             ("kid as a path", of_header("kid", json!("../../dev/null"))),
             ("critical extension", of_header("crit", json!(["exp"]))),
             ("other issuer", of_claims("iss", json!("https://portal.test.evil"))),
@@ -327,12 +356,12 @@ mod tests {
             ("expired", of_claims("exp", at(-31))),
             ("not yet", of_claims("nbf", at(31))),
             ("an hour", of_claims("exp", at(3600))),
-            ("a claim twice", signed(&header(&tokens).to_string(), &twice)),
-            ("no subject", token(&header(&tokens), &without(claims(), "sub"))),
+            ("a claim twice", signed(&header().to_string(), &twice)),
+            ("no subject", token(&header(), &without(claims(), "sub"))),
             ("subject that is no id", of_claims("sub", json!("1 OR 1=1"))),
-            ("no session", token(&header(&tokens), &without(claims(), "sid"))),
-            ("no expiry", token(&header(&tokens), &without(claims(), "exp"))),
-            ("no beginning", token(&header(&tokens), &without(claims(), "nbf"))),
+            ("no session", token(&header(), &without(claims(), "sid"))),
+            ("no expiry", token(&header(), &without(claims(), "exp"))),
+            ("no beginning", token(&header(), &without(claims(), "nbf"))),
             ("unsigned", format!("{start}.")),
             ("no signature part", start.to_owned()),
             ("a changed signature", format!("{start}.{}", BASE64.encode(&flipped))),
@@ -353,11 +382,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_the_token_brings_is_not_looked_at() {
-        let tokens = tokens();
+        let (tokens, _store) = tokens().await;
         let attacker = SigningKey::from_bytes(&[9; 32]);
         let x = BASE64.encode(attacker.verifying_key().as_bytes());
         let header = json!({
-            "alg": "EdDSA", "typ": "at+jwt", "kid": tokens.keys.kid,
+            "alg": "EdDSA", "typ": "at+jwt", "kid": kid(),
             "jku": "https://evil.test/jwks", "x5u": "https://evil.test/cert",
             "jwk": {"kty": "OKP", "crv": "Ed25519", "x": x},
         });
@@ -370,15 +399,14 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_of_an_earlier_key_are_accepted_while_it_is_listed() {
-        let old = tokens();
+        let (old, _store) = tokens().await;
         let far = now() + TimeDelta::days(1);
-        let (token, _) = old.issue(UserId(Uuid::nil()), Uuid::nil(), now(), far).unwrap();
+        let (token, _) = old.issue(UserId(Uuid::nil()), Uuid::nil(), now(), far).await.unwrap();
         let public = SigningKey::from_bytes(&SEED).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
         let mut rotated = settings([8; 32]);
         for (listed, is_good) in [(vec![], false), (vec![public], true)] {
             rotated.verification_keys = listed;
-            let new = Tokens::new(Keys::open(&rotated).unwrap(), &rotated);
-            assert_ne!(new.keys.kid, old.keys.kid);
+            let (new, _store) = with_settings(&rotated).await;
             assert_eq!(new.verify(token.expose_secret(), now()).await.is_some(), is_good);
         }
     }

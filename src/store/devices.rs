@@ -63,8 +63,8 @@ impl Store {
             self.read(),
             "SELECT d.device_id, d.kind, d.name, d.network, d.created_at, d.seen_at, d.trusted_until
              FROM devices d JOIN users u ON u.user_id = d.user_id
-             WHERE u.email_normalised = $1 AND d.token_hash = $2 AND d.seen_at > $3",
-            [email, token_hash, since],
+             WHERE u.email_index = $1 AND d.token_hash = $2 AND d.seen_at > $3",
+            [self.email_index(email)?, token_hash, since],
             fetch_optional as DeviceRow
         )?)
     }
@@ -135,12 +135,15 @@ impl Store {
     pub async fn hand_off(&self, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<(UserId, String)>> {
         let row = sql!(
             self.read(),
-            "SELECT u.user_id, u.email_normalised FROM hand_offs h JOIN users u ON u.user_id = h.user_id
+            "SELECT u.user_id, u.email_sealed FROM hand_offs h JOIN users u ON u.user_id = h.user_id
              WHERE h.token_hash = $1 AND h.expires_at > $2",
             [token_hash, now],
-            fetch_optional as (Uuid, String)
+            fetch_optional as (Uuid, Option<Vec<u8>>)
         )?;
-        Ok(row.map(|(user, email)| (UserId(user), email)))
+        let email = |(user, sealed): (Uuid, Option<Vec<u8>>)| {
+            Ok((UserId(user), self.open_email(user, sealed.as_deref())?))
+        };
+        row.map(email).transpose()
     }
 
     /// Lets every user trust one device, for demonstrations.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     id::{AccountId, ClientId, UserId},
     secret::{ExposeSecret, SecretString},
-    store::{Error, On, Result, Store, Tx, sql},
+    store::{Error, On, Result, Store, Tx, sql, users::no_email},
 };
 
 /// Rows of one insert of a batch: far below the 32,766 values that SQLite binds at most.
@@ -153,13 +153,15 @@ impl Store {
         let new: Vec<_> =
             customers.iter().filter(|customer| !known.contains(&number(customer.mapping.client))).collect();
         for batch in new.chunks(BATCH) {
+            let addresses = batch.iter().map(|new| self.seal_email(new.mapping.user.0, &new.email));
+            let addresses = addresses.collect::<Result<Vec<_>>>()?;
             match tx.on() {
                 On::Sqlite(db) => {
-                    users(batch, password_hash, at).build().execute(&mut *db).await?;
+                    users(batch, &addresses, password_hash, at).build().execute(&mut *db).await?;
                     mappings(batch, at).build().execute(db).await?;
                 }
                 On::Postgres(db) => {
-                    users(batch, password_hash, at).build().execute(&mut *db).await?;
+                    users(batch, &addresses, password_hash, at).build().execute(&mut *db).await?;
                     mappings(batch, at).build().execute(db).await?;
                 }
             }
@@ -169,23 +171,28 @@ impl Store {
     }
 }
 
-/// The statement that stores the users of a batch.
+/// The statement that stores the users of a batch; of each, index and sealed value of the address.
 fn users<DB: Database>(
     batch: &[&NewCustomer],
+    addresses: &[(Vec<u8>, Vec<u8>)],
     password_hash: &SecretString,
     at: DateTime<Utc>,
 ) -> QueryBuilder<DB>
 where
     Uuid: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     String: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+    Vec<u8>: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     DateTime<Utc>: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
 {
     let mut insert = QueryBuilder::new(
-        "INSERT INTO users (user_id, email_normalised, password_hash, locale, created_at, updated_at) ",
+        "INSERT INTO users (user_id, email_normalised, email_index, email_sealed, password_hash, locale,
+            created_at, updated_at) ",
     );
-    insert.push_values(batch, |mut row, customer| {
+    insert.push_values(batch.iter().zip(addresses), |mut row, (customer, (index, sealed))| {
         row.push_bind(customer.mapping.user.0)
-            .push_bind(customer.email.clone())
+            .push_bind(no_email(customer.mapping.user.0))
+            .push_bind(index.clone())
+            .push_bind(sealed.clone())
             .push_bind(password_hash.expose_secret().to_owned())
             .push_bind(customer.locale.to_owned())
             .push_bind(at)

@@ -1,7 +1,7 @@
 //! Rows of `mirrored_lists`, `invoices_mirror` and `subscriptions_mirror`: copies of what billing holds of each client.
 //!
 //! A list is replaced whole, in one transaction, and only by one that was read later. When it was read stands once
-//! beside its rows, so that an empty list is a list, too.
+//! beside its rows, so that an empty list is a list, too. The rows lie sealed.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use sqlx::{Database, QueryBuilder};
 
 use crate::{
     id::{ClientId, InvoiceId},
-    store::{On, Result, Store, Tx, mappings::number, sql},
+    seal::{self, Place},
+    store::{Error, On, Result, Store, Tx, mappings::number, sealed, sql},
 };
 
 /// Rows of one insert: far below the 32,766 values that SQLite binds at most.
@@ -39,6 +40,14 @@ impl MirroredList {
             Self::Invoices => "invoices",
             Self::Subscriptions => "subscriptions",
         }
+    }
+
+    fn place(self, row: &[u8]) -> Place<'_> {
+        let table = match self {
+            Self::Invoices => "invoices_mirror",
+            Self::Subscriptions => "subscriptions_mirror",
+        };
+        Place { table, column: "sealed", row }
     }
 }
 
@@ -68,25 +77,43 @@ impl Store {
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn mirrored_list(&self, list: MirroredList, client: ClientId) -> Result<Option<MirroredRows>> {
-        type Row = (DateTime<Utc>, Option<DateTime<Utc>>, Option<String>);
+        type Row = (DateTime<Utc>, Option<DateTime<Utc>>, Option<i64>, Option<Vec<u8>>);
         // One statement sees one state, however often the list is replaced meanwhile.
         let text = match list {
             MirroredList::Invoices => {
-                "SELECT l.loaded_at, l.changed_at, r.record FROM mirrored_lists l
+                "SELECT l.loaded_at, l.changed_at, r.invoice_id, r.sealed FROM mirrored_lists l
                  LEFT JOIN invoices_mirror r ON r.client_id = l.client_id
                  WHERE l.client_id = $1 AND l.list = $2 ORDER BY r.place"
             }
             MirroredList::Subscriptions => {
-                "SELECT l.loaded_at, l.changed_at, r.record FROM mirrored_lists l
+                "SELECT l.loaded_at, l.changed_at, r.subscription_id, r.sealed FROM mirrored_lists l
                  LEFT JOIN subscriptions_mirror r ON r.client_id = l.client_id
                  WHERE l.client_id = $1 AND l.list = $2 ORDER BY r.place"
             }
         };
         let rows: Vec<Row> = sql!(self.read(), text, [number(client), list.as_str()], fetch_all as Row)?;
-        let Some((loaded_at, changed_at, _)) = rows.first() else { return Ok(None) };
+        let Some((loaded_at, changed_at, ..)) = rows.first() else { return Ok(None) };
         let (loaded_at, changed_at) = (*loaded_at, *changed_at);
-        let records = rows.into_iter().filter_map(|(.., record)| record).collect();
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row {
+                (.., Some(id), Some(sealed)) => records.push(self.open_record(list, client, id, &sealed)?),
+                // A replica of an earlier release wrote it plain.
+                (.., Some(_), None) => return Ok(None),
+                (.., None, _) => {}
+            }
+        }
         Ok(Some(MirroredRows { loaded_at, changed_at, records }))
+    }
+
+    fn seal_record(&self, list: MirroredList, client: ClientId, row: &MirrorRow) -> Result<Vec<u8>> {
+        let key = row_key(client, row_number(row));
+        Ok(self.vault()?.keys().seal(list.place(&key), row.record.as_bytes())?)
+    }
+
+    fn open_record(&self, list: MirroredList, client: ClientId, id: i64, sealed: &[u8]) -> Result<String> {
+        let plain = self.vault()?.keys().open(list.place(&row_key(client, id)), sealed)?;
+        String::from_utf8(plain).map_err(|_| Error::Sealed(seal::Error::Malformed))
     }
 
     /// Replaces the mirrored list of a client. False when there was nothing to do: the same list was written a short
@@ -102,7 +129,8 @@ impl Store {
         loaded_at: DateTime<Utc>,
     ) -> Result<bool> {
         type Known = (Vec<u8>, DateTime<Utc>, Option<DateTime<Utc>>);
-        let digest = digest(rows);
+        // Keyed: what is easily guessed must not be recognised.
+        let digest = self.vault()?.index("mirrored_lists.digest", &digest(rows)).to_vec();
         let known: Option<Known> = sql!(
             self.read(),
             "SELECT digest, loaded_at, changed_at FROM mirrored_lists WHERE client_id = $1 AND list = $2",
@@ -131,12 +159,14 @@ impl Store {
         tx.delete_mirror_rows(list, client).await?;
         for (at, batch) in rows.chunks(BATCH).enumerate() {
             let first = at * BATCH;
+            let records = batch.iter().map(|row| self.seal_record(list, client, row));
+            let records = records.collect::<Result<Vec<_>>>()?;
             match tx.on() {
                 On::Sqlite(db) => {
-                    insert(list, client, first, batch).build().execute(db).await?.rows_affected()
+                    insert(list, client, first, batch, &records).build().execute(db).await?.rows_affected()
                 }
                 On::Postgres(db) => {
-                    insert(list, client, first, batch).build().execute(db).await?.rows_affected()
+                    insert(list, client, first, batch, &records).build().execute(db).await?.rows_affected()
                 }
             };
         }
@@ -234,26 +264,39 @@ fn insert<DB: Database>(
     client: ClientId,
     first: usize,
     batch: &[MirrorRow],
+    records: &[Vec<u8>],
 ) -> QueryBuilder<DB>
 where
+    Vec<u8>: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     String: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     i64: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
 {
     let mut insert = QueryBuilder::new(match list {
-        MirroredList::Invoices => "INSERT INTO invoices_mirror (client_id, invoice_id, place, record) ",
+        MirroredList::Invoices => {
+            "INSERT INTO invoices_mirror (client_id, invoice_id, place, record, sealed) "
+        }
         MirroredList::Subscriptions => {
-            "INSERT INTO subscriptions_mirror (client_id, subscription_id, place, record) "
+            "INSERT INTO subscriptions_mirror (client_id, subscription_id, place, record, sealed) "
         }
     });
-    insert.push_values(batch.iter().enumerate(), |mut values, (at, row)| {
+    insert.push_values(batch.iter().zip(records).enumerate(), |mut values, (at, (row, sealed))| {
         values
             .push_bind(number(client))
-            .push_bind(i64::try_from(row.id).unwrap_or(-1))
+            .push_bind(row_number(row))
             .push_bind(i64::try_from(first + at).unwrap_or(i64::MAX))
-            .push_bind(row.record.clone());
+            .push_bind(String::new())
+            .push_bind(sealed.clone());
     });
     insert.push(" ON CONFLICT DO NOTHING");
     insert
+}
+
+fn row_number(row: &MirrorRow) -> i64 {
+    i64::try_from(row.id).unwrap_or(-1)
+}
+
+fn row_key(client: ClientId, id: i64) -> Vec<u8> {
+    sealed::row(&[&number(client).to_be_bytes(), &id.to_be_bytes()])
 }
 
 fn digest(rows: &[MirrorRow]) -> Vec<u8> {

@@ -21,9 +21,12 @@ mod partner_grants;
 mod partners;
 mod passkeys;
 mod password_resets;
+mod plain;
 mod proofs;
+mod sealed;
 mod sessions;
 mod sign_ins;
+mod signing_keys;
 pub mod streams;
 #[cfg(any(test, feature = "sandbox"))]
 pub mod testing;
@@ -58,8 +61,10 @@ pub use notifications::{NewNotification, NotificationRow};
 pub use partner_grants::{Allowed, GrantRow, GrantedRow, NewGrant};
 pub use partners::{PartnerRow, PartnerSecretRow, PartnerUsageRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
+pub use sealed::Resealed;
 pub use sessions::{Family, NewSession, RefreshToken, SessionRow, SessionState};
 pub use sign_ins::{NewSignIn, SignInRow};
+pub use signing_keys::SigningKeyRow;
 pub use totp::{NewEnrolment, TotpRow};
 pub use users::{NewUser, User};
 pub use verifications::VerificationRow;
@@ -243,7 +248,7 @@ impl Store {
         Ok(Self { pools, vault: Arc::default() })
     }
 
-    /// Brings the tables up to date and opens what lies sealed. Safe to run from several processes at once, and when there
+    /// Brings the tables up to date, opens the keys of what lies sealed, and seals what an earlier release wrote plain. Safe to run from several processes at once, and when there
     /// is nothing to do.
     ///
     /// # Errors
@@ -254,7 +259,8 @@ impl Store {
             On::Sqlite(pools) => SQLITE.run(&pools.writer).await?,
             On::Postgres(pool) => POSTGRES.run(pool).await?,
         }
-        self.unlock(keys).await
+        self.unlock(keys).await?;
+        self.seal_plain().await
     }
 
     /// Whether the database answers.

@@ -1,11 +1,15 @@
-//! Rows of `notifications`: what the bell shows.
+//! Rows of `notifications`: what the bell shows. What they say lies sealed.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     id::{NotificationId, UserId},
-    store::{Result, Store, sql},
+    seal::{self, Place},
+    store::{Error, Result, Store, sql},
 };
 
 /// The most rows of a person that are read: a bell that shows ten needs no more.
@@ -37,7 +41,7 @@ pub struct NewNotification<'a> {
 }
 
 /// A stored notification.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationRow {
     /// Its id.
     pub notification_id: Uuid,
@@ -55,7 +59,26 @@ pub struct NotificationRow {
     pub read_at: Option<DateTime<Utc>>,
 }
 
+/// What a notification says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Words<'a> {
+    pub(super) title: Cow<'a, str>,
+    pub(super) message: Cow<'a, str>,
+    pub(super) link: Option<Cow<'a, str>>,
+}
+
 impl Store {
+    /// Seals what a notification says.
+    pub(super) fn seal_words(&self, id: Uuid, words: &Words<'_>) -> Result<Vec<u8>> {
+        let plain = serde_json::to_vec(words).map_err(|_| Error::Sealed(seal::Error::Malformed))?;
+        Ok(self.vault()?.keys().seal(place(id.as_bytes()), &plain)?)
+    }
+
+    fn open_words(&self, id: Uuid, sealed: &[u8]) -> Result<Words<'static>> {
+        let plain = self.vault()?.keys().open(place(id.as_bytes()), sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| Error::Sealed(seal::Error::Malformed))
+    }
+
     /// The language of a user's mails and messages: `en` or `ja`; `None` when there is no such user.
     ///
     /// # Errors
@@ -75,19 +98,20 @@ impl Store {
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn insert_notification(&self, new: &NewNotification<'_>) -> Result<bool> {
+        let words =
+            Words { title: new.title.into(), message: new.message.into(), link: new.link.map(Into::into) };
+        let sealed = self.seal_words(new.id.0, &words)?;
         let stored = sql!(
             self.write(),
-            "INSERT INTO notifications (notification_id, user_id, type, title, message, link, source,
+            "INSERT INTO notifications (notification_id, user_id, type, title, message, sealed, source,
                 source_id, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             VALUES ($1, $2, $3, '', '', $4, $5, $6, $7, $8)
              ON CONFLICT (user_id, type, source_id) DO NOTHING",
             [
                 new.id.0,
                 new.user.0,
                 new.kind,
-                new.title,
-                new.message,
-                new.link,
+                sealed,
                 new.source,
                 new.source_id,
                 new.created_at,
@@ -102,14 +126,30 @@ impl Store {
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn notifications(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<NotificationRow>> {
-        Ok(sql!(
+        type Row = (Uuid, String, Option<Vec<u8>>, DateTime<Utc>, Option<DateTime<Utc>>);
+        let rows = sql!(
             self.read(),
-            "SELECT notification_id, type, title, message, link, created_at, read_at FROM notifications
+            "SELECT notification_id, type, sealed, created_at, read_at FROM notifications
              WHERE user_id = $1 AND dismissed_at IS NULL AND expires_at > $2
              ORDER BY created_at DESC, notification_id DESC LIMIT $3",
             [user.0, now, MOST],
-            fetch_all as NotificationRow
-        )?)
+            fetch_all as Row
+        )?;
+        let open = |(notification_id, r#type, sealed, created_at, read_at): Row| {
+            // One that a replica of an earlier release wrote plain waits for the next start, which seals it.
+            let words = sealed.map(|sealed| self.open_words(notification_id, &sealed)).transpose()?;
+            let row = |Words { title, message, link }: Words<'_>| NotificationRow {
+                notification_id,
+                r#type,
+                title: title.into_owned(),
+                message: message.into_owned(),
+                link: link.map(Cow::into_owned),
+                created_at,
+                read_at,
+            };
+            Ok(words.map(row))
+        };
+        rows.into_iter().filter_map(|row| open(row).transpose()).collect()
     }
 
     /// Marks one as read, or all when `id` is `None`; those that are read already stay as they are.
@@ -170,4 +210,8 @@ impl Store {
             [user.0, before]
         )?)
     }
+}
+
+fn place(row: &[u8]) -> Place<'_> {
+    Place { table: "notifications", column: "sealed", row }
 }

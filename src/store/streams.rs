@@ -5,7 +5,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::store::{Result, Store, Tx, inbox::NewEvent, sql};
+use crate::{
+    seal::Place,
+    store::{Result, Store, Tx, inbox::NewEvent, sealed, sql},
+};
 
 /// How far a channel has been read.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -29,7 +32,7 @@ pub struct Undecoded<'a> {
     pub position: &'a [u8],
     /// The schema that it claims.
     pub schema: &'a str,
-    /// The bytes as they came. They may hold personal data.
+    /// The bytes as they came. They may hold personal data, and are stored sealed.
     pub payload: &'a [u8],
     /// How its dead letter reads.
     pub letter: NewEvent<'a>,
@@ -137,6 +140,9 @@ impl Tx {
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn bury_undecoded(&mut self, event: &Undecoded<'_>) -> Result<bool> {
+        let row = sealed::row(&[event.channel.as_bytes(), event.letter.event_id.as_bytes()]);
+        let place = Place { table: "undecoded_events", column: "payload", row: &row };
+        let payload = self.store.vault()?.keys().seal(place, event.payload)?;
         let stored = sql!(
             self.on(),
             "INSERT INTO undecoded_events (channel, event_id, position, schema_id, payload, received_at)
@@ -146,7 +152,7 @@ impl Tx {
                 event.letter.event_id,
                 event.position,
                 event.schema,
-                event.payload,
+                payload,
                 event.letter.received_at
             ]
         )?;

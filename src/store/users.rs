@@ -1,12 +1,15 @@
 //! Rows of `users`: who may sign in.
+//!
+//! The address lies sealed, and is found by its index: a keyed hash, which says nothing without the key.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
     id::UserId,
+    seal::{self, Place},
     secret::{ExposeSecret, SecretString},
-    store::{Result, Store, Tx, audit::Event, sql},
+    store::{Error, Result, Store, Tx, audit::Event, sql},
 };
 
 /// A user as the sign-in needs it.
@@ -45,8 +48,8 @@ impl Store {
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let row = sql!(
             self.read(),
-            "SELECT user_id, password_hash, disabled_at, locale FROM users WHERE email_normalised = $1",
-            [email],
+            "SELECT user_id, password_hash, disabled_at, locale FROM users WHERE email_index = $1",
+            [self.email_index(email)?],
             fetch_optional as (Uuid, String, Option<DateTime<Utc>>, String)
         )?;
         Ok(row.map(|(id, hash, disabled_at, locale)| User {
@@ -64,14 +67,33 @@ impl Store {
     pub async fn user(&self, user: UserId) -> Result<Option<(User, String)>> {
         let row = sql!(
             self.read(),
-            "SELECT email_normalised, password_hash, disabled_at, locale FROM users WHERE user_id = $1",
+            "SELECT email_sealed, password_hash, disabled_at, locale FROM users WHERE user_id = $1",
             [user.0],
-            fetch_optional as (String, String, Option<DateTime<Utc>>, String)
+            fetch_optional as (Option<Vec<u8>>, String, Option<DateTime<Utc>>, String)
         )?;
-        Ok(row.map(|(email, hash, disabled_at, locale)| {
-            let is_disabled = disabled_at.is_some();
-            (User { id: user, password_hash: hash.into(), is_disabled, locale }, email)
-        }))
+        let Some((sealed, hash, disabled_at, locale)) = row else { return Ok(None) };
+        let email = self.open_email(user.0, sealed.as_deref())?;
+        let is_disabled = disabled_at.is_some();
+        Ok(Some((User { id: user, password_hash: hash.into(), is_disabled, locale }, email)))
+    }
+
+    /// The name under which a normalised address is found.
+    pub(super) fn email_index(&self, email: &str) -> Result<Vec<u8>> {
+        Ok(self.vault()?.index("users.email", email.as_bytes()).to_vec())
+    }
+
+    /// Index and sealed value of a user's normalised address.
+    pub(super) fn seal_email(&self, user: Uuid, email: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+        let sealed = self.vault()?.keys().seal(email_place(user.as_bytes()), email.as_bytes())?;
+        Ok((self.email_index(email)?, sealed))
+    }
+
+    /// The normalised address of a user.
+    pub(super) fn open_email(&self, user: Uuid, sealed: Option<&[u8]>) -> Result<String> {
+        // A replica of an earlier release may write one plain until it is gone; the next start seals it.
+        let sealed = sealed.ok_or(Error::Sealed(seal::Error::Malformed))?;
+        let plain = self.vault()?.keys().open(email_place(user.as_bytes()), sealed)?;
+        String::from_utf8(plain).map_err(|_| Error::Sealed(seal::Error::Malformed))
     }
 
     /// Replaces a password hash, ends the user's other sessions and trusts none of their devices any more, unless the hash was
@@ -184,12 +206,31 @@ impl Tx {
     /// # Errors
     /// [`crate::store::Error::Taken`] when the address is known.
     pub async fn insert_user(&mut self, user: &NewUser<'_>) -> Result<()> {
+        let (index, sealed) = self.store.seal_email(user.id.0, user.email)?;
         sql!(
             self.on(),
-            "INSERT INTO users (user_id, email_normalised, password_hash, locale, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)",
-            [user.id.0, user.email, user.password_hash.expose_secret(), user.locale, user.at]
+            "INSERT INTO users (user_id, email_normalised, email_index, email_sealed, password_hash, locale,
+                created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+            [
+                user.id.0,
+                no_email(user.id.0),
+                index,
+                sealed,
+                user.password_hash.expose_secret(),
+                user.locale,
+                user.at
+            ]
         )?;
         Ok(())
     }
+}
+
+/// What stands in the column in which an earlier release kept the address.
+pub(super) fn no_email(user: Uuid) -> String {
+    user.to_string()
+}
+
+fn email_place(row: &[u8]) -> Place<'_> {
+    Place { table: "users", column: "email_sealed", row }
 }

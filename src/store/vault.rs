@@ -22,11 +22,17 @@ const AUDIT: &str = "audit";
 
 /// The keys, once they are open.
 pub(super) struct Vault {
+    keys: Keyring,
     index: [u8; 32],
     audit: [u8; 32],
 }
 
 impl Vault {
+    /// The data keys, for what the store seals itself.
+    pub(super) fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// The name under which a sealed value is looked up: it says nothing without the key. `purpose` keeps names of
     /// different columns apart.
     pub(super) fn index(&self, purpose: &str, value: &[u8]) -> [u8; 32] {
@@ -59,8 +65,11 @@ impl Store {
     /// Checks the data keys against those that were used here, and opens or makes the keys of the store.
     pub(super) async fn unlock(&self, keys: &Keyring) -> Result<()> {
         self.check_data_keys(keys).await?;
-        let vault =
-            Vault { index: self.stored_key(keys, INDEX).await?, audit: self.stored_key(keys, AUDIT).await? };
+        let vault = Vault {
+            keys: keys.clone(),
+            index: self.stored_key(keys, INDEX).await?,
+            audit: self.stored_key(keys, AUDIT).await?,
+        };
         // A second time changes nothing: the keys are the same.
         let _ = self.vault.set(vault);
         Ok(())
@@ -73,11 +82,10 @@ impl Store {
             let opened = keys.open(proof_place(&number.to_be_bytes()), proof);
             opened.map_err(|reason| Error::DataKey { number: *number, reason })?;
         }
-        for number in keys.numbers() {
-            let number = i64::from(number);
-            if known.iter().all(|(known, _)| *known != number) {
-                self.note_data_key(keys, number).await?;
-            }
+        // The others only open: whatever they sealed was sealed while they were the newest.
+        let newest = i64::from(keys.newest());
+        if known.iter().all(|(known, _)| *known != newest) {
+            self.note_data_key(keys, newest).await?;
         }
         Ok(())
     }
@@ -134,7 +142,7 @@ impl Store {
             [name, sealed.as_slice()]
         )?;
         if stored == 1 && name == AUDIT {
-            let vault = Vault { index: made, audit: made };
+            let vault = Vault { keys: keys.clone(), index: made, audit: made };
             tx.begin_audit(&vault).await?;
         }
         tx.commit().await

@@ -29,14 +29,14 @@ use crate::{
 
 type Env = HashMap<&'static str, String>;
 
-async fn sandbox() -> Sandbox {
+pub async fn sandbox() -> Sandbox {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options { customers: 20, delay: false, listen: Listen::loopback(0), ..Options::default() };
     Sandbox::start(options).await.unwrap()
 }
 
 /// The settings of a gateway over a sandbox, its files in a folder.
-fn settings(sandbox: &Sandbox, folder: &TempDir) -> Env {
+pub fn settings(sandbox: &Sandbox, folder: &TempDir) -> Env {
     let mut env = demo::settings(sandbox);
     env.insert("DATA_DIR", folder.path().join("data").display().to_string());
     env.insert("DATABASE_URL", format!("sqlite:{}", folder.path().join("portal.db").display()));
@@ -45,7 +45,7 @@ fn settings(sandbox: &Sandbox, folder: &TempDir) -> Env {
 }
 
 /// The arguments of a small development gateway.
-fn dev_on_free_ports(data: &str) -> Vec<&str> {
+pub fn dev_on_free_ports(data: &str) -> Vec<&str> {
     vec![
         "dev",
         "--data-dir",

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "some measure, and say what they found")]
 
 mod account;
+mod canaries;
 mod commands;
 mod dashboard;
 mod dependencies;
@@ -11,8 +12,10 @@ mod events;
 mod examples;
 mod fleet;
 mod gateway;
+mod headers;
 mod hook_file;
 mod isolation;
+mod keys;
 mod kills;
 mod layers;
 mod linking;

@@ -394,7 +394,7 @@ async fn every_answer_names_its_request_and_has_the_safe_headers() {
         let kept = match (reply.headers.contains_key("etag"), reply.text.contains("email\":\"")) {
             (false, _) => "no-store",
             (true, false) => "no-cache",
-            (true, true) => "private, no-cache",
+            (true, true) => "private, no-store",
         };
         assert_eq!(reply.header("cache-control"), kept, "{reply:?}");
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{reply:?}");

@@ -144,7 +144,7 @@ async fn a_get_is_answered_304_while_nothing_changed() {
     let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
     assert_eq!(
         (first.status().as_u16(), &first.headers()["cache-control"]),
-        (200, &"private, no-cache".parse().unwrap())
+        (200, &"private, no-store".parse().unwrap())
     );
     let second = get(tag.clone()).await.unwrap();
     assert_eq!((second.status().as_u16(), second.headers()[ETAG].to_str().unwrap()), (304, tag.as_str()));

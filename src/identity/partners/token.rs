@@ -93,7 +93,7 @@ impl Identity {
             }
         };
         let (access_token, lifetime) =
-            this.partners.tokens.issue(&this.tokens, partner, secret, scopes, now)?;
+            this.partners.tokens.issue(&this.tokens, partner, secret, scopes, now).await?;
         this.store.audit(event.with("scopes", scopes)).await.map_err(Error::from)?;
         Ok(PartnerToken { access_token, lifetime, scopes })
     }

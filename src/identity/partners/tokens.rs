@@ -81,7 +81,7 @@ impl PartnerTokens {
     }
 
     /// A token, and how long it is good.
-    pub(super) fn issue(
+    pub(super) async fn issue(
         &self,
         tokens: &Tokens,
         partner: PartnerId,
@@ -99,7 +99,7 @@ impl PartnerTokens {
             nbf: now.timestamp(),
             exp: (now + self.lifetime).timestamp(),
         };
-        Ok((tokens.sign(TYPE, &claims)?, self.lifetime))
+        Ok((tokens.sign(TYPE, &claims, now).await?, self.lifetime))
     }
 
     /// What a token says; `None` when it is none of a partner's, or not valid now.
@@ -108,7 +108,7 @@ impl PartnerTokens {
         let verified = match self.verified.get(&hash).await {
             Some(known) => known,
             None => {
-                let claims: Claims = tokens.open(token, TYPE, &self.validation)?;
+                let claims: Claims = tokens.open(token, TYPE, &self.validation, now).await?;
                 let not_before = DateTime::from_timestamp(claims.nbf, 0)?;
                 let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
                 (expires_at - not_before <= LONGEST).then_some(())?;

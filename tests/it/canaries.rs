@@ -1,0 +1,441 @@
+//! No secret and nothing personal reaches the log, the metrics or the audit log (requirement P1).
+//!
+//! A whole process runs at the most verbose level, over systems that fail in every manner, and is given canaries: in what
+//! people type, in what the systems answer, and in what is wrong with either. Then each is looked for as it is, in lower
+//! case, in base64, in hex and as a part of an address.
+
+use std::{collections::HashMap, net::TcpListener, time::Duration};
+
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
+use chrono::Utc;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use portal_gateway::{
+    app::App,
+    clock::Clock,
+    config::Config,
+    demo,
+    sandbox::{
+        Listen, Options, Sandbox,
+        core::{Rule, RuleKind, System},
+        credentials::{DEMO_DEVICE, DEMO_PASSWORD},
+    },
+    secret::ExposeSecret,
+    store::audit::Filter,
+};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    gateway::{DASHBOARD, database},
+    process::Running,
+    sessions::{REFRESH, SIGN_IN, SIGN_OUT},
+    sign_up::DOCUMENT,
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const EMAIL: &str = "quokkarina.narwhalsson@example.jp";
+const PASSWORD: &str = "quokka battery staple 5521";
+const CREATE: &str = include_str!("../../examples/queries/session.graphql");
+const VERIFY: &str = include_str!("../../examples/queries/session-verify.graphql");
+const RESET_REQUEST: &str = include_str!("../../examples/queries/password-reset-request.graphql");
+const RESET: &str = include_str!("../../examples/queries/password-reset.graphql");
+const PROFILE: &str = include_str!("../../examples/queries/profile-update.graphql");
+const STEP_UP: &str = include_str!("../../examples/queries/step-up.graphql");
+const ACCOUNT: &str = include_str!("../../examples/queries/account.graphql");
+const POSTAL: &str = include_str!("../../examples/queries/postal.graphql");
+
+/// What must not be found, by what it is.
+#[derive(Default)]
+struct Canaries(Vec<(String, String)>);
+
+impl Canaries {
+    fn plant(&mut self, what: &str, value: impl Into<String>) -> String {
+        let value = value.into();
+        assert!(value.chars().count() >= 5, "{what} is too short to be told from chance: {value}");
+        self.0.push((what.to_owned(), value.clone()));
+        value
+    }
+
+    /// A token of an answer.
+    fn token(&mut self, what: &str, value: &Value) -> String {
+        self.plant(what, value.as_str().unwrap_or_else(|| panic!("{what}: {value}")))
+    }
+
+    /// Which are found, with what is around the first of each.
+    fn found(&self, text: &str) -> Vec<String> {
+        let lower = text.to_lowercase();
+        let mut found = Vec::new();
+        for (what, value) in &self.0 {
+            let at = if value.len() == 6 && value.bytes().all(|byte| byte.is_ascii_digit()) {
+                // A code is six digits, and so are the microseconds of a time.
+                lower.match_indices(value.as_str()).map(|(at, _)| at).find(|at| stands_alone(&lower, *at))
+            } else {
+                let plain = plain_forms(value).into_iter().find_map(|form| lower.find(&form));
+                plain.or_else(|| base64_forms(value).into_iter().find_map(|form| text.find(&form)))
+            };
+            if let Some(at) = at {
+                let start = (0..=at.saturating_sub(160)).rev().find(|at| text.is_char_boundary(*at));
+                let around: String = text[start.unwrap_or(0)..].chars().take(400).collect();
+                found.push(format!("{what}: …{around}…"));
+            }
+        }
+        found
+    }
+}
+
+fn stands_alone(text: &str, at: usize) -> bool {
+    let before = text[..at].chars().next_back();
+    let after = text[at + 6..].chars().next();
+    let joins = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    !joins(before) && !joins(after)
+}
+
+/// In lower case: as it is, as an address has it, in hex, and as JSON inside of JSON or Rust's debug form has it.
+fn plain_forms(value: &str) -> Vec<String> {
+    let form = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+    let forms = [
+        value.to_owned(),
+        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+        form,
+        hex::encode(value),
+        value.escape_default().to_string(),
+    ];
+    forms.into_iter().map(|form| form.to_lowercase()).collect()
+}
+
+/// In base64, wherever in a longer text it begins.
+fn base64_forms(value: &str) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let bytes = [&vec![0; before][..], value.as_bytes()].concat();
+        // What depends on the neighbours is left out.
+        let whole = bytes.len() / 3 * 3;
+        for text in
+            [BASE64_STANDARD_NO_PAD.encode(&bytes[..whole]), BASE64_URL_SAFE_NO_PAD.encode(&bytes[..whole])]
+        {
+            forms.push(text[if before == 0 { 0 } else { 4 }..].to_owned());
+        }
+    }
+    forms.retain(|form| form.len() >= 6);
+    forms
+}
+
+/// A process at the most verbose level, and who asks it.
+struct Process {
+    url: String,
+    http: reqwest::Client,
+    running: Running,
+}
+
+impl Process {
+    async fn start(env: &HashMap<&'static str, String>, port: u16) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let this =
+            Self { url: format!("http://127.0.0.1:{port}"), http, running: Running::start(&["serve"], env) };
+        let is_ready = async || {
+            let answer = this.http.get(format!("{}/health/ready", this.url)).send().await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        timeout(PATIENCE, async {
+            while !is_ready().await {
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+        .expect("it gets ready");
+        this
+    }
+
+    async fn ask(&self, token: Option<&str>, document: &str, operation: &str, variables: Value) -> Value {
+        let operation = Some(operation).filter(|name| !name.is_empty());
+        let question = json!({ "query": document, "operationName": operation, "variables": variables });
+        let mut request = self.http.post(format!("{}/graphql", self.url)).json(&question);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// As a page of ours, with cookies.
+    fn page(&self, cookies: Option<&str>, document: &str, variables: &Value) -> reqwest::RequestBuilder {
+        let question = json!({ "query": document, "variables": variables });
+        let request = self.http.post(format!("{}/graphql", self.url)).json(&question);
+        let request = request.header("origin", "http://localhost:4000").header("x-portal-csrf", "1");
+        cookies.iter().fold(request, |request, cookies| request.header("cookie", *cookies))
+    }
+}
+
+fn fault(system: System, kind: RuleKind, message: &str) -> Rule {
+    Rule { message: Some(message.to_owned()), status: Some(500), times: Some(3), ..Rule::every(system, kind) }
+}
+
+#[test]
+fn a_planted_leak_is_found_in_every_form() {
+    let mut canaries = Canaries::default();
+    canaries.plant("address", EMAIL);
+    canaries.plant("code", "482913");
+    let clean = "2026-11-28T00:00:00.482913Z  INFO answered id=1482913 took 0.482913 s, a482913b";
+    assert_eq!(canaries.found(clean), [""; 0]);
+    let encoded = |bytes: &str| BASE64_STANDARD_NO_PAD.encode(bytes);
+    for leak in [
+        EMAIL.to_owned(),
+        EMAIL.to_uppercase(),
+        hex::encode(EMAIL),
+        hex::encode_upper(EMAIL),
+        EMAIL.replace('@', "%40"),
+        utf8_percent_encode(EMAIL, NON_ALPHANUMERIC).to_string(),
+        encoded(EMAIL),
+        encoded(&format!("{{\"sub\":\"{EMAIL}\"}}")),
+        encoded(&format!("{{\"emai\":\"{EMAIL}\"}}")),
+        encoded(&format!("{{\"email\":\"{EMAIL}\"}}")),
+    ] {
+        let found = canaries.found(&format!("{clean}\nINFO mailed to={leak} \n"));
+        assert_eq!(found.len(), 1, "{leak}");
+    }
+    assert_eq!(canaries.found("mailed code=482913").len(), 1);
+    assert_eq!(canaries.found("\"code\":\"482913\"").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut canaries = Canaries::default();
+    let options = Options { customers: 20, delay: false, listen: Listen::loopback(0), ..Options::default() };
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let (store, data) = (database().await, tempfile::tempdir().unwrap());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut env: HashMap<&'static str, String> = demo::settings(&sandbox);
+    env.extend([
+        ("DATABASE_URL", store.settings().url.expose_secret().to_owned()),
+        ("DATA_DIR", data.path().display().to_string()),
+        ("BFF_PORT", port.to_string()),
+        ("LOG_LEVEL", "trace".to_owned()),
+        ("LOG_FORMAT", "json".to_owned()),
+        ("AUTH_SECRET", canaries.plant("server's secret", "Zq5521-server-secret-of-32-characters")),
+        ("DATA_KEYS", format!("1:{}", canaries.plant("data key", format!("{}=", "A".repeat(43))))),
+        ("AUTH_FAILURE_FLOOR", "0ms".to_owned()),
+        ("QUEUE_BACKOFF_DELAY", "50ms".to_owned()),
+        ("QUEUE_POLL", "50ms".to_owned()),
+        ("SIGN_UP_SETTLE", "0ms".to_owned()),
+        ("WHMCS_TIMEOUT", "2s".to_owned()),
+        ("SF_TIMEOUT", "2s".to_owned()),
+    ]);
+    for name in ["WHMCS_API_IDENTIFIER", "WHMCS_API_SECRET", "FREEBIT_OEM_KEY", "WHMCS_WEBHOOK_SECRETS"] {
+        if let Some(value) = env.get(name).filter(|value| value.len() >= 12) {
+            canaries.plant(name, value.clone());
+        }
+    }
+    // Customers of before, whom the systems know.
+    let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+    let app = App::build(&config, Clock::system()).await.unwrap();
+    demo::register(&app.identity, &sandbox.core().world, 5).await.unwrap();
+    drop(app);
+    let process = Process::start(&env, port).await;
+    let mail =
+        async |to: &str, since| timeout(PATIENCE, sandbox.mail().next(to, since)).await.expect("a mail");
+
+    // Somebody new, from the code to the session, with a form that is wrong first.
+    canaries.plant("address", EMAIL);
+    canaries.plant("password", PASSWORD);
+    let begun = process.ask(None, DOCUMENT, "SignUpBegin", json!({ "email": EMAIL })).await;
+    let challenge = &begun["data"]["signUpBegin"]["challenge"]["id"];
+    let sent = mail(EMAIL, 0).await;
+    let code = canaries.plant("code", sent.code.clone().unwrap());
+    let wrong = canaries.plant("wrong code", if code == "918273" { "918274" } else { "918273" });
+    process.ask(None, DOCUMENT, "SignUpVerify", json!({ "challengeId": challenge, "code": wrong })).await;
+    let verified =
+        process.ask(None, DOCUMENT, "SignUpVerify", json!({ "challengeId": challenge, "code": code })).await;
+    let verification =
+        canaries.token("verification", &verified["data"]["signUpVerify"]["verification"]["token"]);
+    let mut form = crate::sign_up::form(&json!(verification));
+    form["password"] = json!(PASSWORD);
+    form["profile"]["firstName"] = json!(canaries.plant("first name", "Quokkarina"));
+    form["profile"]["lastName"] = json!(canaries.plant("last name", "Narwhalsson"));
+    form["profile"]["company"] = json!(canaries.plant("company", "Wombatworks"));
+    form["profile"]["phone"] = json!("+81 90 7731 9924");
+    canaries.plant("telephone", "77319924");
+    canaries.plant("telephone", "7731-9924");
+    canaries.plant("telephone", "7731 9924");
+    form["address"]["building"] = json!(canaries.plant("building", "Axolotl Heights"));
+    form["address"]["buildingJapanese"] = json!(canaries.plant("building", "アホロートルハイツ"));
+    let mut bad = form.clone();
+    bad["profile"]["phone"] = json!(canaries.plant("what is no number", "call-me-5521-please"));
+    bad["address"]["postalCode"] = json!(canaries.plant("what is no code", "postal-5521-canary"));
+    process.ask(None, DOCUMENT, "SignUpComplete", bad).await;
+    // The first tries meet faults.
+    let leak = canaries.plant("message of a system", "Upstreamleak5521 of Quokkarina");
+    for system in [System::Whmcs, System::Salesforce] {
+        sandbox.core().faults.add(fault(system, RuleKind::Status, &leak));
+    }
+    let done = timeout(PATIENCE, async {
+        loop {
+            let done = process.ask(None, DOCUMENT, "SignUpComplete", form.clone()).await;
+            let done = done["data"]["signUpComplete"].clone();
+            if done.is_object() && done["status"] != "IN_PROGRESS" {
+                return done;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let done = done.await.expect("it ends");
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    canaries.token("access token", &done["session"]["accessToken"]);
+    canaries.token("refresh token", &done["session"]["refreshToken"]);
+
+    // A sign-in in two steps, with a wrong password before it.
+    let wrong_password = canaries.plant("wrong password", "wrong quokka battery 9917");
+    let sign_in = json!({ "input": { "email": EMAIL, "password": wrong_password } });
+    process.ask(None, SIGN_IN, "SignIn", sign_in).await;
+    let since = sandbox.mail().newest();
+    let created = json!({ "input": { "email": EMAIL, "password": PASSWORD } });
+    let created = process.ask(None, CREATE, "SessionCreate", created).await;
+    let challenge = &created["data"]["sessionCreate"]["challenge"]["id"];
+    assert!(challenge.is_string(), "{created}");
+    let mut since = since;
+    let code = loop {
+        let sent = mail(EMAIL, since).await;
+        if let Some(code) = &sent.code {
+            break canaries.plant("code", code.clone());
+        }
+        since = sent.id;
+    };
+    let input = json!({ "input": { "challengeId": challenge, "code": code, "rememberDevice": true } });
+    let entered = process.ask(None, VERIFY, "SessionVerify", input).await;
+    let entered = &entered["data"]["sessionVerify"];
+    let access = canaries.token("access token", &entered["session"]["accessToken"]);
+    canaries.plant("signature", access.rsplit('.').next().unwrap());
+    let refresh = canaries.token("refresh token", &entered["session"]["refreshToken"]);
+    canaries.token("device token", &entered["deviceToken"]);
+    let token = Some(&*access);
+    let refreshed =
+        process.ask(None, REFRESH, "Refresh", json!({ "input": { "refreshToken": refresh } })).await;
+    canaries.token("access token", &refreshed["data"]["sessionRefresh"]["session"]["accessToken"]);
+
+    // Their own settings, well and wrongly typed.
+    let phone = json!({ "phone": canaries.plant("telephone", "090-6644-1188") });
+    process.ask(token, PROFILE, "ProfileUpdate", phone).await;
+    canaries.plant("telephone", "66441188");
+    let mut moved = crate::sign_up::address();
+    moved["building"] = json!(canaries.plant("building", "Pangolin Towers"));
+    process.ask(token, PROFILE, "AddressUpdate", json!({ "address": moved })).await;
+    process.ask(token, STEP_UP, "StepUp", json!({ "password": PASSWORD })).await;
+    process.ask(token, STEP_UP, "StepUp", json!({ "password": wrong_password })).await;
+    let typed = canaries.plant("of a wrong type", "Wrongtype5521");
+    process.ask(token, PROFILE, "ProfileUpdate", json!({ "phone": { "no": typed } })).await;
+    process.ask(token, &format!("query {{ viewer(name: \"{typed}\") {{ {typed} }} }}"), "", json!({})).await;
+    process.ask(token, &format!("query {{ viewer {{ id }} # {typed}"), "", json!({})).await;
+    process.ask(None, POSTAL, "", json!({})).await;
+
+    // A forgotten password.
+    let mut since = sandbox.mail().newest();
+    process.ask(None, RESET_REQUEST, "PasswordResetRequest", json!({ "email": EMAIL })).await;
+    let reset = loop {
+        let sent = mail(EMAIL, since).await;
+        let text = sent.text.as_deref().unwrap_or_default();
+        if let Some((_, rest)) = text.split_once("#token=") {
+            let is_part = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+            break canaries.plant("reset token", rest.chars().take_while(is_part).collect::<String>());
+        }
+        since = sent.id;
+    };
+    let new = canaries.plant("new password", "another wombat staple 3344");
+    for _ in 0..2 {
+        process.ask(None, RESET, "PasswordReset", json!({ "token": reset, "newPassword": new })).await;
+    }
+
+    // A customer of before: what the systems answer, by cookies; then while each of them fails in each manner.
+    let known = sandbox.core().world.customer(1).clone();
+    canaries.plant("address", known.email.clone());
+    canaries.plant("telephone", known.phone.clone());
+    canaries.plant("name", known.name());
+    canaries.plant("name in kanji", format!("{} {}", known.family_kanji, known.given_kanji));
+    canaries.plant("cookie", "quokka-cookie-5521");
+    let input = json!({ "email": known.email, "password": DEMO_PASSWORD, "deviceToken": DEMO_DEVICE, "delivery": "COOKIES" });
+    let answer = process.page(Some("other=quokka-cookie-5521"), SIGN_IN, &json!({ "input": input }));
+    let answer = answer.send().await.unwrap();
+    let mut cookies = Vec::new();
+    for cookie in answer.headers().get_all("set-cookie") {
+        let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+        canaries.plant("cookie", pair.split_once('=').unwrap().1);
+        cookies.push(pair);
+    }
+    assert!(cookies.len() >= 2, "{cookies:?}");
+    let cookies = cookies.join("; ");
+    let ask = async |document: &str| -> Value {
+        process.page(Some(&cookies), document, &json!({})).send().await.unwrap().json().await.unwrap()
+    };
+    let shown = ask(DASHBOARD).await;
+    assert_eq!(shown["data"]["viewer"]["profile"]["email"], known.email, "{shown}");
+    let lines = shown["data"]["viewer"]["subscriptions"]["nodes"].as_array().unwrap();
+    let numbers: Vec<_> = lines.iter().filter_map(|one| one["line"]["phoneNumber"].as_str()).collect();
+    assert!(!numbers.is_empty(), "{shown}");
+    for number in numbers {
+        canaries.plant("number of a line", number);
+        canaries.plant("number of a line", number.replace('-', ""));
+    }
+    ask(ACCOUNT).await;
+    for kind in [
+        RuleKind::Status,
+        RuleKind::Business,
+        RuleKind::Garbage,
+        RuleKind::Truncated,
+        RuleKind::Empty,
+        RuleKind::Drop,
+        RuleKind::Expire,
+    ] {
+        for system in System::UPSTREAMS {
+            sandbox.core().faults.add(fault(system, kind, &leak));
+        }
+        for n in 2..=4 {
+            let email = &sandbox.core().world.customer(n).email;
+            let input = json!({ "email": email, "password": DEMO_PASSWORD, "deviceToken": DEMO_DEVICE, "delivery": "TOKENS" });
+            let entered = process.ask(None, SIGN_IN, "SignIn", json!({ "input": input })).await;
+            let token =
+                entered["data"]["sessionCreate"]["session"]["accessToken"].as_str().map(str::to_owned);
+            process.ask(token.as_deref(), DASHBOARD, "Dashboard", json!({})).await;
+        }
+        sandbox.core().faults.clear();
+    }
+    process.page(Some(&cookies), SIGN_OUT, &json!({})).send().await.unwrap();
+
+    // What strangers send.
+    let http = &process.http;
+    let address = |path: &str| format!("{}{path}", process.url);
+    let stranger = canaries.plant("in an address", "strangerpath5521");
+    http.get(address(&format!("/{stranger}?email={EMAIL}"))).send().await.unwrap();
+    http.get(address(&format!("/graphql?query=%7B{stranger}%7D&variables={stranger}"))).send().await.unwrap();
+    let bearer = canaries.plant("made-up token", "eyJhbGciOiJFZERTQSJ9.cXVva2thNTUyMQ.c3RyYW5nZXI1NTIx");
+    http.post(address("/graphql"))
+        .bearer_auth(&bearer)
+        .json(&json!({ "query": "{ viewer { id } }" }))
+        .send()
+        .await
+        .unwrap();
+    let body = canaries.plant("body of a hook", "{\"id\":\"1\",\"hook-canary-5521\"");
+    let signature = canaries
+        .plant("made-up signature", "5521deadbeef5521deadbeef5521deadbeef5521deadbeef5521deadbeef5521");
+    let hook = http.post(address("/webhooks/whmcs")).header("x-portal-event-id", "quokka-event");
+    let hook = hook.header("x-portal-timestamp", Utc::now().timestamp().to_string());
+    hook.header("x-portal-signature", &signature).body(body).send().await.unwrap();
+
+    let metrics = http.get(address("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("http_requests_total"), "{metrics}");
+    let ended = process.running.stop().await;
+    let log = format!("{}\n{}", ended.out, ended.err);
+    assert!(log.contains("\"TRACE\"") && log.contains("\"DEBUG\""), "it was verbose");
+    assert!(log.lines().filter(|line| line.contains("answered")).count() > 30, "it told of the requests");
+    let events = store.audit_events(&Filter::default(), 0, 10_000).await.unwrap();
+    assert!(events.len() > 10, "{}", events.len());
+    let audit = format!("{events:?}");
+    println!("{} canaries, {} bytes of log, {} events", canaries.0.len(), log.len(), events.len());
+    for (where_, text) in [("log", &log), ("metrics", &metrics), ("audit log", &audit)] {
+        let found = canaries.found(text);
+        assert!(found.is_empty(), "in the {where_}:\n{}", found.join("\n"));
+    }
+    // The control, in what was really written.
+    let planted = format!("{log}\n{{\"message\":\"{EMAIL}\"}}");
+    assert_eq!(canaries.found(&planted).len(), 1);
+}

@@ -1,0 +1,112 @@
+//! The keys of access tokens: published, and replaced by command.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use portal_gateway::{identity, secret::ExposeSecret};
+use serde_json::{Value, json};
+
+use crate::{
+    commands::{sandbox, settings},
+    gateway::{Customer, Gateway, database},
+    process::run,
+};
+
+const JWKS: &str = "/.well-known/jwks.json";
+const WHO: &str = "{ viewer { id } }";
+
+/// Verifies a token as another service would, which has nothing but the published keys.
+fn verify(set: &JwkSet, token: &str) -> Value {
+    let kid = decode_header(token).unwrap().kid.unwrap();
+    let key = DecodingKey::from_jwk(set.find(&kid).unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_audience(&["portal"]);
+    // The clock of the test is not that of the library.
+    validation.validate_exp = false;
+    decode::<Value>(token, &key, &validation).unwrap().claims
+}
+
+#[tokio::test]
+async fn others_verify_tokens_by_the_published_keys() {
+    let gateway = Gateway::start().await;
+    let token = gateway.sign_in(1).await.token.unwrap();
+    let response = gateway.request("GET", JWKS).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "application/jwk-set+json");
+    assert_eq!(headers["cache-control"], "public, max-age=300");
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    let text = response.text().await.unwrap();
+    assert!(!text.contains("\"d\""), "no private part: {text}");
+    let set: JwkSet = serde_json::from_str(&text).unwrap();
+    assert_eq!((set.keys.len(), verify(&set, &token)["aud"].as_str()), (1, Some("portal")));
+
+    let known = gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]);
+    let known = known.send().await.unwrap();
+    assert_eq!(
+        (known.status(), known.headers()["etag"].clone()),
+        (304.try_into().unwrap(), headers["etag"].clone())
+    );
+    assert_eq!(known.headers()["cache-control"], "public, max-age=300");
+    assert!(known.bytes().await.unwrap().is_empty());
+    let refused = gateway.request("POST", JWKS).send().await.unwrap();
+    assert_eq!(refused.status(), 405);
+
+    // A new key without notice: the old token stays good, a new one is signed by the new key, and the tag is another.
+    let store = &gateway.app.store;
+    let (kid, _) =
+        identity::rotate_signing_key(store, gateway.app.clock.now(), TimeDelta::zero()).await.unwrap();
+    gateway.app.identity.open_keys().await.unwrap();
+    let new = gateway.sign_in(1).await.token.unwrap();
+    assert_eq!(decode_header(&new).unwrap().kid.unwrap(), kid);
+    for token in [&token, &new] {
+        let answer = Customer::with(&gateway, token.clone()).ask(WHO, json!({})).await;
+        assert_eq!(answer.status, 200);
+        assert!(!answer.data()["viewer"]["id"].is_null());
+    }
+    let changed =
+        gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]).send().await.unwrap();
+    assert_eq!(changed.status(), 200);
+    let set: JwkSet = changed.json().await.unwrap();
+    assert_eq!(set.keys.len(), 2);
+    verify(&set, &token);
+    verify(&set, &new);
+}
+
+#[tokio::test]
+async fn a_command_replaces_the_key_and_another_lists_them() {
+    let (sandbox, folder, store) = (sandbox().await, tempfile::tempdir().unwrap(), database().await);
+    let mut env: HashMap<_, _> = settings(&sandbox, &folder);
+    env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+    env.insert("DATA_KEYS", format!("1:{}=", "A".repeat(43)));
+    let listed = run(&["keys", "list"], &env).await;
+    assert_eq!((listed.code, listed.out.as_str()), (Some(0), ""), "{listed:?}");
+    for (options, code) in [(&["--lead", "0"][..], 0), (&[], 0), (&[], 1)] {
+        let ended = run(&[&["keys", "rotate", "signing"], options].concat(), &env).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(ended.err.contains("wait until it does"), code == 1, "{ended:?}");
+    }
+    let listed = run(&["keys", "list"], &env).await;
+    let states: Vec<_> = listed.out.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(states, ["active", "next"], "{listed:?}");
+
+    let pem = folder.path().join("key.pem");
+    std::fs::write(&pem, PEM).unwrap();
+    env.insert("AUTH_SIGNING_KEY_PATH", pem.display().to_string());
+    let refused = run(&["keys", "rotate", "signing"], &env).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("AUTH_SIGNING_KEY_PATH"), "{refused:?}");
+
+    env.remove("AUTH_SIGNING_KEY_PATH");
+    env.insert("DATA_KEYS", format!("1:{}=", "B".repeat(42) + "A"));
+    let wrong = run(&["serve"], &env).await;
+    assert_eq!(wrong.code, Some(1), "another key of the number: {wrong:?}");
+    assert!(wrong.err.contains("the database was written with the data key 1"), "{wrong:?}");
+}
+
+/// Made for this test (RFC 8410, section 10.3).
+const PEM: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----
+";
