@@ -13,6 +13,7 @@ mod audit;
 pub mod challenge;
 mod devices;
 mod email;
+mod email_change;
 mod history;
 mod keys;
 mod limits;
@@ -45,6 +46,7 @@ use uuid::Uuid;
 
 pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
+pub use email_change::EmailSwap;
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};

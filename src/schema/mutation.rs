@@ -3,7 +3,8 @@
 use async_graphql::MergedObject;
 
 use super::{
-    account::AccountMutation, device::DeviceMutation, notification::NotificationMutation,
+    account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation,
+    notification::NotificationMutation,
     passkey::PasskeyMutation, password_reset::PasswordResetMutation, profile::ProfileMutation,
     session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
 };
@@ -15,6 +16,7 @@ pub struct Mutation(
     SignUpMutation,
     AccountMutation,
     ProfileMutation,
+    EmailChangeMutation,
     PasswordResetMutation,
     PasskeyMutation,
     StepUpMutation,
