@@ -22,8 +22,9 @@ use crate::{
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
     workflows::{
+        email_change::{EmailChange, EmailChanges},
         engine::{Engine, Visit},
-        jobs::{GrantAccess, OpenStaffCase},
+        jobs::{CopyEmail, GrantAccess, OpenStaffCase},
         profile::{CopyToCrm, Profiles},
         registration::{Desk, Registration},
         sign_up::{self, SignUp},
@@ -121,6 +122,9 @@ pub struct App {
     /// Sign-up and linking.
     pub sign_up: SignUp,
     registrations: Engine<Registration>,
+    /// Changes of customers' addresses.
+    pub email_changes: EmailChanges,
+    email_engine: Engine<EmailChange>,
     /// Mobile lines.
     pub sim: Sim,
     /// Postal look-up.
@@ -217,6 +221,14 @@ impl App {
             crm: crm.clone(),
             settle: sign_up::settle(&config.workflows),
         };
+        let email_engine = Engine::new(
+            store.clone(),
+            keys.clone(),
+            clock.clone(),
+            jobs.clone(),
+            desk.clone(),
+            config.workflows.attempts,
+        );
         let registrations = Engine::new(
             store.clone(),
             keys,
@@ -237,6 +249,8 @@ impl App {
             billing,
             crm,
             profiles,
+            email_changes: EmailChanges::new(desk.clone(), email_engine.clone(), config.workflows.wait),
+            email_engine,
             sign_up: SignUp::new(desk, registrations.clone(), config.workflows.clone()),
             registrations,
             reconciler,
@@ -298,6 +312,8 @@ impl App {
     fn doers(&self) -> jobs::Worker {
         let (mailer, profiles) = (self.mailer.clone(), self.profiles.clone());
         let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
+        let (email_engine, contacts, store) =
+            (self.email_engine.clone(), self.crm.clone(), self.store.clone());
         let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
         worker
             .on(Some(self.mail_attempts), move |mail: Mail, this| {
@@ -311,6 +327,13 @@ impl App {
             .on(Some(registrations.attempts()), move |visit: Visit<Registration>, this| {
                 let registrations = registrations.clone();
                 async move { registrations.visit(visit, this).await }
+            })
+            .on(Some(email_engine.attempts()), move |visit: Visit<EmailChange>, this| {
+                let email_engine = email_engine.clone();
+                async move { email_engine.visit(visit, this).await }
+            })
+            .on(Some(self.workflow_attempts), move |copy: CopyEmail, _| {
+                copy.perform(contacts.clone(), store.clone())
             })
             .on(Some(self.workflow_attempts), move |grant: GrantAccess, _| grant.perform(crm.clone()))
             .on(Some(self.workflow_attempts), move |case: OpenStaffCase, _| case.perform(same.clone()))

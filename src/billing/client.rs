@@ -231,7 +231,7 @@ impl Billing {
 
     /// Makes everything old that is kept of a client. Without Redis' word the other replicas show nothing older than they
     /// may anyway, so a write does not fail for it.
-    async fn forget(&self, client: ClientId) {
+    pub async fn forget(&self, client: ClientId) {
         if self.cache.invalidate(&tags::everything(client)).await.is_err() {
             tracing::warn!("a change of a client was not confirmed by every replica");
         }
@@ -257,7 +257,7 @@ impl Billing {
     }
 }
 
-fn of_write(error: upstream::Error) -> Error {
+pub(super) fn of_write(error: upstream::Error) -> Error {
     match &error.kind {
         Kind::Refused { .. } => {
             tracing::warn!(error = &error as &dyn std::error::Error, "billing refuses a write");

@@ -6,6 +6,7 @@
 
 mod client;
 mod compare;
+mod email;
 mod invoice;
 mod mirror;
 mod payment_method;
@@ -21,6 +22,7 @@ use futures::future::try_join_all;
 pub use self::{
     client::{Client, ClientChanges, Gender, Login, NewClient},
     compare::Drift,
+    email::{EMAIL_TAKEN, Emails, LoginId},
     invoice::{Invoice, InvoiceDetails, InvoiceLine, InvoiceLineKind, InvoiceStatus, InvoiceTotals},
     mirror::Mirrors,
     payment_method::{PaymentMethod, PaymentMethodKind},

@@ -111,6 +111,8 @@ pub struct NewAccount<'a> {
 pub struct AccountChanges<'a> {
     /// The customer number, of an account without one.
     pub customer_number: Option<&'a str>,
+    /// The contact's address.
+    pub email: Option<&'a str>,
     /// Telephone number.
     pub phone: Option<&'a str>,
     /// Birth date.
@@ -305,6 +307,9 @@ impl Crm {
         let mut put = |name: &str, value: Json| record.insert(name.to_owned(), value);
         if let Some(number) = changes.customer_number {
             put(&fields.account_customer_number, number.into());
+        }
+        if let Some(email) = changes.email {
+            put("PersonEmail", email.into());
         }
         if let Some(phone) = changes.phone {
             put("Phone", phone.into());

@@ -230,6 +230,31 @@ impl Challenges {
     /// # Errors
     /// [`Error::Internal`], [`Error::StoreAway`]; then the transaction is to be undone.
     pub async fn open<P: Serialize>(&self, tx: &mut Tx, draft: Draft, payload: &P) -> Result<Opened> {
+        self.open_saying(tx, draft, payload, None).await
+    }
+
+    /// Opens a challenge that looks like any other and that nobody can prove: its mail says something else, and no code. For
+    /// addresses of which the asker must not learn what is known here.
+    ///
+    /// # Errors
+    /// As [`Challenges::open`].
+    pub async fn open_decoy<P: Serialize>(
+        &self,
+        tx: &mut Tx,
+        draft: Draft,
+        payload: &P,
+        said: Message,
+    ) -> Result<Opened> {
+        self.open_saying(tx, draft, payload, Some(said)).await
+    }
+
+    async fn open_saying<P: Serialize>(
+        &self,
+        tx: &mut Tx,
+        draft: Draft,
+        payload: &P,
+        said: Option<Message>,
+    ) -> Result<Opened> {
         let (id, now) = (Uuid::new_v4(), self.now());
         let expires_at = now + self.lifetime();
         let code = fresh();
@@ -250,7 +275,8 @@ impl Challenges {
             expires_at,
         };
         tx.insert_challenge(&row).await?;
-        self.mail(tx, draft.kind, id, 1, &draft.address, draft.language, code, expires_at).await?;
+        let message = said.or_else(|| draft.kind.message(code, expires_at));
+        self.mail(tx, draft.kind, id, 1, &draft.address, draft.language, message).await?;
         Ok(Opened {
             id,
             masked_address: mask_email(&draft.address),
@@ -269,6 +295,30 @@ impl Challenges {
     /// # Errors
     /// [`Error::RateLimited`], [`Error::Internal`], [`Error::StoreAway`].
     pub async fn resend(&self, kind: Kind, id: Uuid, from: &Context) -> Result<Result<Opened, Refusal>> {
+        self.resend_saying(kind, id, from, None).await
+    }
+
+    /// The same of a decoy: see [`Challenges::open_decoy`].
+    ///
+    /// # Errors
+    /// As [`Challenges::resend`].
+    pub async fn resend_decoy(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        from: &Context,
+        said: Message,
+    ) -> Result<Result<Opened, Refusal>> {
+        self.resend_saying(kind, id, from, Some(said)).await
+    }
+
+    async fn resend_saying(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        from: &Context,
+        said: Option<Message>,
+    ) -> Result<Result<Opened, Refusal>> {
         let now = self.now();
         let Some(row) = self.store.challenge(id, kind.as_str(), now).await? else {
             return Ok(Err(refused()));
@@ -282,7 +332,8 @@ impl Challenges {
             return Ok(Err(refused()));
         }
         let language = Language::of(&row.language);
-        self.mail(&mut tx, kind, id, row.sends + 1, &address, language, code, expires_at).await?;
+        let message = said.or_else(|| kind.message(code, expires_at));
+        self.mail(&mut tx, kind, id, row.sends + 1, &address, language, message).await?;
         tx.commit().await?;
         self.wake();
         let tries_left = count(row.tries_left);
@@ -341,7 +392,10 @@ impl Challenges {
     }
 
     /// What was put in, as long as the challenge is not void; no try is counted.
-    pub(super) async fn peek<P: DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<Option<P>> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`], [`Error::StoreAway`].
+    pub async fn peek<P: DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<Option<P>> {
         let Some(row) = self.store.challenge(id, kind.as_str(), self.now()).await? else { return Ok(None) };
         self.payload(id, &row.payload).map(Some)
     }
@@ -364,10 +418,9 @@ impl Challenges {
         send: i64,
         address: &str,
         language: Language,
-        code: String,
-        expires_at: DateTime<Utc>,
+        message: Option<Message>,
     ) -> Result<()> {
-        let Some(message) = kind.message(code, expires_at) else { return Ok(()) };
+        let Some(message) = message else { return Ok(()) };
         let mail = Mail { to: address.to_owned(), language, message };
         self.jobs.put(tx, &format!("{}:{id}:{send}", kind.as_str()), &mail).await?;
         Ok(())

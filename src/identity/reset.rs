@@ -55,6 +55,10 @@ impl Identity {
         let message = Message::PasswordReset { link: link(&this.reset_page, &token), expires_at };
         let mail = Mail { to: email.as_str().to_owned(), language: Language::of(&user.locale), message };
         let mut tx = this.store.begin().await?;
+        // Whoever changes the address voids the links that were mailed to it: before this one or after it.
+        if tx.lock_user_of_email(email.as_str()).await? != Some(user.id) {
+            return Ok(());
+        }
         tx.insert_password_reset(&hash(&token), user.id, now, expires_at).await?;
         this.jobs.put(&mut tx, &format!("password-reset:{}", Uuid::now_v7()), &mail).await?;
         tx.audit(context.event("password.request-reset", Actor::Nobody, now).about(user.id));

@@ -244,8 +244,11 @@ impl Identity {
         };
         let void = || Ok(Verified::Refused(challenge::refused()));
         let Some((user, email)) = this.store.user(UserId(proved.payload.user)).await? else { return void() };
-        // Who changed the password meanwhile may not have wanted this sign-in.
-        if user.is_disabled || this.name_of_password(&user) != proved.payload.password {
+        // Who changed the password or the address meanwhile may not have wanted this sign-in.
+        if user.is_disabled
+            || this.name_of_password(&user) != proved.payload.password
+            || email != proved.address
+        {
             return void();
         }
         let known = this.known(&email, entry.device, now).await?;

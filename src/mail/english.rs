@@ -104,6 +104,22 @@ pub(super) fn words(message: &Message) -> Words {
                 "If this was not you, contact our support at once.",
             ),
         ),
+        Message::EmailAdopted { at } => (
+            "Your new e-mail address is in use",
+            notice(
+                "This e-mail address is used for your account from now on. Sign in with it; invoices and messages come here.",
+                vec![when(*at)],
+                NOT_YOU,
+            ),
+        ),
+        Message::EmailInUse { at } => (
+            "This e-mail address has an account already",
+            notice(
+                "Somebody wanted to use this e-mail address for another account. It belongs to an account already, so nothing was changed.",
+                vec![when(*at)],
+                "If it was you, sign in with this address, or choose another one for the other account. If not, there is nothing to do.",
+            ),
+        ),
         Message::NewDevice { device, place, at } => {
             let mut facts = vec![("Device", device.clone())];
             facts.extend(place.clone().map(|place| ("Place", place)));

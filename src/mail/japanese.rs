@@ -109,6 +109,22 @@ pub(super) fn words(message: &Message) -> Words {
                 "お心当たりがない場合は、すぐにサポートまでご連絡ください。",
             ),
         ),
+        Message::EmailAdopted { at } => (
+            "新しいメールアドレスが有効になりました",
+            notice(
+                "今後、お客様のアカウントではこのメールアドレスを使用します。ログインにもこのアドレスをご利用ください。請求書やお知らせもこちらにお送りします。",
+                vec![when(*at)],
+                NOT_YOU,
+            ),
+        ),
+        Message::EmailInUse { at } => (
+            "このメールアドレスはすでに使用されています",
+            notice(
+                "このメールアドレスを別のアカウントで使用する手続きがありましたが、すでにアカウントで使用されているため、変更は行われませんでした。",
+                vec![when(*at)],
+                "ご本人の場合は、このアドレスでログインするか、別のアドレスをご指定ください。お心当たりがない場合、お手続きは不要です。",
+            ),
+        ),
         Message::NewDevice { device, place, at } => {
             let mut facts = vec![("端末", device.clone())];
             facts.extend(place.clone().map(|place| ("場所", place)));

@@ -86,6 +86,16 @@ pub enum Message {
         /// When.
         at: DateTime<Utc>,
     },
+    /// To the new address: it is in force.
+    EmailAdopted {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// To an address that has an account: somebody wanted to use it for another one.
+    EmailInUse {
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Somebody signed in on a device that was not seen before.
     NewDevice {
         /// Browser and system, such as `Firefox, Windows`.
@@ -127,6 +137,8 @@ impl Message {
             Self::PasswordChanged { .. } => "password_changed",
             Self::EmailChangeCode { .. } => "email_change_code",
             Self::EmailChanged { .. } => "email_changed",
+            Self::EmailAdopted { .. } => "email_adopted",
+            Self::EmailInUse { .. } => "email_in_use",
             Self::NewDevice { .. } => "new_device",
             Self::AccountLinked { .. } => "account_linked",
             Self::SecondFactorChanged { .. } => "second_factor_changed",
@@ -144,6 +156,8 @@ impl Message {
             | Self::EmailChangeCode { expires_at, .. } => Some(*expires_at),
             Self::PasswordChanged { .. }
             | Self::EmailChanged { .. }
+            | Self::EmailAdopted { .. }
+            | Self::EmailInUse { .. }
             | Self::NewDevice { .. }
             | Self::AccountLinked { .. }
             | Self::SecondFactorChanged { .. }

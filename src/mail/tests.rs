@@ -45,6 +45,8 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("email_change_code_new", email_change(Proof::NewAddress)),
         ("email_change_code_present", email_change(Proof::PresentAddress)),
         ("email_changed", Message::EmailChanged { masked: "t***@example.jp".to_owned(), at }),
+        ("email_adopted", Message::EmailAdopted { at }),
+        ("email_in_use", Message::EmailInUse { at }),
         (
             "new_device",
             Message::NewDevice {

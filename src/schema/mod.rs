@@ -11,6 +11,7 @@ mod context;
 pub mod cookies;
 mod delivery;
 mod device;
+mod email_change;
 mod error;
 mod grant;
 mod invoice;

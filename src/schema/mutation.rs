@@ -3,7 +3,7 @@
 use async_graphql::MergedObject;
 
 use super::{
-    account::AccountMutation, device::DeviceMutation, grant::GrantMutation,
+    account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation, grant::GrantMutation,
     notification::NotificationMutation, passkey::PasskeyMutation, password_reset::PasswordResetMutation,
     profile::ProfileMutation, session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
     totp::TotpMutation,
@@ -16,6 +16,7 @@ pub struct Mutation(
     SignUpMutation,
     AccountMutation,
     ProfileMutation,
+    EmailChangeMutation,
     PasswordResetMutation,
     PasskeyMutation,
     StepUpMutation,

@@ -201,6 +201,46 @@ impl Tx {
         }))
     }
 
+    /// The same for whoever has this normalised address in this transaction.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn lock_user_of_email(&mut self, email: &str) -> Result<Option<UserId>> {
+        let row = sql!(
+            self.on(),
+            "UPDATE users SET updated_at = updated_at WHERE email_normalised = $1 RETURNING user_id",
+            [email],
+            fetch_optional as (Uuid,)
+        )?;
+        Ok(row.map(|(user,)| UserId(user)))
+    }
+
+    /// Gives a user another normalised address and voids what was mailed to the one before: links for a new password and
+    /// hand-offs. False when the user has another address than `old`, is disabled or gone; then nothing is done.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Taken`] when somebody else has the address.
+    pub async fn change_email(
+        &mut self,
+        user: UserId,
+        old: &str,
+        new: &str,
+        at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let changed = sql!(
+            self.on(),
+            "UPDATE users SET email_normalised = $3, updated_at = $4
+             WHERE user_id = $1 AND email_normalised = $2 AND disabled_at IS NULL",
+            [user.0, old, new, at]
+        )?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        sql!(self.on(), "DELETE FROM password_resets WHERE user_id = $1", [user.0])?;
+        sql!(self.on(), "DELETE FROM hand_offs WHERE user_id = $1", [user.0])?;
+        Ok(true)
+    }
+
     /// Stores a user.
     ///
     /// # Errors

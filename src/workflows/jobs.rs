@@ -1,15 +1,16 @@
-//! What follows from a registration, in the CRM, as soon as that answers.
+//! What follows from a workflow, in the CRM, as soon as that answers.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crm::{Access, Crm, StaffCase},
+    crm::{Access, AccountChanges, Crm, StaffCase},
     deadline::{Budget, Lane},
     error::Error,
-    id::AccountId,
+    id::{AccountId, UserId},
     jobs::{Job, Setback},
+    store::Store,
 };
 
 /// How long a try may take.
@@ -34,6 +35,33 @@ pub struct OpenStaffCase(pub StaffCase);
 
 impl Job for OpenStaffCase {
     const KIND: &'static str = "open-staff-case";
+}
+
+/// The account's contact is to have the address that the user has.
+#[derive(Serialize, Deserialize)]
+pub struct CopyEmail {
+    /// Which account.
+    pub account: AccountId,
+    /// Whose address.
+    pub user: UserId,
+}
+
+impl Job for CopyEmail {
+    const KIND: &'static str = "copy-email";
+}
+
+impl CopyEmail {
+    /// Does the job, with the address that is in force by then: of two changes the later one stays.
+    ///
+    /// # Errors
+    /// [`Setback`].
+    pub async fn perform(self, crm: Crm, store: Store) -> Result<(), Setback> {
+        let budget = Budget::new(WITHIN, Lane::Background);
+        let known = store.user(self.user).await.map_err(|error| setback(error.into()))?;
+        let Some((_, email)) = known else { return Ok(()) };
+        let changes = AccountChanges { email: Some(&email), ..AccountChanges::default() };
+        crm.change_account(budget, self.account, &changes).await.map_err(setback)
+    }
 }
 
 impl GrantAccess {

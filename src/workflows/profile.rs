@@ -106,6 +106,7 @@ impl Profiles {
     async fn tell(&self, budget: Budget, copy: &CopyToCrm) -> Result<()> {
         let changes = AccountChanges {
             customer_number: None,
+            email: None,
             phone: copy.details.phone.as_deref(),
             birth_date: copy.details.birth_date,
             sex: copy.details.gender.map(sex),

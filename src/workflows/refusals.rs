@@ -1,5 +1,6 @@
-//! Why a registration is refused, in words for the person.
+//! Why a workflow is refused, in words for the person.
 
+pub use crate::billing::EMAIL_TAKEN;
 use crate::error::{Error, Result, Service, SourceError, UserError};
 
 const fn whole(code: &'static str, message: &'static str) -> UserError {
@@ -42,7 +43,17 @@ pub const VERIFICATION_EXPIRED: UserError = UserError {
     message: "This took too long. Please verify your address again.",
 };
 
-const ALL: [UserError; 6] = [
+/// Billing does not take an address.
+pub const EMAIL_REFUSED: UserError =
+    whole("EMAIL_REFUSED", "Billing does not take this e-mail address. Please choose another one.");
+/// What was proved about an account is so no more.
+pub const ACCOUNT_CHANGED: UserError =
+    whole("ACCOUNT_CHANGED", "Your account has changed meanwhile. Please begin again.");
+
+const ALL: [UserError; 9] = [
+    EMAIL_TAKEN,
+    EMAIL_REFUSED,
+    ACCOUNT_CHANGED,
     ACCOUNT_EXISTS,
     ACCOUNT_LINK_REQUIRED,
     NOTHING_TO_LINK,

@@ -244,6 +244,7 @@ impl Registration {
     async fn put_account(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         let details = AccountChanges {
             customer_number: self.lacks_number.then_some(&*self.number),
+            email: None,
             phone: self.details.phone.as_deref(),
             birth_date: self.details.birth_date,
             sex: self.details.gender.map(sex),

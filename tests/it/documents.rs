@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 9] = [
+const FLOWS: [&str; 10] = [
     "account-link",
+    "email-change",
     "grant-create",
     "grant-revoke",
     "partner",

@@ -8,6 +8,8 @@ mod commands;
 mod dashboard;
 mod dependencies;
 mod documents;
+mod email_change;
+mod email_change_kills;
 mod events;
 mod examples;
 mod fleet;

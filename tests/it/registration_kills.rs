@@ -28,7 +28,7 @@ use crate::{
     sign_up::{DOCUMENT, EMAIL, form},
 };
 
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Where the process is killed: in which call, and whether that has had its effect.
 const CASES: [(System, &str, bool); 7] = [
@@ -48,7 +48,7 @@ async fn ask(http: &reqwest::Client, url: &str, operation: &str, variables: &Val
     response.json::<Value>().await.ok()
 }
 
-async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     timeout(PATIENCE, async {
         loop {
             if let Some(found) = look().await {

@@ -10,6 +10,7 @@
 mod client_writes;
 mod clients;
 mod dialect;
+mod email_writes;
 mod invoices;
 mod logins;
 mod owners;
@@ -24,6 +25,7 @@ use url::Url;
 pub use crate::upstream::whmcs::{
     client_writes::{Added, ClientChanges, NewClient},
     clients::ClientDetails,
+    email_writes::{ClientEmails, EmailChanged, LoginUser},
     invoices::{Invoice, InvoiceDetails, InvoiceItem, Invoices},
     logins::Login,
     pay_methods::PayMethod,

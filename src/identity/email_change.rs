@@ -1,0 +1,59 @@
+//! Another address for an account. Both addresses were proved before: see [`crate::workflows::email_change`].
+
+use uuid::Uuid;
+
+use crate::{
+    id::UserId,
+    identity::Identity,
+    mail::{Language, Mail, Message},
+    secret::mask_email,
+    store::{
+        self, Tx,
+        audit::{Actor, Event},
+    },
+};
+
+/// An address that takes the place of another.
+#[derive(Clone, Copy, Debug)]
+pub struct EmailSwap<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// The normalised address that is in force.
+    pub old: &'a str,
+    /// The normalised address that is to be.
+    pub new: &'a str,
+    /// The session that goes on.
+    pub kept: Uuid,
+    /// The language of mails.
+    pub language: Language,
+}
+
+impl Identity {
+    /// Gives a user another address, with everything else that the transaction does: other sessions end, no device is trusted
+    /// any more, what was mailed to the address before is void, and both addresses are told. False when the user has another
+    /// address by now, is disabled or gone: then the transaction is to be undone.
+    ///
+    /// # Errors
+    /// [`store::Error::Taken`] when somebody else has the address.
+    pub async fn swap_email(&self, tx: &mut Tx, swap: &EmailSwap<'_>) -> Result<bool, store::Error> {
+        let (this, now) = (&*self.0, self.0.now());
+        let EmailSwap { user, old, new, kept, language } = *swap;
+        if !tx.change_email(user, old, new, now).await? {
+            return Ok(false);
+        }
+        let ended = tx.revoke_other_sessions(user, kept, "e-mail changed", now).await?;
+        tx.distrust_devices(user).await?;
+        let told = Message::EmailChanged { masked: mask_email(new), at: now };
+        for (to, message) in [(old, told), (new, Message::EmailAdopted { at: now })] {
+            let key = format!("{}:{}", message.kind(), Uuid::now_v7());
+            this.jobs.put(tx, &key, &Mail { to: to.to_owned(), language, message }).await?;
+        }
+        tx.audit(Event::done("email.change", Actor::User(user), now).with("sessionsEnded", ended));
+        Ok(true)
+    }
+
+    /// Looks at a user's sessions anew: some may have ended without this process doing it.
+    pub fn recheck(&self, user: UserId) {
+        self.0.sessions.recheck(user);
+    }
+}
