@@ -206,10 +206,11 @@ impl Tx {
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn lock_user_of_email(&mut self, email: &str) -> Result<Option<UserId>> {
+        let index = self.store.email_index(email)?;
         let row = sql!(
             self.on(),
-            "UPDATE users SET updated_at = updated_at WHERE email_normalised = $1 RETURNING user_id",
-            [email],
+            "UPDATE users SET updated_at = updated_at WHERE email_index = $1 RETURNING user_id",
+            [index],
             fetch_optional as (Uuid,)
         )?;
         Ok(row.map(|(user,)| UserId(user)))
@@ -227,11 +228,13 @@ impl Tx {
         new: &str,
         at: DateTime<Utc>,
     ) -> Result<bool> {
+        let before = self.store.email_index(old)?;
+        let (index, sealed) = self.store.seal_email(user.0, new)?;
         let changed = sql!(
             self.on(),
-            "UPDATE users SET email_normalised = $3, updated_at = $4
-             WHERE user_id = $1 AND email_normalised = $2 AND disabled_at IS NULL",
-            [user.0, old, new, at]
+            "UPDATE users SET email_index = $3, email_sealed = $4, updated_at = $5
+             WHERE user_id = $1 AND email_index = $2 AND disabled_at IS NULL",
+            [user.0, before, index, sealed, at]
         )?;
         if changed == 0 {
             return Ok(false);
