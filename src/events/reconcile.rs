@@ -268,7 +268,7 @@ impl Reconciler {
     async fn check(&self, mapping: &Mapping) -> (u64, Result<(), Error>) {
         let Inner { billing, crm, settings, .. } = &*self.0;
         let Mapping { user, client, account } = *mapping;
-        let (owner, budget) = (Owner::User(user), Budget::new(WITHIN, Lane::Background));
+        let (owner, budget) = (Owner::person(user), Budget::new(WITHIN, Lane::Background));
         let (billing, crm) = tokio::join!(
             billing.compare(owner, client, budget, settings.settle),
             crm.compare(owner, account, budget, settings.settle),
