@@ -33,7 +33,7 @@ use crate::{
     clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Read},
+    freshness::{Cache, Kind, Lifetime, Read},
     id::{ClientId, InvoiceId},
     identity::Viewer,
     money::Currency,
@@ -44,29 +44,29 @@ use crate::{
 /// (WHMCS reference §1.9).
 const PAGE: u64 = 250;
 
-/// How long each kind of answer counts as fresh (domain reference §27).
+/// How long each kind of answer is of use (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The profile with its address.
-    pub profile: Duration,
+    pub profile: Lifetime,
     /// The list of subscriptions.
-    pub subscriptions: Duration,
+    pub subscriptions: Lifetime,
     /// The list of invoices.
-    pub invoices: Duration,
-    /// One invoice with its lines.
+    pub invoices: Lifetime,
+    /// One invoice with its lines, which is never shown old.
     pub invoice: Duration,
     /// The stored payment methods.
-    pub payment_methods: Duration,
+    pub payment_methods: Lifetime,
 }
 
 impl Default for Times {
     fn default() -> Self {
         Self {
-            profile: Duration::from_secs(300),
-            subscriptions: Duration::from_secs(300),
-            invoices: Duration::from_secs(90),
+            profile: Lifetime::fresh_for(Duration::from_secs(300)),
+            subscriptions: Lifetime::fresh_for(Duration::from_secs(300)),
+            invoices: Lifetime::fresh_for(Duration::from_secs(90)),
             invoice: Duration::from_secs(300),
-            payment_methods: Duration::from_secs(900),
+            payment_methods: Lifetime::fresh_for(Duration::from_secs(900)),
         }
     }
 }
@@ -118,13 +118,13 @@ impl Billing {
         fields: CustomFields,
         times: &Times,
     ) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Billing, fresh, never_stale: false };
+        let kind = |name, lifetime| cache.kind(name, Service::Billing, lifetime);
         let kinds = Kinds {
             profile: kind("profile", times.profile),
             subscriptions: kind("subscriptions", times.subscriptions),
             invoices: kind("invoices", times.invoices),
             // It shows the balance, before somebody pays it.
-            invoice: Kind { never_stale: true, ..kind("invoice", times.invoice) },
+            invoice: kind("invoice", Lifetime::fresh_for(times.invoice)).never_stale(),
             payment_methods: kind("payment_methods", times.payment_methods),
         };
         Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds), mirrors: None }

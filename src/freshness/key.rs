@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::{PartnerId, UserId};
 
-/// Whose data a key holds.
+/// Whose data a key holds, and who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// Data that everybody may see, such as the catalogue.
@@ -29,7 +29,7 @@ pub enum Owner {
 impl Owner {
     /// A key of this owner: what kind of read, and which record (empty for the one there is).
     pub fn key(self, kind: &super::Kind, id: impl fmt::Display) -> Key {
-        Key { owner: self, kind: kind.name, id: id.to_string().into() }
+        Key { owner: kind.owned(self), kind: kind.name, id: id.to_string().into() }
     }
 }
 

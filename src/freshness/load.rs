@@ -72,7 +72,7 @@ impl Cache {
                 Ok((entries, packed)) => {
                     let packed =
                         packed.into_iter().filter_map(|(key, packed)| Some((key, packed.compress()?)));
-                    link.put(packed.collect(), cache.0.settings.stale_within).await;
+                    link.put(packed.collect(), kind.lifetime.fresh.mul_f64(1.1).max(kind.lifetime.stale)).await;
                     Ok(entries)
                 }
                 Err(error) => Err(error),
@@ -117,7 +117,7 @@ impl Cache {
         for (key, tags) in leading {
             let Some(value) = values.remove(&key) else { continue };
             let stamp = Stamp::new(&*tags, epoch);
-            let (entry, json) = Entry::loaded(value, stamp, asked_at, jitter(kind.fresh), Arc::clone(&spent));
+            let (entry, json) = Entry::loaded(value, stamp, asked_at, jitter(kind.lifetime.fresh), Arc::clone(&spent));
             self.remember(key.clone(), Arc::clone(&entry)).await;
             if inner.link.is_some() {
                 packed.push((key.clone(), json));

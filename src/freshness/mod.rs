@@ -16,6 +16,7 @@
 mod entry;
 mod flight;
 mod key;
+mod kind;
 mod load;
 mod mirror;
 mod reader;
@@ -45,6 +46,7 @@ use self::{
 pub use self::{
     entry::Value,
     key::{Key, Owner, Tag},
+    kind::{Kind, Lifetime, STALE_WITHIN},
     reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
     response::{Found, Kept, ResponseKey, Responses},
@@ -55,29 +57,13 @@ use crate::{
     error::{Error, Result, Service, SourceError},
 };
 
-/// What a domain declares once for a kind of read.
-#[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    /// Its name in keys and metrics, such as `invoices`.
-    pub name: &'static str,
-    /// The system that is asked when nothing fresh is at hand.
-    pub service: Service,
-    /// How long an answer counts as fresh when nothing invalidates it. Jittered by ±10 %.
-    pub fresh: Duration,
-    /// Whether it must never be shown older than fresh, such as a balance before a charge. Answers that
-    /// contain it are not kept whole.
-    pub never_stale: bool,
-}
-
 /// Settings of the cache.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The most bytes that entries in memory may weigh together.
+    /// The most bytes that entries in memory and what is known of tags may weigh together.
     pub memory_bytes: u64,
     /// How long an entry is served after its fresh time, while it is read anew.
     pub refresh_within: Duration,
-    /// How old an entry may be when its system does not answer.
-    pub stale_within: Duration,
     /// How old an entry may be while this replica cannot know what was raised, since Redis is away.
     pub unconfirmed_within: Duration,
     /// Redis; without it this process is the only replica.
@@ -86,6 +72,9 @@ pub struct Settings {
     /// A test must notice it.
     #[cfg(any(test, feature = "sandbox"))]
     pub plant_late_capture: bool,
+    /// Plants another: the keys of the kinds that are declared with [`Cache::kind`] do not say whose they are.
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_lost_owner: bool,
 }
 
 impl Default for Settings {
@@ -93,11 +82,12 @@ impl Default for Settings {
         Self {
             memory_bytes: 256 << 20,
             refresh_within: Duration::from_secs(60),
-            stale_within: Duration::from_secs(24 * 3600),
             unconfirmed_within: Duration::from_secs(5),
             redis: None,
             #[cfg(any(test, feature = "sandbox"))]
             plant_late_capture: false,
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_lost_owner: false,
         }
     }
 }
@@ -149,7 +139,7 @@ impl Cache {
         };
         Ok(Self(Arc::new(Inner {
             entries: moka::future::Cache::builder()
-                .max_capacity(settings.memory_bytes)
+                .max_capacity(settings.memory_bytes - mirror::TAG_BYTES.min(settings.memory_bytes / 8))
                 .weigher(|_, entry: &Arc<Entry>| entry.weight)
                 .build(),
             mirror,
@@ -290,6 +280,10 @@ impl Cache {
                 }
             }
         }
+        if kind.never_stale && !self.is_live() {
+            // Nothing tells whether a load that is under way began before a change that was acknowledged.
+            self.0.flights.let_land(&missing, reader.budget().deadline).await;
+        }
         if !missing.is_empty() {
             let waits = self.0.flights.join_or_begin(
                 missing,
@@ -389,7 +383,7 @@ impl Cache {
     fn judge(&self, kind: &Kind, entry: &Entry) -> Use {
         let inner = &*self.0;
         let now = inner.clock.now();
-        let may_be_stale = !kind.never_stale && now < entry.loaded_at + delta(inner.settings.stale_within);
+        let may_be_stale = !kind.never_stale && now < entry.loaded_at + delta(kind.lifetime.stale);
         let last_resort = if may_be_stale { Use::LastResort } else { Use::Never };
         let standing = inner.mirror.judge(&entry.stamp);
         let is_live = inner.mirror.is_live();
@@ -406,7 +400,7 @@ impl Cache {
             return match standing {
                 _ if is_confirmed => Use::Fresh,
                 Standing::Unknown if is_live => Use::Verify,
-                _ if is_young => Use::Fresh,
+                _ if is_young && !kind.never_stale => Use::Fresh,
                 _ => last_resort,
             };
         }

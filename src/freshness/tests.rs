@@ -6,10 +6,14 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::*;
-use crate::{deadline::Lane, id::UserId};
+use crate::{
+    deadline::Lane,
+    id::{PartnerId, UserId},
+};
 
-const KIND: Kind =
-    Kind { name: "things", service: Service::Billing, fresh: Duration::from_secs(60), never_stale: false };
+const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
+const KIND: Kind = Kind::new("things", Service::Billing, MINUTE);
+const BALANCE: Kind = KIND.never_stale();
 
 fn owner(n: u128) -> Owner {
     Owner::User(UserId(Uuid::from_u128(n)))
@@ -85,6 +89,23 @@ async fn two_owners_never_share_a_value() {
     assert_ne!(first, second);
     assert_ne!(owner(1).key(&KIND, "").digest(), owner(2).key(&KIND, "").digest());
     assert_ne!(owner(1).key(&KIND, "1").digest(), owner(1).key(&KIND, "2").digest());
+}
+
+#[test]
+fn who_reads_with_other_rights_has_other_keys() {
+    let user = UserId(Uuid::from_u128(1));
+    let by = |partner, scopes| {
+        let partner = PartnerId(Uuid::from_u128(partner));
+        Owner::Partner { partner, scopes, user: Some(user) }
+    };
+    let owners = [Owner::User(user), by(7, 1), by(8, 1), by(7, 3)];
+    for (n, one) in owners.iter().enumerate() {
+        for other in &owners[..n] {
+            assert_ne!(one.key(&KIND, ""), other.key(&KIND, ""));
+            assert_ne!(one.key(&KIND, "").digest(), other.key(&KIND, "").digest());
+            assert_ne!(one.response([0; 32]), other.response([0; 32]));
+        }
+    }
 }
 
 #[tokio::test]
@@ -264,7 +285,6 @@ async fn when_the_system_fails_the_last_value_is_shown_and_says_so() {
 
 #[tokio::test]
 async fn what_is_never_stale_is_not_shown_old_and_keeps_the_answer_from_being_kept() {
-    const BALANCE: Kind = Kind { never_stale: true, ..KIND };
     let (cache, clock) = cache();
     let key = || owner(1).key(&BALANCE, "");
     let asker = reader();
@@ -363,10 +383,7 @@ async fn a_replica_that_starts_later_asks_redis_what_was_raised_before() {
 
 #[tokio::test]
 async fn without_redis_reads_go_on_and_changes_stay_owed() {
-    let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
-    let clock = Clock::system();
-    let cache = Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap();
-    let loads = Arc::default();
+    let ((cache, clock), loads) = (cut_off(), Arc::default());
     let key = || owner(1).key(&KIND, "");
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
@@ -375,4 +392,71 @@ async fn without_redis_reads_go_on_and_changes_stay_owed() {
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 1);
     clock.advance(TimeDelta::seconds(6));
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 2);
+}
+
+/// A replica whose Redis never answers.
+fn cut_off() -> (Cache, Clock) {
+    let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
+    let clock = Clock::system();
+    (Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap(), clock)
+}
+
+#[tokio::test]
+async fn what_is_never_stale_is_asked_for_each_time_while_nobody_tells_of_changes() {
+    let (cache, _) = cut_off();
+    let key = || owner(1).key(&BALANCE, "");
+    for n in 1..4_usize {
+        let next = cache.read(&reader(), &BALANCE, key(), tags(), || async move { Ok(n) }).await.unwrap();
+        assert_eq!((*next, next.origin().source), (n, Source::Live));
+    }
+    assert!(fail(&cache, &BALANCE, key()).await.is_err());
+}
+
+#[tokio::test]
+async fn who_comes_during_a_load_while_nobody_tells_of_changes_waits_for_one_that_begins_later() {
+    let (cache, _) = cut_off();
+    let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let ask = |cache: &Cache| {
+        let (cache, loads, gate) = (cache.clone(), Arc::clone(&loads), Arc::clone(&gate));
+        tokio::spawn(async move {
+            let load = || async move {
+                let n = loads.fetch_add(1, Ordering::SeqCst);
+                if n == 0 {
+                    gate.notified().await;
+                }
+                Ok(n)
+            };
+            *cache.read(&reader(), &BALANCE, owner(1).key(&BALANCE, ""), tags(), load).await.unwrap()
+        })
+    };
+    let first = ask(&cache);
+    while loads.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Another replica's change may have been acknowledged here: the load under way may bring what was before.
+    let later: Vec<_> = (0..100).map(|_| ask(&cache)).collect();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    gate.notify_one();
+    assert_eq!(first.await.unwrap(), 0);
+    for one in later {
+        assert_ne!(one.await.unwrap(), 0);
+    }
+    // They share, though each would have had a right to a load of its own.
+    assert!(loads.load(Ordering::SeqCst) <= 4, "{loads:?} loads");
+}
+
+#[tokio::test]
+async fn each_kind_says_for_how_long_it_is_of_use_while_its_system_does_not_answer() {
+    let ((cache, clock), loads) = (cache(), Arc::default());
+    let short = Kind::new("short", Service::Billing, Lifetime { stale: Duration::from_secs(600), ..MINUTE });
+    let (key, other) = (|| owner(1).key(&KIND, ""), || owner(1).key(&short, ""));
+    read(&cache, &loads, key()).await.unwrap();
+    cache.read(&reader(), &short, other(), tags(), || async { Ok(7_usize) }).await.unwrap();
+    clock.advance(TimeDelta::seconds(599));
+    assert_eq!(*fail(&cache, &short, other()).await.unwrap(), 7);
+    clock.advance(TimeDelta::seconds(2));
+    assert!(fail(&cache, &short, other()).await.is_err());
+    assert_eq!(*fail(&cache, &KIND, key()).await.unwrap(), 0);
 }

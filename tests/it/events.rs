@@ -240,6 +240,19 @@ fn report(event: &Claimed) -> Report {
 }
 
 #[tokio::test]
+async fn an_event_that_is_stored_while_the_worker_is_busy_is_looked_for_afterwards() {
+    let bench = Bench::start().await;
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    bench.move_order(&bench.orders(1)[0], 1);
+    bench.events(1).await;
+    // Nobody was waiting, as while a batch is applied. Whoever waits from now on is told still.
+    let news = bench.inbox.news();
+    tokio::time::timeout(PATIENCE, news.notified()).await.expect("the news are kept");
+    reader.stop().await;
+}
+
+#[tokio::test]
 async fn what_changes_in_the_crm_is_in_the_inbox_by_its_ids_alone() {
     let bench = Bench::start().await;
     let reader = bench.read();

@@ -31,6 +31,7 @@ mod passkeys;
 mod password_reset;
 mod phone;
 mod postal;
+mod principals;
 mod process;
 mod profile;
 mod protocol;

@@ -19,14 +19,14 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Owner, Reader, Settings, Tag},
+    freshness::{Cache, Kind, Lifetime, Owner, Reader, Settings, Tag},
     http::{Answers, Asker, Executed, Presented, State, router, tests::Answer},
     id::UserId,
 };
 
-const THING: Kind =
-    Kind { name: "thing", service: Service::Billing, fresh: Duration::from_secs(60), never_stale: false };
-const BALANCE: Kind = Kind { name: "balance", never_stale: true, ..THING };
+const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
+const THING: Kind = Kind::new("thing", Service::Billing, MINUTE);
+const BALANCE: Kind = Kind::new("balance", Service::Billing, MINUTE).never_stale();
 
 struct Query;
 struct Mutation;
