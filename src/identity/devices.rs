@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    identity::{Identity, Viewer, email::read_email, sign_in::hash},
+    id::UserId,
+    identity::{Identity, Viewer, sign_in::hash},
     secret::{SecretString, mask_email},
     store::Tx,
 };
@@ -81,20 +82,18 @@ impl Identity {
         Ok(is_own)
     }
 
-    /// Lets the owner of an address, who has just proved it, sign in with the password alone, once and within minutes
-    /// (domain reference §7.3). `None` when nobody is registered with it. To be called in the transaction that uses the
-    /// proof up.
+    /// Lets a user who has just proved their address sign in with the password alone, once and within minutes (domain
+    /// reference §7.3). It asks nothing but what the transaction does: whoever holds one must not wait for a second
+    /// connection.
     ///
     /// # Errors
-    /// [`crate::error::Error::BadInput`] for an address that is none; otherwise when the store fails.
-    pub async fn hand_off(&self, tx: &mut Tx, email: &str) -> Result<Option<HandOff>> {
+    /// When the store fails.
+    pub async fn hand_off(&self, tx: &mut Tx, user: UserId, email: &str) -> Result<HandOff> {
         let this = &*self.0;
-        let email = read_email(email)?;
-        let Some(user) = this.store.user_by_email(email.as_str()).await? else { return Ok(None) };
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
         let expires_at = this.now() + this.hand_off_lifetime;
-        tx.insert_hand_off(&hash(&token), user.id, expires_at).await?;
-        Ok(Some(HandOff { token, masked_address: mask_email(email.as_str()), expires_at }))
+        tx.insert_hand_off(&hash(&token), user, expires_at).await?;
+        Ok(HandOff { token, masked_address: mask_email(email), expires_at })
     }
 
     /// Whose account a hand-off is for, masked; `None` when it is good no more.
