@@ -97,8 +97,8 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
         refresh_idle,
         refresh_absolute,
         failure_floor: env
-            .get("AUTH_FAILURE_FLOOR", "duration", "How long a refused sign-in takes at least; longer than a password hash takes, those of an earlier portal (bcrypt) included.")
-            .duration("400ms", "0ms", "5s"),
+            .get("AUTH_FAILURE_FLOOR", "duration", "How long a refused sign-in takes, or a multiple of it; longer than a password hash takes. Those of an earlier portal (bcrypt of cost 14) may take more than a second; 400ms will do where none is left.")
+            .duration("1500ms", "0ms", "5s"),
         reset_page: reset_page
             .map_or_else(|| format!("{}/reset-password", server.public_url), |page| page.into()),
         reset_lifetime: env

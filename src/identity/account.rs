@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Context, INVALID_CREDENTIALS, Identity, policy, rejected};
+use super::{INVALID_CREDENTIALS, Identity, policy, rejected};
 use crate::{
     error::{Error, Result, UserError},
     identity::Viewer,
+    mail::{Language, Mail, Message},
     secret::{ExposeSecret, SecretString},
 };
 
@@ -39,7 +40,7 @@ pub struct ActiveSession {
 
 impl Identity {
     /// Gives a signed-in person a new password, and ends their other sessions, within 5 seconds everywhere. No device of
-    /// theirs is trusted any more.
+    /// theirs is trusted any more, and a mail tells them.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS` (field `currentPassword`), or with `PASSWORD_LENGTH`,
@@ -58,8 +59,9 @@ impl Identity {
         if current.expose_secret() == new.expose_secret() {
             return Err(rejected(UserError { field: vec!["newPassword"], ..UNCHANGED }));
         }
-        // A stolen session is no way round the limit on guesses.
-        let guess = this.gate.guess(email.as_bytes(), &Context::default(), now).await?;
+        // A stolen session is no way round the limit on guesses; nor do those who guess without one get in its owner's way.
+        let kept = viewer.session();
+        let guess = this.gate.guess_on_device(email.as_bytes(), kept.as_bytes(), now).await?;
         let verdict = this.passwords.verify(current.clone(), Some(user.password_hash.clone())).await;
         match &verdict {
             Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
@@ -73,11 +75,19 @@ impl Identity {
             return Err(wrong());
         }
         let hash = this.passwords.hash(new.clone()).await?;
-        let kept = viewer.session();
+        let message = Message::PasswordChanged { at: now };
+        let mail = Mail { to: email, language: Language::of(&user.locale), message };
+        let mut tx = this.store.begin().await?;
         // Somebody else may have changed it meanwhile: then the current one was not the current one.
-        if !this.store.change_password(user.id, &user.password_hash, &hash, kept, now, event).await? {
+        if !tx.replace_password(user.id, &user.password_hash, &hash, now).await? {
             return Err(wrong());
         }
+        let ended = tx.revoke_other_sessions(user.id, kept, "password changed", now).await?;
+        tx.distrust_devices(user.id).await?;
+        tx.audit(event.with("sessionsEnded", ended));
+        this.jobs.put(&mut tx, &format!("password-changed:{}", Uuid::now_v7()), &mail).await?;
+        tx.commit().await?;
+        this.jobs.wake();
         this.sessions.recheck(user.id);
         Ok(())
     }
@@ -89,7 +99,8 @@ impl Identity {
     pub async fn sessions(&self, viewer: &Viewer) -> Result<Vec<ActiveSession>> {
         // It differs from session to session which of them is the current one.
         viewer.reader().keep_not();
-        let rows = self.0.store.sessions_of_user(viewer.user(), self.0.now()).await?;
+        let now = self.0.now();
+        let rows = self.0.store.sessions_of_user(viewer.user(), now, self.0.sessions.idle_since(now)).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(ActiveSession {

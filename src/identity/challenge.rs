@@ -28,6 +28,10 @@
 //! A try is counted before the code is compared, so that any number of tries at once get no more than the three
 //! (domain reference §6.1). Tries are never refilled, not even by another code. A challenge that never was, ran out, was
 //! used or has no try left is refused in the same words.
+//!
+//! Anybody may ask for a code that proves an address at a sign-up; one for a sign-in or a step-up asks for a password or a
+//! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; and a
+//! challenge gets so many codes at most and ends some time after its beginning, however often it is renewed.
 
 use std::time::Duration;
 
@@ -50,6 +54,11 @@ use crate::{
     secret::{ExposeSecret, SecretString, mask_email},
     store::{ChallengeRow, NewChallenge, Store, Tx},
 };
+
+/// Codes of one challenge at most.
+const MOST_SENDS: i64 = 5;
+/// A challenge ends this many lifetimes of a code after its beginning.
+const LONGEST: i32 = 3;
 
 const CODE_INVALID: UserError = UserError {
     code: "AUTH_OTP_INVALID",
@@ -98,6 +107,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What it shares its limits with: kinds whose codes are mailed to people who proved something before, or to anybody.
+    const fn asked_for_by(self) -> &'static str {
+        match self {
+            Self::SignIn | Self::StepUp | Self::PresentEmail => "known",
+            Self::SignUp | Self::NewEmail => "anybody",
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
@@ -219,7 +236,7 @@ impl Challenges {
         from: &Context,
     ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
-        let subject = self.subject(&address);
+        let subject = self.subject(kind, &address);
         self.gate.pass(Purpose::CodeSend, Some(&subject), from, self.clock.now()).await?;
         Ok(Draft { kind, subject, client: self.client(from), address, language })
     }
@@ -290,7 +307,8 @@ impl Challenges {
         self.jobs.wake();
     }
 
-    /// Mails another code, which replaces the one before and is good as long as a first one. The tries stay.
+    /// Mails another code, which replaces the one before and is good as long as a first one, but not beyond the end of the
+    /// challenge. The tries stay.
     ///
     /// # Errors
     /// [`Error::RateLimited`], [`Error::Internal`], [`Error::StoreAway`].
@@ -323,9 +341,13 @@ impl Challenges {
         let Some(row) = self.store.challenge(id, kind.as_str(), now).await? else {
             return Ok(Err(refused()));
         };
+        if row.sends >= MOST_SENDS {
+            return Ok(Err(refused()));
+        }
         self.gate.pass(Purpose::CodeSend, Some(&row.subject), from, now).await?;
         let address = self.address(id, &row.address)?;
-        let (code, expires_at) = (fresh(), now + self.lifetime());
+        let end = row.created_at + self.lifetime() * LONGEST;
+        let (code, expires_at) = (fresh(), (now + self.lifetime()).min(end));
         let mut tx = self.store.begin().await?;
         let hash = self.hash(kind, id, &code);
         if !tx.renew_challenge(id, row.sends, &hash, now, expires_at).await? {
@@ -442,8 +464,8 @@ impl Challenges {
         derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
     }
 
-    fn subject(&self, address: &str) -> [u8; 32] {
-        derive(&self.key, format!("subject:{address}").as_bytes())
+    fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
+        derive(&self.key, format!("subject:{}:{address}", kind.asked_for_by()).as_bytes())
     }
 
     fn client(&self, from: &Context) -> [u8; 32] {

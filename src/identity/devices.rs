@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    identity::{Identity, Viewer, email::read_email, sign_in::hash},
+    id::UserId,
+    identity::{Identity, Viewer, sign_in::hash},
     secret::{SecretString, mask_email},
     store::Tx,
 };
@@ -81,28 +82,27 @@ impl Identity {
         Ok(is_own)
     }
 
-    /// Lets the owner of an address, who proved it at `proved_at`, sign in with the password alone, once and within minutes of
-    /// that proof (domain reference §7.3), however late it is given. `None` when those are over, or nobody is registered with
-    /// the address.
+    /// Lets a user who proved their address at `proved_at` sign in with the password alone, once and within minutes of that
+    /// proof (domain reference §7.3), however late it is given; `None` when those are over. It asks nothing but what the
+    /// transaction does: whoever holds one must not wait for a second connection.
     ///
     /// # Errors
-    /// [`crate::error::Error::BadInput`] for an address that is none; otherwise when the store fails.
+    /// When the store fails.
     pub async fn hand_off(
         &self,
         tx: &mut Tx,
+        user: UserId,
         email: &str,
         proved_at: DateTime<Utc>,
     ) -> Result<Option<HandOff>> {
         let this = &*self.0;
-        let email = read_email(email)?;
         let expires_at = proved_at + this.hand_off_lifetime;
         if expires_at <= this.now() {
             return Ok(None);
         }
-        let Some(user) = this.store.user_by_email(email.as_str()).await? else { return Ok(None) };
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
-        tx.insert_hand_off(&hash(&token), user.id, expires_at).await?;
-        Ok(Some(HandOff { token, masked_address: mask_email(email.as_str()), expires_at }))
+        tx.insert_hand_off(&hash(&token), user, expires_at).await?;
+        Ok(Some(HandOff { token, masked_address: mask_email(email), expires_at }))
     }
 
     /// Whose account a hand-off is for, masked; `None` when it is good no more.

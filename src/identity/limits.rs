@@ -25,8 +25,9 @@ pub struct Rate {
 /// [`Limits::people_per_address`] times as much.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Wrong passwords: after so many each further try waits, a second at first and twice as long each time, at most the
-    /// window.
+    /// Wrong passwords: after so many each further try for an account waits, a second at first and twice as long each time,
+    /// at most the window. Those of a network address are a rate as all the others are: a wait would grow with the failures
+    /// of neighbours, and never end where somebody always mistypes.
     pub sign_in: Rate,
     /// Beginnings of a sign-up.
     pub sign_up: Rate,
@@ -152,12 +153,36 @@ impl Gate {
     /// # Errors
     /// [`crate::error::Error::RateLimited`].
     pub(super) async fn guess(&self, account: &[u8], from: &Context, now: DateTime<Utc>) -> Result<Guess> {
+        self.guess_of("sign-in", account, from, now).await
+    }
+
+    /// The same of a password that another system judges: the account has a bucket of its own for it, so that whoever knows
+    /// one password is not forgiven for guessing the other.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn guess_elsewhere(
+        &self,
+        account: &[u8],
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Guess> {
+        self.guess_of("billing-login", account, from, now).await
+    }
+
+    async fn guess_of(
+        &self,
+        what: &str,
+        account: &[u8],
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Guess> {
         let Limits { sign_in: Rate { limit, window }, failures, .. } = self.limits;
-        let account = self.bucket("sign-in", "account", account, Rule::delay(limit, window));
+        let account = self.bucket(what, "account", account, Rule::delay(limit, window));
         let mut others =
             vec![self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window))];
         if let Some(address) = from.address {
-            let rule = Rule::delay(self.shared(limit), window);
+            let rule = Rule::rate(self.shared(limit), window);
             others.push(self.bucket("sign-in", "address", &network_of(address), rule));
         }
         let all: Vec<_> = others.iter().copied().chain([account]).collect();
@@ -165,8 +190,8 @@ impl Gate {
         Ok(Guess { account, others })
     }
 
-    /// The same on a device where the account signed in before: it has a bucket of its own, and whoever guesses elsewhere
-    /// does not fill that.
+    /// The same on a device where the account signed in before, or in a session of it: that has a bucket of its own, and
+    /// whoever guesses elsewhere does not fill it.
     ///
     /// # Errors
     /// [`crate::error::Error::RateLimited`].

@@ -14,6 +14,7 @@ pub mod challenge;
 mod devices;
 mod email;
 mod email_change;
+mod floor;
 mod history;
 mod keys;
 mod limits;
@@ -45,6 +46,7 @@ use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Dur
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A partner as it is kept; what it used on a day.
@@ -120,8 +122,8 @@ pub struct Settings {
     pub refresh_idle: Duration,
     /// How long a session lives at most.
     pub refresh_absolute: Duration,
-    /// How long a refused sign-in takes at least: longer than any hash, so that nobody learns from the time whether an
-    /// account is there, and of which kind (requirement A3).
+    /// How long a refused sign-in takes at least, or a multiple of it: longer than any hash, so that nobody learns from the
+    /// time whether an account is there, and of which kind (requirement A3).
     pub failure_floor: Duration,
     /// The page of the portal that sets a new password; the token is put behind its `#`.
     pub reset_page: String,
@@ -256,7 +258,12 @@ impl Identity {
             passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
             tokens: Tokens::new(keys, settings),
             partners: Partners::new(settings, redis.as_ref())?,
-            sessions: Sessions::new(store.clone(), settings, derive(&secret, b"refresh tokens")),
+            sessions: Sessions::new(
+                store.clone(),
+                jobs.clone(),
+                settings,
+                derive(&secret, b"refresh tokens"),
+            ),
             recall: Recall::new(),
             challenges: Challenges {
                 store: store.clone(),
@@ -408,6 +415,11 @@ impl Inner {
     /// Now, as precise as both databases keep it.
     fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(6)
+    }
+
+    /// Waits until what began then has taken as long as a refusal takes: see [`floor`].
+    async fn hold(&self, began: Instant) {
+        floor::hold(began, self.failure_floor).await;
     }
 
     /// Compares a password with that of an address. An unknown address, a wrong password and a disabled account cost one

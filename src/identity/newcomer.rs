@@ -9,12 +9,18 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
     id::{AccountId, ClientId, UserId},
-    identity::{Context, Grant, Identity, derive, email::read_email, history::Method, policy},
+    identity::{
+        Context, Grant, INVALID_CREDENTIALS, Identity, derive,
+        email::read_email,
+        history::{Method, Outcome},
+        policy,
+    },
     seal::Place,
     secret::{ExposeSecret, SecretString},
     store::{
@@ -25,6 +31,9 @@ use crate::{
 
 /// How long a verification that ran out is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
+
+/// How long after its end whoever completed a sign-up may ask again for the session: answers get lost.
+const WELCOME_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
 /// What a verification is good for: to sign up, or to link an existing customer.
 const PURPOSE: &str = "sign-up";
@@ -175,17 +184,48 @@ impl Identity {
         Ok(())
     }
 
-    /// Opens a session for somebody who has just proved who they are, in another way than by a password.
+    /// Opens a session for somebody who has just become a user, with the password that they chose; `hashed` is its PHC
+    /// string, where it is known. `None` when this is not their password, or not any more, or when they became a user longer
+    /// ago than an answer takes to be asked for again: then they sign in as everybody does, second factor included.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `SIGN_IN_REQUIRED` for whoever enrolled an app meanwhile; [`Error::StoreAway`],
-    /// [`Error::Internal`].
-    pub async fn welcome(&self, user: UserId, context: &Context) -> Result<Grant> {
-        self.0.open_proved(user, Method::Code, context, self.0.now()).await
+    /// [`Error::Rejected`] with `SIGN_IN_REQUIRED` for whoever enrolled an app meanwhile;
+    /// [`Error::RateLimited`] after wrong passwords, which count with those of sign-ins, or while too many are hashed;
+    /// [`Error::StoreAway`], [`Error::Internal`].
+    pub async fn welcome(
+        &self,
+        user: UserId,
+        password: &SecretString,
+        hashed: Option<&SecretString>,
+        context: &Context,
+    ) -> Result<Option<Grant>> {
+        let this = &*self.0;
+        let now = this.now();
+        let Some((found, email)) = this.store.user(user).await? else { return Ok(None) };
+        let registered_at = this.store.user_created_at(user).await?;
+        if found.is_disabled || registered_at.is_none_or(|at| at + WELCOME_WITHIN <= now) {
+            return Ok(None);
+        }
+        let is_theirs = |hash: &&SecretString| hash.expose_secret() == found.password_hash.expose_secret();
+        if hashed.filter(is_theirs).is_none() {
+            let guess = this.gate.guess(email.as_bytes(), context, now).await?;
+            let verdict = this.passwords.verify(password.clone(), Some(found.password_hash.clone())).await;
+            match &verdict {
+                Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
+                Ok(_) => {}
+                Err(_) => this.gate.untried(guess).await,
+            }
+            if !verdict?.is_match {
+                this.note_failure(Some(user), Outcome::WrongPassword, INVALID_CREDENTIALS.code, context, now)
+                    .await?;
+                return Ok(None);
+            }
+        }
+        this.open_proved(user, Method::Code, context, now).await.map(Some)
     }
 
     /// Counts a try of a password that another system judges, under the limits of sign-ins. `judge` says whether it was right;
-    /// a failure of its own counts for nothing.
+    /// a failure of its own counts for nothing. A wrong one takes as long as at a sign-in at least.
     ///
     /// # Errors
     /// [`Error::RateLimited`] after too many wrong ones, and what `judge` says.
@@ -196,14 +236,17 @@ impl Identity {
         judge: impl Future<Output = Result<Option<T>>>,
     ) -> Result<Option<T>> {
         let this = &*self.0;
-        let guess = this.gate.guess(email.as_bytes(), context, this.now()).await?;
+        let began = Instant::now();
+        let guess = this.gate.guess_elsewhere(email.as_bytes(), context, this.now()).await?;
         let judged = judge.await;
         match &judged {
-            Ok(Some(_)) => this.gate.right(guess).await,
+            // It forgives nothing: whoever is right once needs no further try.
+            Ok(Some(_)) => this.gate.untried(guess).await,
             // A failure stays counted.
             Ok(None) => {
                 let event = context.event("billing-login.check", Actor::Nobody, this.now());
                 this.store.audit(event.refused("AUTH_INVALID_CREDENTIALS")).await?;
+                this.hold(began).await;
             }
             Err(_) => this.gate.untried(guess).await,
         }

@@ -5,7 +5,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Context, Identity, email::Email, limits::Purpose, policy, rejected};
@@ -38,7 +38,7 @@ impl Identity {
             Some(email) => self.mail_reset_link(email, context).await,
             None => Ok(()),
         };
-        sleep_until(began + this.failure_floor).await;
+        this.hold(began).await;
         mailed
     }
 

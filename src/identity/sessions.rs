@@ -18,9 +18,11 @@ use crate::{
     error::{Error, Result},
     id::UserId,
     identity::{Context, Settings, derive},
+    jobs::Queue,
+    mail::{Language, Mail, Message},
     secret::SecretString,
     store::{
-        NewSession, RefreshToken, SessionState, Store, Tx,
+        Family, NewSession, RefreshToken, SessionState, Store, Tx,
         audit::{Actor, Event},
     },
 };
@@ -59,6 +61,7 @@ pub(super) struct Seen {
 /// Opens, refreshes and ends sessions.
 pub(super) struct Sessions {
     store: Store,
+    jobs: Queue,
     key: [u8; 32],
     idle: TimeDelta,
     absolute: TimeDelta,
@@ -70,9 +73,10 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(store: Store, settings: &Settings, key: [u8; 32]) -> Self {
+    pub(super) fn new(store: Store, jobs: Queue, settings: &Settings, key: [u8; 32]) -> Self {
         Self {
             store,
+            jobs,
             key,
             idle: TimeDelta::from_std(settings.refresh_idle).unwrap_or(TimeDelta::days(14)),
             absolute: TimeDelta::from_std(settings.refresh_absolute).unwrap_or(TimeDelta::days(30)),
@@ -93,6 +97,11 @@ impl Sessions {
     /// When a session ends at the latest that begins now.
     pub(super) fn ends_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now + self.absolute
+    }
+
+    /// A session whose tokens were last exchanged at this instant has ended now by idling.
+    pub(super) fn idle_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - self.idle
     }
 
     /// Begins a session, with everything else that the transaction does.
@@ -122,12 +131,9 @@ impl Sessions {
             .await?
             .filter(|family| !family.is_ended && now < family.expires_at)
             .ok_or(Error::Unauthenticated)?;
-        let presented = tx
-            .refresh_token(&token_hash)
-            .await?
-            .filter(|token| now < token.expires_at)
-            .ok_or(Error::Unauthenticated)?;
+        let presented = tx.refresh_token(&token_hash).await?.ok_or(Error::Unauthenticated)?;
         let expires_at = match presented.used_at {
+            None if now >= presented.expires_at => return Err(Error::Unauthenticated),
             None => {
                 let next = self.row(&successor, family.id, Some(&token_hash), now, family.expires_at);
                 tx.use_refresh_token(&token_hash, now).await?;
@@ -145,6 +151,7 @@ impl Sessions {
                         tx.audit(event.about(family.user).with("session", family.id));
                         tx.commit().await?;
                         self.note_end(family.id).await;
+                        self.tell_owner(&family, now).await;
                         tracing::warn!(session = %family.id, "a refresh token was used twice; the session is ended");
                         return Err(Error::Unauthenticated);
                     }
@@ -159,6 +166,26 @@ impl Sessions {
             expires_at,
             session_ends_at: family.expires_at,
         })
+    }
+
+    /// Mails the owner of a session that a token of it was used twice. It has ended, whatever becomes of the mail.
+    async fn tell_owner(&self, family: &Family, now: DateTime<Utc>) {
+        let put = async {
+            let Some((user, email)) = self.store.user(family.user).await? else { return Ok(()) };
+            let message = Message::SessionRevoked { device: None, at: now };
+            let mail = Mail { to: email, language: Language::of(&user.locale), message };
+            let mut tx = self.store.begin().await?;
+            self.jobs.put(&mut tx, &format!("session-revoked:{}", family.id), &mail).await?;
+            tx.commit().await?;
+            self.jobs.wake();
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = put.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "an owner is not told of an ended session"
+            );
+        }
     }
 
     /// Ends a session. The event says by whom; it is written when the session stood until now.

@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
@@ -118,7 +118,8 @@ struct Attempt {
 /// A device that signed in before, with its token.
 struct Known<'a> {
     token: &'a SecretString,
-    row: DeviceRow,
+    /// `None` when others signed in on it, but not this account: then it spares and forgives nothing.
+    row: Option<DeviceRow>,
 }
 
 impl Identity {
@@ -143,7 +144,7 @@ impl Identity {
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
         let known = this.known(text, entry.device, now).await?;
-        let guess = match &known {
+        let guess = match known.as_ref().filter(|known| known.row.is_some()) {
             Some(known) => this.gate.guess_on_device(text.as_bytes(), &hash(known.token), now).await?,
             None => this.gate.guess(text.as_bytes(), entry.from, now).await?,
         };
@@ -158,7 +159,7 @@ impl Identity {
         let Some(mut user) = compared.user.filter(|_| compared.is_right) else {
             let code = INVALID_CREDENTIALS.code;
             this.note_failure(compared.whose, Outcome::WrongPassword, code, entry.from, now).await?;
-            sleep_until(began + this.failure_floor).await;
+            this.hold(began).await;
             return Err(rejected(INVALID_CREDENTIALS));
         };
         if compared.is_outdated
@@ -169,8 +170,7 @@ impl Identity {
         if this.store.mapping_of_user(user.id).await?.is_none() {
             return Err(missing_mapping(user.id));
         }
-        let is_trusted =
-            known.as_ref().and_then(|known| known.row.trusted_until).is_some_and(|until| now < until);
+        let is_trusted = known.as_ref().and_then(Known::trusted_until).is_some_and(|until| now < until);
         if is_trusted {
             let tx = this.store.begin().await?;
             let entrance = this.enter(tx, &user, text, Method::Device, known, false, entry.from).await?;
@@ -351,7 +351,7 @@ impl Inner {
         self.maintenance.clone().map_or(Ok(()), |message| Err(Error::Maintenance(message)))
     }
 
-    /// The device that a token names, if the account signed in with it before.
+    /// The device that a token names, if anybody signed in with it before.
     async fn known<'a>(
         &self,
         email: &str,
@@ -363,7 +363,10 @@ impl Inner {
         };
         let since = now - self.device_lifetime;
         let row = self.store.device_of_email(email, &hash(token), since).await?;
-        Ok(row.map(|row| Known { token, row }))
+        if row.is_none() && !self.store.is_device(&hash(token), since).await? {
+            return Ok(None);
+        }
+        Ok(Some(Known { token, row }))
     }
 
     /// Ends a sign-in that was proved: the device, the session, the history and the mail about a device that is new, in the
@@ -393,7 +396,10 @@ impl Inner {
             return Err(rejected(challenge::refused().error));
         }
         let id = Uuid::now_v7();
-        let token = match known {
+        // A browser that several people share keeps its token, so that none of them is forgotten; but nobody's trust rests on
+        // a token that another person may have read.
+        let kept = known.filter(|known| known.row.is_some() || !remember);
+        let token = match kept {
             Some(known) => known.token.clone(),
             None => BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),
         };
@@ -474,13 +480,21 @@ impl Inner {
             expires_at: self.sessions.ends_at(now),
         };
         let issued = self.sessions.open(tx, &session).await?;
-        let ended = tx.cap_sessions(user, self.sessions_per_user, now).await?;
+        let idle_since = self.sessions.idle_since(now);
+        let ended = tx.cap_sessions(user, self.sessions_per_user, now, idle_since).await?;
         Ok((issued, ended))
     }
 
     /// A name of a user's password that says nothing of it.
     fn name_of_password(&self, user: &User) -> String {
         hex::encode(&derive(&self.name_key, user.password_hash.expose_secret().as_bytes())[..16])
+    }
+}
+
+impl Known<'_> {
+    /// The account's password is enough on it until then.
+    fn trusted_until(&self) -> Option<DateTime<Utc>> {
+        self.row.as_ref().and_then(|row| row.trusted_until)
     }
 }
 

@@ -234,6 +234,35 @@ on_both_stores! {
         assert_eq!(code(&error), "AUTH_INVALID_CREDENTIALS", "a refused try delays no account");
     }
 
+    async fn failures_of_neighbours_slow_a_network_down_and_are_forgotten(store: TestStore) {
+        let replica = replica(&store);
+        replica.enrol(1, EMAIL).await;
+        let office = Context { address: Some("192.0.2.1".parse().unwrap()), ..Context::default() };
+        let enter = async || replica.attempt(EMAIL, &password(), &office).await;
+        // Somebody there mistypes all week, on one account after the other, and others sign in.
+        for n in 0..60 {
+            let email = format!("{}@example.jp", n % 30);
+            let refused = replica.attempt(&email, &"wrong".into(), &office).await.err().unwrap();
+            assert_eq!(code(&refused), "AUTH_INVALID_CREDENTIALS", "{n}");
+            replica.clock.advance(TimeDelta::hours(2));
+        }
+        for _ in 0..2 {
+            assert!(matches!(enter().await, Ok(SignIn::Challenged(_))));
+            replica.clock.advance(TimeDelta::seconds(1));
+        }
+        // Somebody guesses in earnest: the others wait once, and not after each sign-in.
+        for n in 0..50 {
+            assert!(replica.attempt(&format!("{n}@example.com"), &password(), &office).await.is_err());
+        }
+        let Err(Error::RateLimited { retry_after, .. }) = enter().await else { panic!("they guess on") };
+        assert!(retry_after < Duration::from_secs(60), "{retry_after:?}");
+        replica.clock.advance(TimeDelta::from_std(retry_after).unwrap());
+        for _ in 0..2 {
+            assert!(matches!(enter().await, Ok(SignIn::Challenged(_))));
+            replica.clock.advance(TimeDelta::seconds(1));
+        }
+    }
+
     async fn an_outdated_hash_is_made_anew_once(store: TestStore) {
         let replica = replica(&store);
         let params = argon2::Params::new(8 * 1024, 1, 1, None).unwrap();
@@ -290,6 +319,67 @@ on_both_stores! {
         let third = replica.refresh(&second.refresh_token, &Context::default()).await.unwrap();
         assert!(replica.refresh(&first.refresh_token, &Context::default()).await.is_err());
         assert!(replica.refresh(&third.refresh_token, &Context::default()).await.is_err(), "the session is ended");
+    }
+
+    async fn a_token_that_was_exchanged_ends_the_session_however_old_it_is(store: TestStore) {
+        let replica = replica(&store);
+        let first = replica.session().await;
+        let mut last = first.clone();
+        for _ in 0..3 {
+            replica.clock.advance(TimeDelta::days(5));
+            last = replica.refresh(&last.refresh_token, &Context::default()).await.unwrap();
+        }
+        assert!(replica.refresh(&first.refresh_token, &Context::default()).await.is_err());
+        assert!(replica.refresh(&last.refresh_token, &Context::default()).await.is_err(), "the session is ended");
+    }
+
+    async fn a_session_that_idled_away_is_neither_shown_nor_counted(store: TestStore) {
+        let replica = replica(&store);
+        let idle = replica.session().await;
+        replica.clock.advance(TimeDelta::days(10));
+        let mut kept = Vec::new();
+        for _ in 0..9 {
+            kept.push(replica.session().await);
+        }
+        replica.clock.advance(TimeDelta::days(5));
+        kept.push(replica.session().await);
+        let principal = replica.authenticate(kept[9].access_token.expose_secret()).await.unwrap();
+        let shown = replica.sessions(&viewer(principal)).await.unwrap();
+        assert_eq!(shown.len(), 10);
+        assert!(shown.iter().all(|one| one.id != idle.session));
+        let row = store.session(idle.session).await.unwrap().unwrap();
+        assert!(!row.is_ended, "it does not take the place of one that stands");
+    }
+
+    async fn a_device_is_revoked_while_the_password_changes(store: TestStore) {
+        let replica = replica(&store);
+        replica.session().await;
+        let user = store.user_by_email(EMAIL).await.unwrap().unwrap();
+        let token = SecretString::from("a device of theirs");
+        for round in 0..10_u8 {
+            replica.identity.trust_everywhere(&token).await.unwrap();
+            let device = store.devices_of_user(user.id, DateTime::UNIX_EPOCH).await.unwrap()[0].device_id;
+            let mut tx = store.begin().await.unwrap();
+            let origin = origin::Origin::of(&Context::default());
+            let now = replica.0.now();
+            for _ in 0..5 {
+                replica.0.open_session(&mut tx, user.id, &origin, Some(device), now).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            let changing = async {
+                let (old, _) = store.user(user.id).await.unwrap().unwrap();
+                let mut tx = store.begin().await.unwrap();
+                let new = SecretString::from(format!("hash {round}"));
+                assert!(tx.replace_password(user.id, &old.password_hash, &new, now).await.unwrap());
+                tx.revoke_sessions(user.id, "password changed", now).await.unwrap();
+                tx.distrust_devices(user.id).await.unwrap();
+                tx.commit().await.unwrap();
+            };
+            let event = Event::done("device.revoke", Actor::User(user.id), now);
+            let revoking = store.delete_device(user.id, device, now, event);
+            let ((), revoked) = tokio::join!(changing, revoking);
+            assert!(revoked.unwrap());
+        }
     }
 
     async fn fifty_at_once_get_one_successor(store: TestStore) {

@@ -289,6 +289,26 @@ impl Store {
         tx.commit().await
     }
 
+    /// Whether the log has an event of an act about a user, with an id among its details.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn audit_tells(
+        &self,
+        user: UserId,
+        act: &'static str,
+        name: &'static str,
+        id: Uuid,
+    ) -> Result<bool> {
+        let (count,) = sql!(
+            self.read(),
+            "SELECT count(*) FROM audit_events WHERE subject_id = $1 AND act = $2 AND details LIKE $3",
+            [user.0, act, format!("%\"{name}\":\"{id}\"%")],
+            fetch_one as (i64,)
+        )?;
+        Ok(count > 0)
+    }
+
     /// Events behind a place in the log, oldest first, at most `limit`.
     ///
     /// # Errors

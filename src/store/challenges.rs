@@ -51,6 +51,8 @@ pub struct ChallengeRow {
     pub tries_left: i64,
     /// Codes that were made for it.
     pub sends: i64,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
     /// It is void from then on.
     pub expires_at: DateTime<Utc>,
 }
@@ -68,7 +70,7 @@ impl Store {
     ) -> Result<Option<ChallengeRow>> {
         Ok(sql!(
             self.read(),
-            "SELECT subject, address, language, payload, code_hash, client_hash, tries_left, sends, expires_at
+            "SELECT subject, address, language, payload, code_hash, client_hash, tries_left, sends, created_at, expires_at
              FROM challenges WHERE challenge_id = $1 AND kind = $2 AND tries_left > 0 AND expires_at > $3",
             [id, kind, now],
             fetch_optional as ChallengeRow
@@ -90,10 +92,17 @@ impl Store {
             self.write(),
             "UPDATE challenges SET tries_left = tries_left - 1
              WHERE challenge_id = $1 AND kind = $2 AND tries_left > 0 AND expires_at > $3
-             RETURNING subject, address, language, payload, code_hash, client_hash, tries_left, sends, expires_at",
+             RETURNING subject, address, language, payload, code_hash, client_hash, tries_left, sends, created_at, expires_at",
             [id, kind, now],
             fetch_optional as ChallengeRow
         )?)
+    }
+
+    /// Gives a challenge its tries back: for tests of what counts besides them.
+    #[cfg(test)]
+    pub(crate) async fn refill_challenge(&self, id: Uuid) -> Result<()> {
+        sql!(self.write(), "UPDATE challenges SET tries_left = 3 WHERE challenge_id = $1", [id])?;
+        Ok(())
     }
 
     /// Deletes the challenges that ran out before an instant. Gives their number.

@@ -69,6 +69,20 @@ impl Store {
         )?)
     }
 
+    /// Whether anybody signed in with a device of this token since an instant.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn is_device(&self, token_hash: &[u8], since: DateTime<Utc>) -> Result<bool> {
+        let (count,) = sql!(
+            self.read(),
+            "SELECT count(*) FROM devices WHERE token_hash = $1 AND seen_at > $2",
+            [token_hash, since],
+            fetch_one as (i64,)
+        )?;
+        Ok(count > 0)
+    }
+
     /// The devices in which a user signed in since an instant, the one that was last seen first.
     ///
     /// # Errors
@@ -96,6 +110,8 @@ impl Store {
         event: Event,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
+        // Whoever changes the password of the same person locks the user, then sessions, then devices.
+        tx.lock_user(user).await?;
         let deleted =
             sql!(tx.on(), "DELETE FROM devices WHERE user_id = $1 AND device_id = $2", [user.0, device])?;
         if deleted == 0 {

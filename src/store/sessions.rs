@@ -162,18 +162,23 @@ impl Store {
         Ok(standing)
     }
 
-    /// The sessions of a user that have neither ended nor run out, the latest first.
+    /// The sessions of a user that have neither ended nor run out and were refreshed after `idle_since`, the latest first.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn sessions_of_user(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<SessionRow>> {
+    pub async fn sessions_of_user(
+        &self,
+        user: UserId,
+        now: DateTime<Utc>,
+        idle_since: DateTime<Utc>,
+    ) -> Result<Vec<SessionRow>> {
         Ok(sql!(
             self.read(),
             "SELECT session_id, user_agent_class, device_name, network, device_id, created_at, refreshed_at, expires_at
              FROM sessions
-             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND refreshed_at > $3
              ORDER BY refreshed_at DESC, session_id DESC",
-            [user.0, now],
+            [user.0, now, idle_since],
             fetch_all as SessionRow
         )?)
     }
@@ -231,18 +236,25 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends the oldest sessions of a user beyond `kept`. Gives which.
+    /// Ends the oldest sessions of a user beyond `kept`, of those that were refreshed after `idle_since`. Gives which.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn cap_sessions(&mut self, user: UserId, kept: u32, at: DateTime<Utc>) -> Result<Vec<Uuid>> {
+    pub async fn cap_sessions(
+        &mut self,
+        user: UserId,
+        kept: u32,
+        at: DateTime<Utc>,
+        idle_since: DateTime<Utc>,
+    ) -> Result<Vec<Uuid>> {
         let ended = sql!(
             self.on(),
             "UPDATE sessions SET revoked_at = $2, revoked_reason = 'too many' WHERE session_id IN (
-                SELECT session_id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+                SELECT session_id FROM sessions
+                WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND refreshed_at > $4
                 ORDER BY created_at DESC, session_id DESC LIMIT 1000000 OFFSET $3)
              RETURNING session_id",
-            [user.0, at, i64::from(kept)],
+            [user.0, at, i64::from(kept), idle_since],
             fetch_all as (Uuid,)
         )?;
         Ok(ended.into_iter().map(|(id,)| id).collect())

@@ -96,35 +96,18 @@ impl Store {
         String::from_utf8(plain).map_err(|_| Error::Sealed(seal::Error::Malformed))
     }
 
-    /// Replaces a password hash, ends the user's other sessions and trusts none of their devices any more, unless the hash was
-    /// changed since `old` was read: then nothing is done, and it gives false. The event is written when it was done.
+    /// When somebody became a user; `None` when there is no such user.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn change_password(
-        &self,
-        user: UserId,
-        old: &SecretString,
-        new: &SecretString,
-        kept: Uuid,
-        at: DateTime<Utc>,
-        event: Event,
-    ) -> Result<bool> {
-        let mut tx = self.begin().await?;
-        let changed = sql!(
-            tx.on(),
-            "UPDATE users SET password_hash = $3, password_version = password_version + 1, updated_at = $4
-             WHERE user_id = $1 AND password_hash = $2",
-            [user.0, old.expose_secret(), new.expose_secret(), at]
+    pub async fn user_created_at(&self, user: UserId) -> Result<Option<DateTime<Utc>>> {
+        let row = sql!(
+            self.read(),
+            "SELECT created_at FROM users WHERE user_id = $1",
+            [user.0],
+            fetch_optional as (DateTime<Utc>,)
         )?;
-        if changed == 0 {
-            return Ok(false);
-        }
-        let ended = tx.revoke_other_sessions(user, kept, "password changed", at).await?;
-        tx.distrust_devices(user).await?;
-        tx.audit(event.with("sessionsEnded", ended));
-        tx.commit().await?;
-        Ok(true)
+        Ok(row.map(|(at,)| at))
     }
 
     /// Replaces a password hash, unless it was changed since `old` was read. The event is written when it was done.
@@ -242,6 +225,27 @@ impl Tx {
         sql!(self.on(), "DELETE FROM password_resets WHERE user_id = $1", [user.0])?;
         sql!(self.on(), "DELETE FROM hand_offs WHERE user_id = $1", [user.0])?;
         Ok(true)
+    }
+
+    /// Replaces a password hash by that of another password, unless it was changed since `old` was read: then nothing is
+    /// done, and it gives false.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn replace_password(
+        &mut self,
+        user: UserId,
+        old: &SecretString,
+        new: &SecretString,
+        at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let changed = sql!(
+            self.on(),
+            "UPDATE users SET password_hash = $3, password_version = password_version + 1, updated_at = $4
+             WHERE user_id = $1 AND password_hash = $2",
+            [user.0, old.expose_secret(), new.expose_secret(), at]
+        )?;
+        Ok(changed == 1)
     }
 
     /// Stores a user.

@@ -169,6 +169,8 @@ impl Registration {
             None => only(desk.billing.clients_of_email(budget, &self.email).await?)?,
         };
         let known_number = match (self.origin, client) {
+            // Closed: whether it is opened again is for staff to say.
+            (_, None) if self.client.is_some() => return refused(refusals::SUPPORT_NEEDED),
             (Origin::New, None) => None,
             (Origin::New, Some(client)) => {
                 // An earlier try under this verification made it.
@@ -282,7 +284,8 @@ impl Registration {
                 birth_date: self.details.birth_date,
                 gender: self.details.gender,
                 nationality: self.details.nationality.as_deref(),
-                is_active: Some(true),
+                // An earlier try may have made ours inactive. What staff made inactive, they make active.
+                is_active: self.is_client_ours.then_some(true),
             };
             let changed = desk.billing.change_client(turn.budget, client, &changes).await;
             return changed.map(|()| Next::On).map_err(not_created);
@@ -312,7 +315,14 @@ impl Registration {
             None => {
                 self.find_own_client(desk, turn.budget).await?;
                 if self.client.is_none() {
-                    return refused(refusals::ACCOUNT_LINK_REQUIRED);
+                    // A closed one cannot be linked.
+                    let open = desk.billing.clients_of_email(turn.budget, &self.email).await?;
+                    let why = if open.is_empty() {
+                        refusals::SUPPORT_NEEDED
+                    } else {
+                        refusals::ACCOUNT_LINK_REQUIRED
+                    };
+                    return refused(why);
                 }
             }
         }

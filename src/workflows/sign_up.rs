@@ -146,9 +146,10 @@ impl SignUp {
     /// Mails a code to an address. The answer is the same whether or not it is known.
     ///
     /// # Errors
-    /// [`Error::BadInput`], [`Error::RateLimited`].
+    /// [`Error::BadInput`], [`Error::RateLimited`], [`Error::Maintenance`].
     pub async fn begin(&self, email: &str, language: Language, from: &Context) -> Result<Opened> {
         let identity = &self.desk.identity;
+        identity.check_open()?;
         identity.pass(Purpose::SignUp, Some(email), from).await?;
         let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
         let mut tx = self.desk.store.begin().await?;
@@ -161,21 +162,23 @@ impl SignUp {
     /// Mails another code.
     ///
     /// # Errors
-    /// [`Error::RateLimited`].
+    /// [`Error::RateLimited`], [`Error::Maintenance`].
     pub async fn resend(&self, challenge: Uuid, from: &Context) -> Result<Result<Opened, Refusal>> {
+        self.desk.identity.check_open()?;
         self.desk.identity.challenges().resend(Kind::SignUp, challenge, from).await
     }
 
     /// Tries a code.
     ///
     /// # Errors
-    /// [`Error::RateLimited`].
+    /// [`Error::RateLimited`], [`Error::Maintenance`].
     pub async fn verify(
         &self,
         challenge: Uuid,
         code: &SecretString,
         from: &Context,
     ) -> Result<Result<Verified, Refusal>> {
+        self.desk.identity.check_open()?;
         let challenges = self.desk.identity.challenges();
         let proved = match challenges.prove::<()>(Kind::SignUp, challenge, code, from).await? {
             Answer::Proved(proved) => proved,
@@ -193,11 +196,13 @@ impl SignUp {
         Ok(Ok(Verified { token, verification }))
     }
 
-    /// Checks a billing password once, instead of a code. It is kept nowhere.
+    /// Checks a billing password once, instead of a code. It is kept nowhere. Whoever has an account has a password of
+    /// the portal: theirs of billing proves nothing any more, and is not even shown to billing.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
-    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer.
+    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer;
+    /// [`Error::Maintenance`].
     pub async fn verify_by_billing(
         &self,
         email: &str,
@@ -207,8 +212,12 @@ impl SignUp {
         budget: Budget,
     ) -> Result<Verified> {
         let identity = &self.desk.identity;
+        identity.check_open()?;
         let email = identity.normalised(email)?;
         let judge = async {
+            if self.desk.store.user_by_email(&email).await?.is_some() {
+                return Ok(None);
+            }
             Ok(match self.desk.billing.check_login(budget, &email, password).await? {
                 Login::Wrong => None,
                 right => Some(right),
@@ -252,17 +261,15 @@ impl SignUp {
                 tracing::error!(user = %user.id, "a user has no mapping to a client and an account");
                 return refused(refusals::SUPPORT_NEEDED);
             }
-            // The login of billing proves a client, and not that its mails are read.
-            let hand_off = match evidence.client {
-                Some(_) => None,
-                None => {
-                    let mut tx = desk.store.begin().await?;
-                    let given =
-                        desk.identity.hand_off(&mut tx, &evidence.email, verification.proved_at).await?;
-                    tx.commit().await?;
-                    given.map(|given| (given.token, given.expires_at))
-                }
-            };
+            // Only the mailed code is as good as the one that the hand-off spares: a password of billing is no factor of ours.
+            if evidence.client.is_some() {
+                return routed(Route::PortalExists, Prefill::default());
+            }
+            let mut tx = desk.store.begin().await?;
+            let given =
+                desk.identity.hand_off(&mut tx, user.id, &evidence.email, verification.proved_at).await?;
+            tx.commit().await?;
+            let hand_off = given.map(|given| (given.token, given.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
         let clients = match evidence.client {
@@ -307,11 +314,13 @@ impl SignUp {
         }
     }
 
-    /// Completes the sign-up of somebody whom billing does not know.
+    /// Completes the sign-up of somebody whom billing does not know. When that is done already, the same password opens
+    /// another session for a few minutes, since answers get lost; then, or with another, one has to sign in.
     ///
     /// # Errors
     /// [`Error::Rejected`] with everything that is wrong, `ACCOUNT_EXISTS`, `ACCOUNT_LINK_REQUIRED`,
-    /// `BILLING_CREATE_FAILED` and others; [`Error::Unavailable`] when nothing was done, since a system is away.
+    /// `BILLING_CREATE_FAILED` and others; [`Error::Unavailable`] when nothing was done, since a system is away;
+    /// [`Error::RateLimited`] after wrong passwords; [`Error::Maintenance`].
     pub async fn complete(
         &self,
         token: SecretString,
@@ -373,7 +382,10 @@ impl SignUp {
         ending: Ending,
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
     ) -> Result<Completion> {
+        self.desk.identity.check_open()?;
         let verification = self.resume(token).await?.verification;
+        let password = ending.password.clone();
+        let mut hashed = None;
         let turn = self.turns.get_with(verification.id, Arc::default);
         {
             let _turn = turn.lock().await;
@@ -381,6 +393,7 @@ impl SignUp {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
                 Some(Outcome::Refused(_)) | None => {
                     let registration = self.read(&verification, ending, read).await?;
+                    hashed = Some(SecretString::from(registration.password_hash.as_str()));
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
                     self.engine.begin(verification.id, &key, registration).await?
                 }
@@ -396,7 +409,12 @@ impl SignUp {
             Outcome::Done(user) => {
                 let user = Uuid::parse_str(&user).map(UserId);
                 let user = user.map_err(|_| Error::internal("a registration ended without a user"))?;
-                Ok(Completion::SignedIn(self.desk.identity.welcome(user, from).await?))
+                let _turn = turn.lock().await;
+                let grant = self.desk.identity.welcome(user, &password, hashed.as_ref(), from).await?;
+                grant.map_or_else(
+                    || refused(refusals::ACCOUNT_EXISTS),
+                    |grant| Ok(Completion::SignedIn(grant)),
+                )
             }
         }
     }

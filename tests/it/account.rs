@@ -91,6 +91,27 @@ async fn a_new_password_needs_the_old_one_and_ends_the_other_sessions() {
 }
 
 #[tokio::test]
+async fn guessing_from_outside_keeps_no_owner_from_changing_the_password_who_is_told_by_mail() {
+    let gateway = Gateway::start().await;
+    let email = gateway.sandbox.core().world.customer(1).email.clone();
+    let owner = gateway.sign_in(1).await;
+    let guess = json!({ "input": { "email": email, "password": "wrong horse battery" } });
+    loop {
+        let answer = gateway.nobody().ask(crate::sessions::SIGN_IN, guess.clone()).await;
+        if answer.body["errors"][0]["extensions"]["code"] == "RATE_LIMITED" {
+            break;
+        }
+    }
+    let step_up = "mutation($password: String!) { stepUp(input: { password: $password }) { freshUntil userErrors { code } } }";
+    let proved = owner.ask(step_up, json!({ "password": DEMO_PASSWORD })).await.data();
+    assert!(proved["stepUp"]["freshUntil"].is_string(), "{proved}");
+    let since = gateway.mailed_so_far().await;
+    assert_eq!(change(&owner, DEMO_PASSWORD, NEW).await["changed"], true);
+    let told = gateway.sandbox.mail().next(&email, since).await;
+    assert_eq!(told.subject, "Your password was changed");
+}
+
+#[tokio::test]
 async fn a_stolen_session_is_no_way_round_the_limit_on_guesses() {
     let gateway = Gateway::start().await;
     let thief = gateway.sign_in(1).await;

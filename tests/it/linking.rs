@@ -86,11 +86,39 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
     );
     let account = accounts(&gateway, &email).await.remove(0);
     assert_eq!(account["BillingStreet"], "神南1-19-11 サニーハイツ203号室");
-    // Again finds the user, by whichever way.
+    // Once: who is linked has a password of the portal, and billing's proves nothing any more.
+    gateway.forget_calls();
     let again = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
-    assert_eq!(again["signUpVerifyByBilling"]["verification"]["routing"]["route"], "PORTAL_EXISTS");
-    let token = &again["signUpVerifyByBilling"]["verification"]["token"];
-    assert_eq!(link(&gateway, token, json!({})).await["userErrors"][0]["code"], "ACCOUNT_EXISTS");
+    let again = &again["signUpVerifyByBilling"];
+    assert_eq!(again["userErrors"], wrong["signUpVerifyByBilling"]["userErrors"], "in the same words");
+    assert_eq!((&again["verification"], gateway.calls()), (&Value::Null, vec![]), "billing is not asked");
+}
+
+#[tokio::test]
+async fn a_billing_password_spares_nobody_the_second_factor() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let proved = async || {
+        let answer = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+        answer["signUpVerifyByBilling"]["verification"]["token"].clone()
+    };
+    let (first, second) = (proved().await, proved().await);
+    assert_eq!(link(&gateway, &first, json!({})).await["status"], "COMPLETE");
+    // What was proved before says where one belongs now, and no more.
+    let resume = "mutation($token: String!) { signUpResume(input: { verification: $token }) {
+        verification { routing { route handOff { token } userErrors { code } } } userErrors { code } } }";
+    let resumed = gateway.nobody().ask(resume, json!({ "token": second })).await.data();
+    let routing = &resumed["signUpResume"]["verification"]["routing"];
+    assert_eq!(
+        (&routing["route"], &routing["handOff"]),
+        (&json!("PORTAL_EXISTS"), &Value::Null),
+        "{resumed}"
+    );
+    assert_eq!(link(&gateway, &second, json!({})).await["userErrors"][0]["code"], "ACCOUNT_EXISTS");
+    // The mailed code does.
+    let mailed = verified(&gateway, &email).await;
+    assert_eq!(mailed["routing"]["route"], "PORTAL_EXISTS");
+    assert!(mailed["routing"]["handOff"]["token"].is_string(), "{mailed}");
 }
 
 #[tokio::test]
@@ -157,6 +185,63 @@ async fn guessing_billing_passwords_is_slowed_down() {
     let limited = by_billing(&gateway, &email, DEMO_PASSWORD).await;
     assert_eq!(limited.body["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{}", limited.body);
     assert_eq!(gateway.calls(), [], "billing is not asked");
+}
+
+#[tokio::test]
+async fn a_right_billing_password_forgives_no_guess_of_the_portals() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    for _ in 0..5 {
+        let wrong = portal_sign_in(&gateway, &email, "wrong horse battery").await;
+        assert_eq!(wrong["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS");
+    }
+    let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    assert!(right["signUpVerifyByBilling"]["verification"]["token"].is_string(), "{right}");
+    let input = json!({ "input": { "email": email, "password": "wrong horse battery" } });
+    let limited = gateway.nobody().ask(crate::sessions::SIGN_IN, input).await.body;
+    assert_eq!(limited["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{limited}");
+}
+
+#[tokio::test]
+async fn a_client_that_was_closed_is_opened_again_by_nobody_but_staff() {
+    let gateway = hasty().await;
+    let (closing, closed) = (email(&gateway, N), email(&gateway, N + 1));
+    let close = async |email: &str| {
+        let id = clients(&gateway, email).await[0]["id"].to_string();
+        let id = id.trim_matches('"').to_owned();
+        gateway.sandbox.billing().staff("CloseClient", &[("clientid", &id)]).await;
+        assert_eq!(clients(&gateway, email).await[0]["status"], "Closed");
+    };
+    // Closed between the proof and its use.
+    let right = by_billing(&gateway, &closing, DEMO_PASSWORD).await.data();
+    let token = right["signUpVerifyByBilling"]["verification"]["token"].clone();
+    close(&closing).await;
+    let refused = link(&gateway, &token, json!({})).await;
+    assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
+    let refused = crate::sign_up::complete(&gateway, crate::sign_up::form(&token)).await;
+    assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
+    // Closed before: whoever proves the address is not sent round in a circle.
+    close(&closed).await;
+    let verification = verified(&gateway, &closed).await;
+    let refused = crate::sign_up::complete(&gateway, crate::sign_up::form(&verification["token"])).await;
+    assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
+    for email in [&closing, &closed] {
+        assert_eq!(clients(&gateway, email).await[0]["status"], "Closed");
+        assert!(gateway.app.store.user_by_email(email).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_staff_made_inactive_stays_so_when_it_is_linked() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let id = clients(&gateway, &email).await[0]["id"].to_string();
+    let id = id.trim_matches('"');
+    gateway.sandbox.billing().staff("UpdateClient", &[("clientid", id), ("status", "Inactive")]).await;
+    let verification = verified(&gateway, &email).await;
+    let done = link(&gateway, &verification["token"], json!({})).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    assert_eq!(clients(&gateway, &email).await[0]["status"], "Inactive");
 }
 
 #[tokio::test]

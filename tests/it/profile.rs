@@ -145,6 +145,8 @@ async fn what_billing_did_not_get_the_crm_does_not_get_either() {
     .await;
     let after = accounts(&gateway, &email(&gateway, 5)).await.remove(0);
     assert_eq!(before["Phone"], after["Phone"]);
+    // What the log says is what came of it, as soon as anybody knows.
+    assert_eq!(logged(&gateway).await, ["begun", "NOT_APPLIED"]);
 
     // And what it got although nobody was told so, the CRM gets as well.
     let rule = Rule {
@@ -163,4 +165,35 @@ async fn what_billing_did_not_get_the_crm_does_not_get_either() {
     })
     .await;
     assert_eq!(profile(&customer).await["phone"], "090-1234-5678");
+    assert_eq!(logged(&gateway).await, ["begun", "NOT_APPLIED", "begun", "done"]);
+
+    let rule = Rule {
+        operation: "UpdateClient".to_owned(),
+        times: Some(1),
+        ..Rule::every(System::Whmcs, RuleKind::Business)
+    };
+    gateway.sandbox.core().faults.add(rule);
+    let refused = change(&customer, json!({ "phone": "+81 70 9876 5432" })).await;
+    assert_eq!(refused["userErrors"][0]["code"], "BILLING_REFUSED", "{refused}");
+    assert_eq!(change(&customer, json!({ "phone": "+81 70 9876 5432" })).await["userErrors"], json!([]));
+    gateway.app.clock.advance(TimeDelta::seconds(31));
+    gateway.app.jobs.wake();
+    until("the jobs have looked", async || {
+        gateway.app.store.job_backlog().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    let told = logged(&gateway).await.split_off(4);
+    assert_eq!(told, ["begun", "BILLING_REFUSED", "begun", "done"], "and nothing twice");
+}
+
+/// What the audit log says of changes of profiles.
+async fn logged(gateway: &Gateway) -> Vec<String> {
+    let rows = gateway.app.store.audit_events(&Default::default(), 0, 1_000).await.unwrap();
+    rows.into_iter()
+        .filter_map(|row| match row.act.as_str() {
+            "profile.begin-change" => Some("begun".to_owned()),
+            "profile.change" => Some(row.reason.unwrap_or(row.outcome)),
+            _ => None,
+        })
+        .collect()
 }

@@ -274,6 +274,31 @@ async fn a_browser_is_known_by_a_cookie() {
 }
 
 #[tokio::test]
+async fn people_who_share_a_browser_do_not_make_it_forget_each_other() {
+    let gateway = Gateway::start().await;
+    let (one, other) = (email(&gateway, 1), email(&gateway, 2));
+    let on = async |email: &str, device: &Value, remember: bool| {
+        let (challenge, code) = challenge(&gateway, email).await;
+        let id = &challenge["id"];
+        let input =
+            json!({ "challengeId": id, "code": code, "rememberDevice": remember, "deviceToken": device });
+        verify(&gateway, input).await
+    };
+    let mine = on(&one, &Value::Null, true).await["deviceToken"].clone();
+    assert_eq!(on(&other, &mine, false).await["deviceToken"], mine, "it stays the same browser");
+    let again = async |email: &str, device: &Value| {
+        let mut input = credentials(email, DEMO_PASSWORD);
+        input["deviceToken"] = device.clone();
+        create(&gateway, &[], input).await.json()["data"]["sessionCreate"]["session"].is_object()
+    };
+    assert!(again(&one, &mine).await, "the first one's trust stands");
+    assert!(!again(&other, &mine).await, "it is not the other's");
+    // Trust rests on a token that nobody else has read.
+    let theirs = on(&other, &mine, true).await["deviceToken"].clone();
+    assert!(theirs != mine && again(&other, &theirs).await && !again(&one, &theirs).await);
+}
+
+#[tokio::test]
 async fn a_sign_in_on_a_device_that_was_never_seen_is_mailed_about() {
     let gateway = Gateway::start().await;
     let email = email(&gateway, 1);
@@ -363,6 +388,29 @@ async fn while_closed_nobody_signs_in_and_sessions_go_on() {
     assert_eq!(error["extensions"]["retryable"], true);
     let verify = json!({ "challengeId": "Q2hhbGxlbmdlOng", "code": "000000" });
     assert_eq!(ask(&gateway, &[], VERIFY, json!({ "input": verify })).await.code(), "AUTH_MAINTENANCE");
+    // Nor does anybody sign up or link.
+    let token = json!("bm90aGluZw");
+    let link =
+        json!({ "verification": token, "password": "an entirely different staple", "termsVersion": "1" });
+    let closed = [
+        ("SignUpBegin", json!({ "email": "zoe.obrien@example.jp" })),
+        ("SignUpResend", json!({ "challengeId": "U2lnblVwQ2hhbGxlbmdlOng" })),
+        ("SignUpVerify", json!({ "challengeId": "U2lnblVwQ2hhbGxlbmdlOng", "code": "000000" })),
+        ("SignUpComplete", crate::sign_up::form(&token)),
+    ];
+    let known = email(&gateway, 20);
+    let by_billing = json!({ "email": known, "password": DEMO_PASSWORD });
+    let linking = include_str!("../../examples/queries/account-link.graphql");
+    gateway.forget_calls();
+    for (document, operation, variables) in closed
+        .into_iter()
+        .map(|(operation, variables)| (crate::sign_up::DOCUMENT, operation, variables))
+        .chain([(linking, "VerifyByBilling", by_billing), (linking, "AccountLink", link)])
+    {
+        let answer = gateway.nobody().operate(document, operation, variables).await.body;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "AUTH_MAINTENANCE", "{operation}: {answer}");
+    }
+    assert_eq!(gateway.calls(), []);
     let here: Customer<'_> = gateway.sign_in(1).await;
     assert!(here.ask("{ viewer { id } }", json!({})).await.data()["viewer"]["id"].is_string());
 }
@@ -388,13 +436,13 @@ async fn who_proved_the_address_at_sign_up_needs_the_password_alone_once() {
     let gateway = Gateway::start().await;
     let (email, other) = (email(&gateway, 1), email(&gateway, 2));
     let hand_off = async |email: &str| {
+        let user = gateway.app.store.user_by_email(email).await.unwrap().unwrap();
         let mut tx = gateway.app.store.begin().await.unwrap();
-        let hand_off = gateway.app.identity.hand_off(&mut tx, email, gateway.app.clock.now()).await.unwrap();
+        let hand_off = gateway.app.identity.hand_off(&mut tx, user.id, email, gateway.app.clock.now()).await.unwrap().unwrap();
         tx.commit().await.unwrap();
         hand_off
     };
-    assert!(hand_off("nobody@example.jp").await.is_none());
-    let given = hand_off(&email).await.unwrap();
+    let given = hand_off(&email).await;
     let attempt = async |email: &str, password: &str, token: &str| {
         let mut input = credentials(email, password);
         input["handOffToken"] = json!(token);
@@ -415,13 +463,13 @@ async fn who_proved_the_address_at_sign_up_needs_the_password_alone_once() {
     assert!(attempt(&email, DEMO_PASSWORD, token).await["challenge"]["id"].is_string(), "only once");
     assert!(ask(&gateway, &page, state, json!({})).await.json()["data"]["signInHandOff"].is_null());
 
-    let late = hand_off(&email).await.unwrap();
+    let late = hand_off(&email).await;
     gateway.app.clock.advance(TimeDelta::minutes(5));
     let asked = attempt(&email, DEMO_PASSWORD, late.token.expose_secret()).await;
     assert!(asked["challenge"]["id"].is_string(), "{asked}");
 
     // The browser's cookie does the same, and goes.
-    let third = hand_off(&email).await.unwrap();
+    let third = hand_off(&email).await;
     let cookie = format!("__Host-hand-off={}", third.token.expose_secret());
     let page = [CUSTOM, OWN, ("cookie", cookie.as_str())];
     let mut input = credentials(&email, DEMO_PASSWORD);

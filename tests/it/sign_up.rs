@@ -19,7 +19,7 @@ use portal_gateway::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::gateway::{Answer, Gateway, Wishes};
+use crate::gateway::{Answer, Customer, Gateway, Wishes};
 
 pub const DOCUMENT: &str = include_str!("../../examples/queries/sign-up.graphql");
 const SESSION: &str = include_str!("../../examples/queries/session.graphql");
@@ -320,6 +320,38 @@ async fn fifty_at_once_make_one_client_one_account_and_one_user() {
     let refused = complete(&gateway, self::form(&second["token"])).await;
     assert_eq!(refused["userErrors"][0]["code"], "ACCOUNT_EXISTS");
     assert_one_of_each(&gateway, EMAIL).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_to_whoever_chose_the_password_and_to_nobody_later() {
+    let gateway = hasty().await;
+    let verification = verified(&gateway, EMAIL).await;
+    let form = form(&verification["token"]);
+    let first = complete(&gateway, form.clone()).await;
+    assert_eq!(first["status"], "COMPLETE", "{first}");
+    let again = complete(&gateway, form.clone()).await;
+    assert_eq!((&again["status"], &again["viewer"]["id"]), (&json!("COMPLETE"), &first["viewer"]["id"]));
+
+    // Whoever got hold of the verification has no password.
+    let refused = async |form: &Value| {
+        let answer = complete(&gateway, form.clone()).await;
+        assert_eq!((&answer["status"], &answer["session"]), (&json!("REFUSED"), &Value::Null), "{answer}");
+        answer["userErrors"][0]["code"].clone()
+    };
+    let mut other = form.clone();
+    other["password"] = json!("quite another horse battery");
+    assert_eq!(refused(&other).await, "ACCOUNT_EXISTS");
+    // Nor does the first one help once it was replaced.
+    let owner = Customer::with(&gateway, again["session"]["accessToken"].as_str().unwrap().to_owned());
+    let change = "mutation($input: PasswordChangeInput!) { passwordChange(input: $input) { changed } }";
+    let input = json!({ "currentPassword": PASSWORD, "newPassword": "yet another horse battery" });
+    assert_eq!(owner.ask(change, json!({ "input": input })).await.data()["passwordChange"]["changed"], true);
+    assert_eq!(refused(&form).await, "ACCOUNT_EXISTS");
+    // And after some minutes everybody signs in as always.
+    other["password"] = json!("yet another horse battery");
+    assert_eq!(complete(&gateway, other.clone()).await["status"], "COMPLETE");
+    gateway.app.clock.advance(TimeDelta::minutes(5));
+    assert_eq!(refused(&other).await, "ACCOUNT_EXISTS");
 }
 
 #[tokio::test]

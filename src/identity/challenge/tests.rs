@@ -179,13 +179,62 @@ on_both_stores! {
         for _ in 0..4 {
             challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
         }
-        let limited = challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap_err();
-        assert!(matches!(limited, Error::RateLimited { .. }), "{limited:?}");
-        let limited = challenges.draft(Kind::SignIn, NORMALISED, Language::English, &from()).await;
-        assert!(matches!(limited.err(), Some(Error::RateLimited { .. })), "of any kind");
-        assert!(challenges.draft(Kind::SignIn, "hanako@example.jp", Language::English, &from()).await.is_ok());
+        let limited = async |kind| {
+            let draft = challenges.draft(kind, NORMALISED, Language::English, &from()).await;
+            matches!(draft.err(), Some(Error::RateLimited { .. }))
+        };
+        assert!(limited(Kind::SignUp).await && limited(Kind::NewEmail).await);
+        assert!(challenges.draft(Kind::SignUp, "hanako@example.jp", Language::English, &from()).await.is_ok());
         replica.clock.advance(TimeDelta::minutes(1));
-        challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
+        assert!(!limited(Kind::SignUp).await);
+    }
+
+    async fn whoever_proved_nothing_keeps_nobody_from_getting_in(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        let stranger = |n: u8| Context { address: Some([198, 51, 100, n].into()), ..Context::default() };
+        // A stranger asks for codes of the owner's address and tries them, until nobody may any more.
+        let draft = challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, &stranger(1)).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let opened = challenges.open(&mut tx, draft, &()).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut sends = 1;
+        while challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, &stranger(2)).await.is_ok() {
+            sends += 1;
+        }
+        let mut tries = 0;
+        while challenges.prove::<()>(Kind::SignUp, opened.id, &"0".into(), &stranger(3)).await.is_ok() {
+            tries += 1;
+            // Void challenges count for nobody: the stranger opens others.
+            store.refill_challenge(opened.id).await.unwrap();
+        }
+        assert_eq!((sends, tries), (5, 10));
+        for kind in [Kind::SignIn, Kind::StepUp, Kind::PresentEmail] {
+            let opened = open(&replica, kind, EMAIL).await;
+            let refused = told(prove(&replica, kind, opened.id, &"0".into()).await);
+            assert_eq!(refused, ("AUTH_OTP_INVALID", 2), "{kind:?}");
+        }
+    }
+
+    async fn a_challenge_ends_however_often_it_is_renewed(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        let opened = open(&replica, Kind::SignUp, EMAIL).await;
+        let end = opened.expires_at + TimeDelta::minutes(20);
+        for _ in 0..3 {
+            replica.clock.advance(TimeDelta::minutes(9));
+            let again = challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
+            assert!(again.expires_at <= end);
+        }
+        replica.clock.advance(TimeDelta::minutes(4));
+        assert_eq!(challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap(), Err(refused()));
+        // And a stranger cannot fill a mailbox with it, however slowly.
+        let opened = open(&replica, Kind::SignUp, EMAIL).await;
+        for n in 2..8 {
+            replica.clock.advance(TimeDelta::minutes(2));
+            let again = challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap();
+            assert_eq!(again.is_ok(), n <= 5, "code {n}");
+        }
     }
 
     async fn neither_the_code_nor_the_address_lies_open_in_the_row(store: TestStore) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -50,7 +50,7 @@ impl Identity {
             this.store
                 .audit(context.event("session.create", Actor::Nobody, now).refused(REFUSED.code))
                 .await?;
-            sleep_until(began + this.failure_floor).await;
+            this.hold(began).await;
             return Err(rejected(REFUSED));
         };
         if this.store.mapping_of_user(user).await?.is_none() {
