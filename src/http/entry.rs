@@ -223,6 +223,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
         "/webhooks/whmcs" => "/webhooks/whmcs",
+        path if path.starts_with("/exports/") => "/exports",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",
     }

@@ -87,6 +87,8 @@ pub enum Kind {
     NewEmail,
     /// The address that is in force, before it changes.
     PresentEmail,
+    /// Who is there, before the account is erased.
+    Erasure,
 }
 
 impl Kind {
@@ -97,6 +99,7 @@ impl Kind {
             Self::SignUp => "sign-up",
             Self::NewEmail => "new-email",
             Self::PresentEmail => "present-email",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -109,6 +112,7 @@ impl Kind {
             Self::PresentEmail => {
                 Message::EmailChangeCode { proves: Proof::PresentAddress, code, expires_at }
             }
+            Self::Erasure => Message::ErasureCode { code, expires_at },
         }
     }
 }
@@ -396,7 +400,8 @@ impl Challenges {
         derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
     }
 
-    fn subject(&self, address: &str) -> [u8; 32] {
+    /// The keyed hash under which the challenges of an address are found.
+    pub(super) fn subject(&self, address: &str) -> [u8; 32] {
         derive(&self.key, format!("subject:{address}").as_bytes())
     }
 

@@ -14,6 +14,7 @@ pub mod challenge;
 mod devices;
 mod email;
 mod email_change;
+mod erasure;
 mod history;
 mod keys;
 mod limits;
@@ -46,7 +47,7 @@ use uuid::Uuid;
 
 pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
-pub use email_change::EmailSwap;
+pub use email_change::{EmailSwap, Swapped};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};

@@ -4,7 +4,7 @@ use async_graphql::MergedObject;
 
 use super::{
     account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation,
-    notification::NotificationMutation,
+    erasure::ErasureMutation, export::ExportMutation, notification::NotificationMutation,
     passkey::PasskeyMutation, password_reset::PasswordResetMutation, profile::ProfileMutation,
     session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
 };
@@ -17,6 +17,8 @@ pub struct Mutation(
     AccountMutation,
     ProfileMutation,
     EmailChangeMutation,
+    ErasureMutation,
+    ExportMutation,
     PasswordResetMutation,
     PasskeyMutation,
     StepUpMutation,

@@ -8,6 +8,7 @@ use super::{
     connection::{Counted, Paged, paged},
     context::Ask,
     device::{DeviceNode, SignInNode},
+    export::DataExportNode,
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
     node::opaque,
     notification::NotificationList,
@@ -183,6 +184,15 @@ impl ViewerNode {
         let read = async {
             let all = ctx.app()?.identity.passkeys(&self.0).await?;
             Ok(all.into_iter().map(PasskeyNode::from).collect())
+        };
+        Some(read.await)
+    }
+
+    /// What this customer asked to be given of all that is known of them, newest first, as long as it can be had.
+    async fn data_exports(&self, ctx: &Context<'_>) -> Option<Result<Vec<DataExportNode>>> {
+        let read = async {
+            let all = ctx.app()?.exports.list(&self.0).await?;
+            Ok(all.into_iter().map(DataExportNode::from).collect())
         };
         Some(read.await)
     }

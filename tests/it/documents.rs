@@ -13,8 +13,16 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 6] =
-    ["account-link", "email-change", "password-reset", "password-reset-request", "profile-update", "sign-up"];
+const FLOWS: [&str; 8] = [
+    "account-erase",
+    "account-link",
+    "data-export",
+    "email-change",
+    "password-reset",
+    "password-reset-request",
+    "profile-update",
+    "sign-up",
+];
 
 /// The documents in `examples/queries` by name: those that are asked once.
 fn documents() -> BTreeMap<String, String> {
