@@ -24,6 +24,8 @@ use crate::{
     workflows::{
         email_change::{EmailChange, EmailChanges},
         engine::{Engine, Visit},
+        erasure::{Erasures, ForgetTraces},
+        export::{Exports, GatherExport, Sources},
         jobs::{CopyEmail, GrantAccess, OpenStaffCase},
         profile::{CopyToCrm, Profiles},
         registration::{Desk, Registration},
@@ -125,6 +127,10 @@ pub struct App {
     /// Changes of customers' addresses.
     pub email_changes: EmailChanges,
     email_engine: Engine<EmailChange>,
+    /// Erasures of accounts.
+    pub erasures: Erasures,
+    /// What people are given of what is known of them.
+    pub exports: Exports,
     /// Mobile lines.
     pub sim: Sim,
     /// Postal look-up.
@@ -231,7 +237,7 @@ impl App {
         );
         let registrations = Engine::new(
             store.clone(),
-            keys,
+            keys.clone(),
             clock.clone(),
             jobs.clone(),
             desk.clone(),
@@ -245,24 +251,44 @@ impl App {
             live.clone(),
             config.reconcile.clone(),
         );
+        let notifications = Notifications::new(
+            store.clone(),
+            cache.clone(),
+            live.clone(),
+            clock.clone(),
+            config.notify.lifetime,
+        );
+        let sim = Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times);
+        let sources = Sources {
+            store: store.clone(),
+            identity: identity.clone(),
+            notifications: notifications.clone(),
+            billing: billing.clone(),
+            crm: crm.clone(),
+            sim: sim.clone(),
+        };
+        let exports = Exports::new(
+            sources,
+            jobs.clone(),
+            keys.clone(),
+            clock.clone(),
+            config.workflows.export_keep,
+            config.workflows.attempts,
+        );
         Ok(Self {
+            exports,
             billing,
             crm,
             profiles,
             email_changes: EmailChanges::new(desk.clone(), email_engine.clone(), config.workflows.wait),
             email_engine,
+            erasures: Erasures::new(desk.clone(), config.identity.audit_keep),
             sign_up: SignUp::new(desk, registrations.clone(), config.workflows.clone()),
             registrations,
             reconciler,
-            notifications: Notifications::new(
-                store.clone(),
-                cache.clone(),
-                live.clone(),
-                clock.clone(),
-                config.notify.lifetime,
-            ),
+            notifications,
             live,
-            sim: Sim::new(upstreams.freebit.clone(), cache.clone(), clock.clone(), &config.sim_times),
+            sim,
             postal: Postal::new(
                 upstreams.japan_post.clone(),
                 cache.clone(),
@@ -314,6 +340,8 @@ impl App {
         let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
         let (email_engine, contacts, store) =
             (self.email_engine.clone(), self.crm.clone(), self.store.clone());
+        let exports = self.exports.clone();
+        let (leavers, billing, marks) = (self.store.clone(), self.billing.clone(), self.crm.clone());
         let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
         worker
             .on(Some(self.mail_attempts), move |mail: Mail, this| {
@@ -331,6 +359,13 @@ impl App {
             .on(Some(email_engine.attempts()), move |visit: Visit<EmailChange>, this| {
                 let email_engine = email_engine.clone();
                 async move { email_engine.visit(visit, this).await }
+            })
+            .on(Some(self.workflow_attempts), move |wanted: GatherExport, this| {
+                let exports = exports.clone();
+                async move { exports.gather(wanted, this).await }
+            })
+            .on(Some(self.workflow_attempts), move |traces: ForgetTraces, _| {
+                Erasures::forget(traces, leavers.clone(), billing.clone(), marks.clone())
             })
             .on(Some(self.workflow_attempts), move |copy: CopyEmail, _| {
                 copy.perform(contacts.clone(), store.clone())

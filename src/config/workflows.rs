@@ -33,6 +33,13 @@ pub(super) fn read(env: &mut Reader<'_>) -> Settings {
         terms_version: env
             .get("TERMS_VERSION", "text", "The version of the terms that are to be accepted.")
             .text_or(&default.terms_version),
+        export_keep: env
+            .get(
+                "DATA_EXPORT_KEEP",
+                "duration",
+                "How long a customer can download what was gathered of all that is known of them.",
+            )
+            .duration("7d", "1h", "30d"),
         attempts: env
             .get(
                 "WORKFLOW_ATTEMPTS",

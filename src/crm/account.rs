@@ -246,6 +246,16 @@ impl Crm {
         self.write_account(budget, account, &record).await
     }
 
+    /// Marks an account as one whose customer uses the portal no longer. Again is harmless.
+    ///
+    /// # Errors
+    /// As [`Crm::put_account`].
+    pub async fn end_access(&self, budget: Budget, account: AccountId) -> Result<()> {
+        let mut record = Map::new();
+        record.insert(self.fields.account_portal_status.clone(), "Closed".into());
+        self.write_account(budget, account, &record).await
+    }
+
     async fn write_account(
         &self,
         budget: Budget,

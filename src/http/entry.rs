@@ -229,6 +229,7 @@ fn known_route(path: &str) -> &'static str {
         "/oauth/token" => "/oauth/token",
         jwks::PATH => jwks::PATH,
         "/webhooks/whmcs" => "/webhooks/whmcs",
+        path if path.starts_with("/exports/") => "/exports",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",
     }

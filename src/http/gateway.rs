@@ -5,21 +5,26 @@ use std::{sync::Arc, time::Duration};
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::{
-    Answers, Asker, Badge, Executed, Origins, Presented, Seats, State, Streams, TokenEndpoint, Webhooks,
+    Answers, Asker, Badge, Executed, Origin, Origins, Presented, Seats, State, Streams, TokenEndpoint, Webhooks,
     graphiql::Example, guard::Guard, metered,
 };
 use crate::{
     app::App,
     config::Config,
-    error::Service,
+    deadline::{Budget, Lane},
+    error::{Result, Service},
     events,
     freshness::{Cost, Reader},
     identity::{self, Caller, Identity, Viewer},
     schema::{self, Delivery, PortalSchema},
     spending::Spending,
 };
+
+/// How long a download may take to be found.
+const DOWNLOAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long `/health/ready` waits for the store.
 const STORE_WITHIN: Duration = Duration::from_secs(2);
@@ -78,7 +83,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
             serde_json::to_value(health).ok()
         }
     };
-    let cached = app.clone();
+    let (cached, files) = (app.clone(), app.clone());
     State {
         answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Caller::owner)),
         clock: app.clock.clone(),
@@ -108,12 +113,32 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
             config.server.trusted_proxies.clone(),
         )
         .map(Arc::new),
+        download: Some(Arc::new(move |caller, origin, id| {
+            Box::pin(download(files.clone(), caller, origin, id)) as _
+        })),
         streams: Some(streams),
         ..State::new(
             Arc::new(move |request, asker| Box::pin(execute(request, asker))),
             Arc::new(move |token| Box::pin(authenticate(token))),
         )
     }
+}
+
+/// An export of whoever asks.
+async fn download(app: App, caller: Caller, origin: Origin, id: String) -> Result<Option<Vec<u8>>> {
+    let context = identity::Context {
+        address: origin.address,
+        user_agent: origin.user_agent,
+        request_id: Some(origin.request_id.as_str().to_owned()),
+    };
+    // What is no id is one that was never given out.
+    let id = Uuid::try_parse(&id).unwrap_or_default();
+    // A partner is shown no document of a customer's: there is none of its own.
+    let budget = Budget::new(DOWNLOAD_WITHIN, Lane::Interactive);
+    let is_customer = matches!(caller, Caller::Customer(_));
+    let Some(viewer) = Viewer::of(&caller, budget).filter(|_| is_customer) else { return Ok(None) };
+    let viewer = viewer.from(context);
+    app.exports.download(&viewer, id).await
 }
 
 /// What an operator wants to know of the cache of this replica.

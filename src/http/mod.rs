@@ -14,6 +14,7 @@ mod answer;
 mod cookies;
 mod door;
 mod entry;
+mod exports;
 mod finished;
 pub mod gateway;
 pub mod graphiql;
@@ -137,6 +138,20 @@ pub struct Streams<V> {
     pub limits: config::Live,
 }
 
+/// Where a request came from.
+pub struct Origin {
+    /// The client's address; `None` in a test without a connection.
+    pub address: Option<IpAddr>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
+    /// For logs and errors.
+    pub request_id: RequestId,
+}
+
+/// Gives a document of whoever asks by its id; `None` when there is none of theirs.
+pub type Download<V> =
+    Arc<dyn Fn(V, Origin, String) -> BoxFuture<'static, Result<Option<Vec<u8>>>> + Send + Sync>;
+
 /// Says whether requests can be served now; the sentence of a refusal is shown to operators.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
 
@@ -191,6 +206,8 @@ pub struct State<V> {
     pub tokens: Option<Arc<TokenEndpoint>>,
     /// For `/webhooks/whmcs`; without it the route is missing.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// For `/exports/{id}`; without it nothing is found there.
+    pub download: Option<Download<V>>,
     /// Whether a request may ask what each path of its answer cost.
     pub explains: bool,
     /// Answers that are sent again; `None` leaves every request to be executed.
@@ -225,6 +242,7 @@ impl<V> State<V> {
             metrics: None,
             tokens: None,
             webhooks: None,
+            download: None,
             explains: false,
             answers: None,
             clock: Clock::system(),
@@ -246,6 +264,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/health/cache", get(health::cache::<V>))
         .route(jwks::PATH, get(jwks::show::<V>))
         .route("/metrics", get(health::metrics::<V>))
+        .route("/exports/{id}", get(exports::download::<V>))
         .merge(graphiql)
         .merge(webhooks)
         .merge(tokens)

@@ -18,7 +18,7 @@ const UNCHANGED: UserError = UserError {
 };
 
 /// A session that stands, as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ActiveSession {
     /// Its key.
     pub id: Uuid,

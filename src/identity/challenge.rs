@@ -104,13 +104,15 @@ pub enum Kind {
     NewEmail,
     /// The address that is in force, before it changes.
     PresentEmail,
+    /// Who is there, before the account is erased.
+    Erasure,
 }
 
 impl Kind {
     /// What it shares its limits with: kinds whose codes are mailed to people who proved something before, or to anybody.
     const fn asked_for_by(self) -> &'static str {
         match self {
-            Self::SignIn | Self::StepUp | Self::PresentEmail => "known",
+            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => "known",
             Self::SignUp | Self::NewEmail => "anybody",
         }
     }
@@ -123,6 +125,7 @@ impl Kind {
             Self::SignUp => "sign-up",
             Self::NewEmail => "new-email",
             Self::PresentEmail => "present-email",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -137,6 +140,7 @@ impl Kind {
             Self::PresentEmail => {
                 Message::EmailChangeCode { proves: Proof::PresentAddress, code, expires_at }
             }
+            Self::Erasure => Message::ErasureCode { code, expires_at },
         })
     }
 
@@ -464,8 +468,14 @@ impl Challenges {
         derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
     }
 
+    /// The keyed hash under which limits and challenges of such a kind know an address.
     fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
         derive(&self.key, format!("subject:{}:{address}", kind.asked_for_by()).as_bytes())
+    }
+
+    /// All under which an address is known.
+    pub(super) fn subjects(&self, address: &str) -> [[u8; 32]; 2] {
+        [Kind::SignIn, Kind::SignUp].map(|kind| self.subject(kind, address))
     }
 
     fn client(&self, from: &Context) -> [u8; 32] {

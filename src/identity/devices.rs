@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A device in which a person signed in, as they see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Device {
     /// Its key.
     pub id: Uuid,

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
+    error::Result,
     id::UserId,
     identity::Identity,
     mail::{Language, Mail, Message},
@@ -28,18 +29,31 @@ pub struct EmailSwap<'a> {
     pub language: Language,
 }
 
+/// What became of a swap. Unless it is done, the transaction is to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// The new address is in force.
+    Done,
+    /// Somebody else has it.
+    Taken,
+    /// The user has another address by now, is disabled or gone.
+    Outdated,
+}
+
 impl Identity {
     /// Gives a user another address, with everything else that the transaction does: other sessions end, no device is trusted
-    /// any more, what was mailed to the address before is void, and both addresses are told. False when the user has another
-    /// address by now, is disabled or gone: then the transaction is to be undone.
+    /// any more, what was mailed to the address before is void, and both addresses are told.
     ///
     /// # Errors
-    /// [`store::Error::Taken`] when somebody else has the address.
-    pub async fn swap_email(&self, tx: &mut Tx, swap: &EmailSwap<'_>) -> Result<bool, store::Error> {
+    /// [`crate::error::Error::StoreAway`], [`crate::error::Error::Internal`].
+    pub async fn swap_email(&self, tx: &mut Tx, swap: &EmailSwap<'_>) -> Result<Swapped> {
         let (this, now) = (&*self.0, self.0.now());
         let EmailSwap { user, old, new, kept, language } = *swap;
-        if !tx.change_email(user, old, new, now).await? {
-            return Ok(false);
+        match tx.change_email(user, old, new, now).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Swapped::Outdated),
+            Err(store::Error::Taken) => return Ok(Swapped::Taken),
+            Err(error) => return Err(error.into()),
         }
         let ended = tx.revoke_other_sessions(user, kept, "e-mail changed", now).await?;
         tx.distrust_devices(user).await?;
@@ -49,7 +63,7 @@ impl Identity {
             this.jobs.put(tx, &key, &Mail { to: to.to_owned(), language, message }).await?;
         }
         tx.audit(Event::done("email.change", Actor::User(user), now).with("sessionsEnded", ended));
-        Ok(true)
+        Ok(Swapped::Done)
     }
 
     /// Looks at a user's sessions anew: some may have ended without this process doing it.

@@ -15,7 +15,7 @@ use crate::{
 const SHOWN: u32 = 1_000;
 
 /// How a sign-in went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Outcome {
     /// A session began.
     SignedIn,
@@ -38,7 +38,7 @@ impl Outcome {
 }
 
 /// What was asked for besides the password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Method {
     /// A code that was mailed.
     Code,
@@ -71,7 +71,7 @@ impl Method {
 }
 
 /// A sign-in, or a try, as the account's owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SignInRecord {
     /// Its key.
     pub id: Uuid,

@@ -17,6 +17,7 @@ impl Inner {
             self.store.purge_hand_offs(now).await?;
             self.store.purge_enrolments(now).await?;
             self.store.purge_password_resets(now).await?;
+            self.store.purge_exports(now).await?;
             self.store.purge_devices(now - self.device_lifetime).await?;
             self.store.purge_sign_ins(now - self.history_for).await?;
             self.tokens.keys().purge(now).await?;

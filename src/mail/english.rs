@@ -120,6 +120,31 @@ pub(super) fn words(message: &Message) -> Words {
                 "If it was you, sign in with this address, or choose another one for the other account. If not, there is nothing to do.",
             ),
         ),
+        Message::ErasureCode { code: digits, expires_at } => (
+            "Confirm that your account is to be erased",
+            code(
+                "Enter this code to erase your account. That cannot be undone:",
+                digits,
+                *expires_at,
+                "If you do not want this, somebody else is signed in to your account. Set a new password now, and end all sessions in your account's settings.",
+            ),
+        ),
+        Message::AccountErased { at } => (
+            "Your account is erased",
+            notice(
+                "Your portal account is erased, with everything that the portal held about you. Books and invoices are kept as long as tax law asks. Our staff will erase what law permits elsewhere, and tell you. Your contracts go on.",
+                vec![when(*at)],
+                "If this was not you, contact our support at once.",
+            ),
+        ),
+        Message::ExportReady { at, until } => (
+            "Your data are ready",
+            notice(
+                "What you asked to be given of all that we know of you is ready. Sign in and download it in your account's settings.",
+                vec![when(*at), ("Available until", time(*until))],
+                NOT_YOU,
+            ),
+        ),
         Message::NewDevice { device, place, at } => {
             let mut facts = vec![("Device", device.clone())];
             facts.extend(place.clone().map(|place| ("Place", place)));

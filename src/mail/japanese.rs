@@ -125,6 +125,31 @@ pub(super) fn words(message: &Message) -> Words {
                 "ご本人の場合は、このアドレスでログインするか、別のアドレスをご指定ください。お心当たりがない場合、お手続きは不要です。",
             ),
         ),
+        Message::ErasureCode { code: digits, expires_at } => (
+            "アカウント削除の確認",
+            code(
+                "アカウントを削除するには、次のコードを入力してください。削除は取り消せません。",
+                digits,
+                *expires_at,
+                "削除をご希望でない場合は、第三者がログインしています。すぐに新しいパスワードを設定し、アカウントの設定からすべてのセッションを終了してください。",
+            ),
+        ),
+        Message::AccountErased { at } => (
+            "アカウントが削除されました",
+            notice(
+                "お客様のポータルアカウントと、ポータルが保有していたお客様の情報を削除しました。帳簿と請求書は税法で定められた期間保存されます。その他の情報は、法令で認められる範囲で担当者が削除し、お客様にご連絡します。ご契約は継続します。",
+                vec![when(*at)],
+                "お心当たりがない場合は、すぐにサポートまでご連絡ください。",
+            ),
+        ),
+        Message::ExportReady { at, until } => (
+            "お客様のデータの準備ができました",
+            notice(
+                "ご請求いただいたお客様のデータの準備ができました。ログインのうえ、アカウント設定からダウンロードしてください。",
+                vec![when(*at), ("ダウンロード期限", time(*until))],
+                NOT_YOU,
+            ),
+        ),
         Message::NewDevice { device, place, at } => {
             let mut facts = vec![("端末", device.clone())];
             facts.extend(place.clone().map(|place| ("場所", place)));

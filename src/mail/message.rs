@@ -96,6 +96,25 @@ pub enum Message {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The code that confirms the erasure of an account.
+    ErasureCode {
+        /// Six digits.
+        code: String,
+        /// It is good until then.
+        expires_at: DateTime<Utc>,
+    },
+    /// The account is erased.
+    AccountErased {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// What a person asked to be given of all that is known of them is ready.
+    ExportReady {
+        /// When.
+        at: DateTime<Utc>,
+        /// It can be had until then.
+        until: DateTime<Utc>,
+    },
     /// Somebody signed in on a device that was not seen before.
     NewDevice {
         /// Browser and system, such as `Firefox, Windows`.
@@ -139,6 +158,9 @@ impl Message {
             Self::EmailChanged { .. } => "email_changed",
             Self::EmailAdopted { .. } => "email_adopted",
             Self::EmailInUse { .. } => "email_in_use",
+            Self::ErasureCode { .. } => "erasure_code",
+            Self::AccountErased { .. } => "account_erased",
+            Self::ExportReady { .. } => "export_ready",
             Self::NewDevice { .. } => "new_device",
             Self::AccountLinked { .. } => "account_linked",
             Self::SecondFactorChanged { .. } => "second_factor_changed",
@@ -153,11 +175,14 @@ impl Message {
             | Self::SignInCode { expires_at, .. }
             | Self::StepUpCode { expires_at, .. }
             | Self::PasswordReset { expires_at, .. }
-            | Self::EmailChangeCode { expires_at, .. } => Some(*expires_at),
+            | Self::EmailChangeCode { expires_at, .. }
+            | Self::ErasureCode { expires_at, .. } => Some(*expires_at),
             Self::PasswordChanged { .. }
             | Self::EmailChanged { .. }
             | Self::EmailAdopted { .. }
             | Self::EmailInUse { .. }
+            | Self::AccountErased { .. }
+            | Self::ExportReady { .. }
             | Self::NewDevice { .. }
             | Self::AccountLinked { .. }
             | Self::SecondFactorChanged { .. }

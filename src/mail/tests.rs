@@ -47,6 +47,9 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("email_changed", Message::EmailChanged { masked: "t***@example.jp".to_owned(), at }),
         ("email_adopted", Message::EmailAdopted { at }),
         ("email_in_use", Message::EmailInUse { at }),
+        ("erasure_code", Message::ErasureCode { code: "048213".to_owned(), expires_at }),
+        ("account_erased", Message::AccountErased { at }),
+        ("export_ready", Message::ExportReady { at, until: expires_at }),
         (
             "new_device",
             Message::NewDevice {

@@ -141,7 +141,7 @@ pub struct EmailChangeMutation;
 #[Object]
 impl EmailChangeMutation {
     /// Mails a code to the new and one to the present address. Needs a proof of who is there that is not older than 5 minutes:
-    /// see `stepUp`. The answer is the same whether or not the new address is somebody's. At most once per document.
+    /// see `stepUp`. The answer is the same whether or not the new address is somebody's.
     async fn email_change_begin(
         &self,
         ctx: &Context<'_>,
@@ -176,7 +176,7 @@ impl EmailChangeMutation {
     }
 
     /// Takes both codes and changes the address in the portal, in billing and in the CRM. Other sessions end, and devices are
-    /// trusted no longer. Saying it again makes no second change. At most once per document.
+    /// trusted no longer. Saying it again makes no second change.
     async fn email_change_finish(
         &self,
         ctx: &Context<'_>,

@@ -3,7 +3,8 @@
 use async_graphql::MergedObject;
 
 use super::{
-    account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation, grant::GrantMutation,
+    account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation,
+    erasure::ErasureMutation, export::ExportMutation, grant::GrantMutation,
     notification::NotificationMutation, passkey::PasskeyMutation, password_reset::PasswordResetMutation,
     profile::ProfileMutation, session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
     totp::TotpMutation,
@@ -17,6 +18,8 @@ pub struct Mutation(
     AccountMutation,
     ProfileMutation,
     EmailChangeMutation,
+    ErasureMutation,
+    ExportMutation,
     PasswordResetMutation,
     PasskeyMutation,
     StepUpMutation,

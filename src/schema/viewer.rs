@@ -8,6 +8,7 @@ use super::{
     connection::{Counted, Paged, paged},
     context::Ask,
     device::{DeviceNode, SignInNode},
+    export::DataExportNode,
     grant::{GrantNode, PartnerConsent},
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
     node::viewer_id,
@@ -193,6 +194,15 @@ impl ViewerNode {
     /// What this customer has enrolled for the second step of a sign-in.
     async fn second_factors(&self, ctx: &Context<'_>) -> Option<Result<SecondFactorsNode>> {
         let read = async { Ok(ctx.app()?.identity.second_factors(&self.0).await?.into()) };
+        Some(read.await)
+    }
+
+    /// What this customer asked to be given of all that is known of them, newest first, as long as it can be had.
+    async fn data_exports(&self, ctx: &Context<'_>) -> Option<Result<Vec<DataExportNode>>> {
+        let read = async {
+            let all = ctx.app()?.exports.list(&self.0).await?;
+            Ok(all.into_iter().map(DataExportNode::from).collect())
+        };
         Some(read.await)
     }
 

@@ -11,6 +11,8 @@
 pub mod audit;
 mod challenges;
 mod devices;
+mod erasure;
+mod exports;
 pub mod inbox;
 pub mod jobs;
 pub mod leases;
@@ -55,6 +57,7 @@ use sqlx::{
 
 pub use challenges::{ChallengeRow, NewChallenge};
 pub use devices::{DeviceRow, NewDevice};
+pub use exports::{ExportRow, Gathered};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};

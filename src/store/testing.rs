@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     seal::{DataKey, Keyring},
-    store::{Settings, Store},
+    store::{On, Settings, Store},
 };
 
 /// A store with tables and no rows.
@@ -145,3 +145,48 @@ macro_rules! on_both_stores {
 }
 #[cfg(test)]
 pub(crate) use on_both_stores;
+
+impl Store {
+    /// Every row of every table, as text under the name of its table; bytes in hexadecimal digits of lower case.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn dump(&self) -> Vec<(String, String)> {
+        let names: Result<Vec<(String,)>, sqlx::Error> = match &self.pools {
+            On::Sqlite(pools) => {
+                sqlx::query_as(
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+                )
+                .fetch_all(&pools.readers)
+                .await
+            }
+            On::Postgres(pool) => {
+                sqlx::query_as("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+                    .fetch_all(pool)
+                    .await
+            }
+        };
+        let mut rows = Vec::new();
+        for (table,) in names.unwrap() {
+            let found: Vec<(String,)> = match &self.pools {
+                On::Sqlite(pools) => {
+                    let columns: Vec<(String,)> =
+                        sqlx::query_as("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info($1)")
+                            .bind(&table)
+                            .fetch_all(&pools.readers)
+                            .await
+                            .unwrap();
+                    let columns: Vec<_> = columns.into_iter().map(|(column,)| column).collect();
+                    let text = format!("SELECT {} FROM \"{table}\"", columns.join(" || ' ' || "));
+                    sqlx::query_as(AssertSqlSafe(text)).fetch_all(&pools.readers).await.unwrap()
+                }
+                On::Postgres(pool) => {
+                    let text = format!("SELECT to_jsonb(t)::text FROM \"{table}\" t");
+                    sqlx::query_as(AssertSqlSafe(text)).fetch_all(pool).await.unwrap()
+                }
+            };
+            rows.extend(found.into_iter().map(|(row,)| (table.clone(), row.to_lowercase())));
+        }
+        rows
+    }
+}

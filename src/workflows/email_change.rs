@@ -31,12 +31,12 @@ use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
     identity::{
-        EmailSwap, Viewer,
+        EmailSwap, Swapped, Viewer,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::{Language, Message},
     secret::SecretString,
-    store::{self, Tx},
+    store::Tx,
 };
 
 /// An address that takes the place of another: what was proved, and what was found and done so far.
@@ -178,11 +178,10 @@ fn user<'a>(it: &'a mut EmailChange, desk: &'a Desk, tx: &'a mut Tx) -> BoxFutur
     async move {
         let swap =
             EmailSwap { user: it.user, old: &it.old, new: &it.new, kept: it.kept, language: it.language };
-        match desk.identity.swap_email(tx, &swap).await {
-            Ok(true) => {}
-            Ok(false) => return refused(refusals::ACCOUNT_CHANGED),
-            Err(store::Error::Taken) => return refused(refusals::EMAIL_TAKEN),
-            Err(error) => return Err(error.into()),
+        match desk.identity.swap_email(tx, &swap).await? {
+            Swapped::Done => {}
+            Swapped::Outdated => return refused(refusals::ACCOUNT_CHANGED),
+            Swapped::Taken => return refused(refusals::EMAIL_TAKEN),
         }
         let copy = CopyEmail { account: it.account, user: it.user };
         desk.queue.put(tx, &Uuid::now_v7().to_string(), &copy).await?;
@@ -309,9 +308,10 @@ impl EmailChanges {
         let is_decoy = desk.store.user_by_email(&email).await?.is_some();
         let arrived = Arrived { user: user.id, session: viewer.session(), is_decoy };
         let mut tx = desk.store.begin().await?;
-        let new = match is_decoy {
-            true => challenges.open_decoy(&mut tx, to_new, &arrived, self.notice()).await?,
-            false => challenges.open(&mut tx, to_new, &arrived).await?,
+        let new = if is_decoy {
+            challenges.open_decoy(&mut tx, to_new, &arrived, self.notice()).await?
+        } else {
+            challenges.open(&mut tx, to_new, &arrived).await?
         };
         let wanted = Wanted { user: user.id, session: viewer.session(), email, other: new.id };
         let present = challenges.open(&mut tx, to_present, &wanted).await?;
@@ -342,9 +342,7 @@ impl EmailChanges {
         }
         let (kind, id) = (Kind::NewEmail, wanted.other);
         match challenges.peek::<Arrived>(kind, id).await? {
-            Some(arrived) if arrived.is_decoy => {
-                challenges.resend_decoy(kind, id, from, self.notice()).await
-            }
+            Some(arrived) if arrived.is_decoy => challenges.resend_decoy(kind, id, from, self.notice()).await,
             _ => challenges.resend(kind, id, from).await,
         }
     }

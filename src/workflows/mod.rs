@@ -8,6 +8,8 @@
 
 pub mod email_change;
 pub mod engine;
+pub mod erasure;
+pub mod export;
 pub mod form;
 pub mod jobs;
 pub mod profile;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub least_age: u32,
     /// The terms that are to be accepted.
     pub terms_version: String,
+    /// How long what was gathered for a person can be had.
+    pub export_keep: std::time::Duration,
     /// Tries of a workflow, and of what is brought to the CRM later, before people must look.
     pub attempts: u32,
 }
@@ -41,6 +45,7 @@ impl Default for Settings {
             settle: Duration::from_secs(10),
             least_age: 18,
             terms_version: "1".to_owned(),
+            export_keep: Duration::from_secs(7 * 24 * 60 * 60),
             attempts: 100,
         }
     }

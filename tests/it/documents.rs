@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 10] = [
+const FLOWS: [&str; 12] = [
+    "account-erase",
     "account-link",
+    "data-export",
     "email-change",
     "grant-create",
     "grant-revoke",

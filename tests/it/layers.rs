@@ -77,7 +77,19 @@ const TABLE: &[(&str, &[&str])] = &[
     ("log", &["config"]),
     (
         "workflows",
-        &["billing", "crm", "sim", "notify", "identity", "jobs", "mail", "store", "postal::PostalCode"],
+        &[
+            "billing",
+            "crm",
+            "sim",
+            "notify",
+            "identity",
+            "jobs",
+            "mail",
+            "store",
+            "postal::PostalCode",
+            // Whether a value is as its system has it now.
+            "freshness::Read",
+        ],
     ),
     (
         "events",

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use portal_gateway::{
+    app::App,
     deadline::{Budget, Lane},
     id::{AccountId, ClientId},
     identity::{Credential, Registration},
@@ -162,13 +163,18 @@ pub async fn accounts(gateway: &Gateway, email: &str) -> Vec<Value> {
 
 /// Cases of an account that were opened for staff.
 pub async fn staff_cases(gateway: &Gateway, account: &str) -> Vec<Value> {
+    cases_of(&gateway.app, account).await
+}
+
+/// The same through another application.
+pub async fn cases_of(app: &App, account: &str) -> Vec<Value> {
     let soql = Select::from("Case")
         .fields(["Subject", "Description", "Origin", "Portal_Case_Key__c"])
         .filter(soql::Filter::eq("AccountId", account).and(soql::Filter::eq("Origin", "Portal Notification")))
         .build()
         .unwrap();
     let budget = Budget::new(PATIENCE, Lane::Interactive);
-    let all: Vec<Value> = gateway.app.upstreams.salesforce.query(budget, soql).await.unwrap();
+    let all: Vec<Value> = app.upstreams.salesforce.query(budget, soql).await.unwrap();
     all.into_iter().filter(|case| !case["Portal_Case_Key__c"].is_null()).collect()
 }
 

@@ -57,7 +57,7 @@ pub struct Settings {
 }
 
 /// A passkey, as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Passkey {
     /// Its key.
     pub id: Uuid,

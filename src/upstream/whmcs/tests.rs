@@ -274,7 +274,10 @@ fn an_address_that_a_user_has_is_told_apart_from_other_refusals() {
 
 #[test]
 fn the_addresses_of_a_client_and_of_its_owner_are_told_apart() {
-    let told = email_writes::emails(&fine(include_str!("../../../tests/fixtures/whmcs/get_clients_details.json")), 42);
+    let told = email_writes::emails(
+        &fine(include_str!("../../../tests/fixtures/whmcs/get_clients_details.json")),
+        42,
+    );
     let owner = Some(LoginUser { id: 57, email: "buyer@example.test".to_owned() });
     assert_eq!(told, Ok(ClientEmails { email: "buyer@example.test".to_owned(), owner }));
     let old = r#"{"result":"success","client":{"id":"42","email":"a@example.test"}}"#;
@@ -290,7 +293,10 @@ fn an_address_that_somebody_has_is_told_apart_from_one_that_is_none() {
         let other = r#"{"result":"error","message":"The email address entered is not valid"}"#;
         assert!(matches!(email_writes::written(&fine(other), taken), Err(Kind::Refused { .. })));
     }
-    assert_eq!(email_writes::written(&fine(r#"{"result":"success","clientid":"42"}"#), "x"), Ok(EmailChanged::Done));
+    assert_eq!(
+        email_writes::written(&fine(r#"{"result":"success","clientid":"42"}"#), "x"),
+        Ok(EmailChanged::Done)
+    );
 }
 
 #[test]
