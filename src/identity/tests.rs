@@ -83,7 +83,7 @@ impl Replica {
     }
 
     /// Another replica with the same keys and clock.
-    fn twin(&self, store: &Store) -> Identity {
+    pub(super) fn twin(&self, store: &Store) -> Identity {
         let settings = Settings { data_dir: self.folder.path().to_owned(), ..settings() };
         Identity::new(ground(store, &self.clock), &settings).unwrap()
     }

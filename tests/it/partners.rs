@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::{Customer, Gateway},
+    live::{ids, invoice_of, invoices},
     process::run,
+    socket::Socket,
     wire::{Reply, ask},
 };
 
@@ -485,6 +487,41 @@ async fn every_answer_tells_its_cost_and_a_budget_runs_out_and_comes_back() {
     let (requests, cost): (u64, u64) =
         (day["requests"].as_str().unwrap().parse().unwrap(), day["cost"].as_str().unwrap().parse().unwrap());
     assert!(requests >= 4 && cost >= 2 * actual, "{used}");
+}
+
+#[tokio::test]
+async fn a_partner_listens_for_a_customer_until_that_takes_it_back() {
+    let gateway = Gateway::start().await;
+    let partner = partner(&gateway, "billing:read orders:read", ROOMY).await;
+    let customer = gateway.sign_in(1).await;
+    let named = id(&customer).await;
+    let grant = partner.granted(&customer, &["billing:read"]).await;
+    let authorization = format!("Bearer {}", partner.token(None).await);
+    let open = async |named: &str| {
+        let mut socket = Socket::open(&gateway).await;
+        let payload = json!({ "authorization": authorization, "portal-customer": named });
+        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        socket
+    };
+    assert_eq!(open(&id(&gateway.sign_in(2).await).await).await.closed().await.0, 4403);
+    let mut socket = open(&named).await;
+    assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+    socket.subscribe("1", "subscription { orderUpdated { id } }").await;
+    let refused = socket.hear().await;
+    assert_eq!(
+        (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
+        (&json!("error"), &json!("FORBIDDEN"))
+    );
+    let heard = "subscription { invoiceUpdated { invoice { number } } }";
+    socket.subscribe("2", heard).await;
+    socket.settle().await;
+    let (client, _) = ids(&gateway, &customer).await;
+    let (_, invoice) = invoices(&customer).await.remove(0);
+    gateway.app.live.publish(invoice_of(client, invoice)).await;
+    let told = socket.hear().await;
+    assert!(told["payload"]["data"]["invoiceUpdated"]["invoice"]["number"].is_string(), "{told}");
+    assert!(revoke(&customer, &grant).await);
+    assert_eq!(socket.closed().await.0, 4403);
 }
 
 #[tokio::test]

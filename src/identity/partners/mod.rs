@@ -12,6 +12,8 @@ mod budget;
 mod desk;
 mod grants;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod token;
 mod tokens;
 mod usage;
