@@ -51,11 +51,8 @@ use crate::{
     store::{ChallengeRow, NewChallenge, Store, Tx},
 };
 
-const CODE_INVALID: UserError = UserError {
-    code: "AUTH_OTP_INVALID",
-    field: Vec::new(),
-    message: "This is not the right code.",
-};
+const CODE_INVALID: UserError =
+    UserError { code: "AUTH_OTP_INVALID", field: Vec::new(), message: "This is not the right code." };
 const CODE_EXPIRED: UserError = UserError {
     code: "AUTH_OTP_EXPIRED",
     field: Vec::new(),

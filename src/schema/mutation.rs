@@ -5,8 +5,7 @@ use async_graphql::MergedObject;
 use super::{
     account::AccountMutation, device::DeviceMutation, notification::NotificationMutation,
     passkey::PasskeyMutation, password_reset::PasswordResetMutation, profile::ProfileMutation,
-    session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
-    totp::TotpMutation,
+    session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation, totp::TotpMutation,
 };
 
 /// What can be changed.
