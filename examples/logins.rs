@@ -97,14 +97,19 @@ async fn main() -> Result<()> {
             ms(histogram, 1.0)
         );
     }
-    println!("{} signed in, {} were told to come back, {} failed", crowds.entered, crowds.sent_away, crowds.failed);
+    println!(
+        "{} signed in, {} were told to come back, {} failed",
+        crowds.entered, crowds.sent_away, crowds.failed
+    );
     let slower = ms(&busy, 0.99) / ms(&quiet, 0.99);
     println!("p99 busy / quiet: {slower:.2} (at most {SLOWER_AT_MOST})");
     if let (Some(before), Some(most)) = (before, most) {
         let cores = std::thread::available_parallelism()?.get() as f64;
         let allowed = cores * HASH_MIB + REST_MIB;
         let more = most - before;
-        println!("memory: {before:.0} MiB before, {most:.0} MiB at most: {more:.0} MiB more (at most {allowed:.0})");
+        println!(
+            "memory: {before:.0} MiB before, {most:.0} MiB at most: {more:.0} MiB more (at most {allowed:.0})"
+        );
     }
     ensure!(crowds.entered > 0, "nobody could sign in");
     ensure!(crowds.failed == 0, "some were neither signed in nor told to come back");
@@ -204,7 +209,8 @@ async fn ask<T>(
 /// The resident memory of a process, in MiB.
 fn resident_mib(pid: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system does not tell")?;
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system does not tell")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }

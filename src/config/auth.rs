@@ -81,7 +81,11 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
     }
     let passkeys = passkeys::read(env, server);
     let totp_issuer = env
-        .get("AUTH_TOTP_ISSUER", "text", "What authenticator apps call the service, beside the address of the account.")
+        .get(
+            "AUTH_TOTP_ISSUER",
+            "text",
+            "What authenticator apps call the service, beside the address of the account.",
+        )
         .text_or("Customer Portal");
     let least = PasswordSettings::default();
     identity::Settings {

@@ -298,8 +298,7 @@ impl Inner {
         let known = self.known(&email, entry.device, now).await?;
         let device = known.as_ref().map(|known| hash(known.token));
         // Before a try is taken: who has to wait has lost none.
-        let guess =
-            self.guess_factor(id, device.as_ref().map(<[u8; 32]>::as_slice), entry.from, now).await?;
+        let guess = self.guess_factor(id, device.as_ref().map(<[u8; 32]>::as_slice), entry.from, now).await?;
         let judged = async {
             let tried = match self.challenges.attempt::<Attempt>(Kind::Totp, challenge, entry.from).await? {
                 Ok(tried) => tried,

@@ -67,7 +67,10 @@ async fn the_time_of_a_refusal_tells_nothing() {
     let legacy = Credential::Phc(bcrypt::hash("Correct1horse", 4).unwrap().into());
     identity.register(&registration(3, "legacy@example.jp"), legacy).await.unwrap();
     // With an authenticator app: only the right password may tell of it.
-    identity.register(&registration(4, "enrolled@example.jp"), Credential::Password(password())).await.unwrap();
+    identity
+        .register(&registration(4, "enrolled@example.jp"), Credential::Password(password()))
+        .await
+        .unwrap();
     super::tests::enrol_app(&identity, "enrolled@example.jp").await;
     let classes = ["known", "nobody", "disabled", "legacy", "enrolled", "planted"];
 

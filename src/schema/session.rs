@@ -267,7 +267,8 @@ impl SessionMutation {
         Some(act.await)
     }
 
-    /// Ends a sign-in with a code: the one that was mailed, that of the authenticator app, or a recovery code. At most once per operation.
+    /// Ends a sign-in with a code: the one that was mailed, that of the authenticator app, or a recovery code. At most once
+    /// per operation.
     async fn session_verify(
         &self,
         ctx: &Context<'_>,
@@ -305,7 +306,8 @@ impl SessionMutation {
         Some(act.await)
     }
 
-    /// Mails another code for a sign-in that has begun with one; the one before is void, the tries stay. At most once per operation.
+    /// Mails another code for a sign-in that has begun with one; the one before is void, the tries stay. At most once per
+    /// operation.
     async fn session_code_resend(
         &self,
         ctx: &Context<'_>,

@@ -159,7 +159,12 @@ fn never(id: &str) -> String {
 }
 
 /// The bytes of an answer without what names the request.
-async fn bytes(customer: &Customer<'_>, gateway: &Gateway, document: &str, variables: Value) -> (u16, String) {
+async fn bytes(
+    customer: &Customer<'_>,
+    gateway: &Gateway,
+    document: &str,
+    variables: Value,
+) -> (u16, String) {
     let bearer = format!("Bearer {}", customer.token.as_deref().unwrap());
     let reply = ask(gateway, &[("authorization", &bearer)], document, variables).await;
     let id = reply.header("x-request-id").to_owned();
@@ -195,7 +200,8 @@ async fn what_is_somebody_elses_is_byte_for_byte_what_never_was() {
     }
     let session = "{ viewer { sessions { id } devices { id } } }";
     let theirs = b.ask(session, json!({})).await.data();
-    let random = |kind: &str| BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:00000000-0000-7000-8000-000000000000"));
+    let random =
+        |kind: &str| BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}:00000000-0000-7000-8000-000000000000"));
     for (document, id, kind) in [
         (
             "mutation($id: ID!) { sessionRevoke(input: { id: $id }) { revoked userErrors { code } } }",
@@ -218,7 +224,20 @@ async fn what_is_somebody_elses_is_byte_for_byte_what_never_was() {
 
 /// How probable it is that a sample of one class takes longer than one of another: 0.5 tells nothing.
 fn auc(one: &[f64], other: &[f64]) -> f64 {
-    let longer = |a: &f64| other.iter().map(|b| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 }).sum::<f64>();
+    let longer = |a: &f64| {
+        other
+            .iter()
+            .map(|b| {
+                if a > b {
+                    1.0
+                } else if a == b {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
+            .sum::<f64>()
+    };
     one.iter().map(longer).sum::<f64>() / (one.len() * other.len()) as f64
 }
 

@@ -147,9 +147,10 @@ fn what_is_said_to_stand_once_in_an_operation_is_held_so() {
     // What guesses at a secret, mails or makes an account has no other place in its name.
     for field in fields(mutation) {
         let name = field.name.node.as_str();
-        let guesses = ["session", "signUp", "passwordReset", "stepUp"].iter().any(|part| name.starts_with(part));
-        let is_free =
-            ["sessionEnd", "sessionRevoke", "sessionRevokeOthers", "signUpResume", "stepUpBegin"].contains(&name);
+        let guesses =
+            ["session", "signUp", "passwordReset", "stepUp"].iter().any(|part| name.starts_with(part));
+        let is_free = ["sessionEnd", "sessionRevoke", "sessionRevokeOthers", "signUpResume", "stepUpBegin"]
+            .contains(&name);
         assert_eq!(guesses && !is_free, guesses && held.contains(name), "{name}");
     }
 }

@@ -177,7 +177,10 @@ async fn an_app_is_enrolled_and_asked_for_instead_of_a_mailed_code() {
     let since = gateway.mailed_so_far().await;
     let created = create(&gateway, json!({ "email": email, "password": DEMO_PASSWORD })).await;
     let challenge = &created["challenge"];
-    assert_eq!((&challenge["methods"], &challenge["attemptsLeft"]), (&json!(["TOTP", "RECOVERY_CODE"]), &json!(5)));
+    assert_eq!(
+        (&challenge["methods"], &challenge["attemptsLeft"]),
+        (&json!(["TOTP", "RECOVERY_CODE"]), &json!(5))
+    );
     let id = &challenge["id"];
     let resent = gateway.nobody().ask(RESEND, json!({ "input": { "challengeId": id } })).await.data();
     assert_eq!(resent["sessionCodeResend"]["userErrors"][0]["code"], "AUTH_OTP_EXPIRED");
@@ -186,11 +189,18 @@ async fn an_app_is_enrolled_and_asked_for_instead_of_a_mailed_code() {
     assert_eq!(refusal(&verify(&gateway, id, &used).await), ("AUTH_OTP_INVALID", 4));
     let code = app.next(&gateway);
     assert!(is_in(&verify(&gateway, id, &code).await));
-    assert_eq!(refusal(&verify(&gateway, id, &code).await), ("AUTH_OTP_EXPIRED", 0), "the challenge is used up");
+    assert_eq!(
+        refusal(&verify(&gateway, id, &code).await),
+        ("AUTH_OTP_EXPIRED", 0),
+        "the challenge is used up"
+    );
     // The same code twice, in another sign-in.
     let id = self::challenge(&gateway, &email, DEMO_PASSWORD).await;
     assert_eq!(refusal(&verify(&gateway, &id, &code).await), ("AUTH_OTP_INVALID", 4));
-    let spaced = { let code = app.next(&gateway); format!("{} {}", &code[..3], &code[3..]) };
+    let spaced = {
+        let code = app.next(&gateway);
+        format!("{} {}", &code[..3], &code[3..])
+    };
     let verified = verify(&gateway, &id, &spaced).await;
     let entered = Customer::with(&gateway, verified["session"]["accessToken"].as_str().unwrap().to_owned());
     let shown = entered.ask(SECURITY, json!({})).await.data();
@@ -294,7 +304,8 @@ async fn a_recovery_code_stands_in_once_and_its_owner_is_told() {
     let id = challenge(&gateway, &email, DEMO_PASSWORD).await;
     let verified = verify(&gateway, &id, &codes[3]).await;
     let entered = Customer::with(&gateway, verified["session"]["accessToken"].as_str().unwrap().to_owned());
-    notice(&gateway, &email, since, ["recovery code of your account was used", "リカバリーコードが使用"]).await;
+    notice(&gateway, &email, since, ["recovery code of your account was used", "リカバリーコードが使用"])
+        .await;
     assert_eq!(factors(&entered).await["recoveryCodesLeft"], 9);
     let shown = entered.ask(SECURITY, json!({})).await.data();
     assert_eq!(shown["viewer"]["signIns"]["nodes"][0]["method"], "RECOVERY_CODE");
@@ -306,7 +317,11 @@ async fn a_recovery_code_stands_in_once_and_its_owner_is_told() {
     assert_eq!(made["recoveryCodes"].as_array().unwrap().len(), 10, "{made}");
     notice(&gateway, &email, since, ["New recovery codes", "新しいリカバリーコード"]).await;
     assert_eq!(factors(&entered).await["recoveryCodesLeft"], 10);
-    assert_eq!(refusal(&verify(&gateway, &id, &codes[4]).await), ("AUTH_OTP_INVALID", 3), "those before are void");
+    assert_eq!(
+        refusal(&verify(&gateway, &id, &codes[4]).await),
+        ("AUTH_OTP_INVALID", 3),
+        "those before are void"
+    );
     assert!(is_in(&verify(&gateway, &id, made["recoveryCodes"][0].as_str().unwrap()).await));
     let nobodys = gateway.sign_in(2).await.ask(REGENERATE, json!({})).await.data();
     assert_eq!(nobodys["recoveryCodesRegenerate"]["userErrors"][0]["code"], "TOTP_NOT_ENROLLED");
@@ -368,22 +383,28 @@ async fn an_app_proves_who_is_there_in_place_of_the_mailed_code() {
 
     gateway.app.clock.advance(TimeDelta::minutes(5));
     let required = json!("STEP_UP_REQUIRED");
-    for (document, root) in [
-        (BEGIN, "totpEnrolBegin"),
-        (REMOVE, "totpRemove"),
-        (REGENERATE, "recoveryCodesRegenerate"),
-    ] {
+    for (document, root) in
+        [(BEGIN, "totpEnrolBegin"), (REMOVE, "totpRemove"), (REGENERATE, "recoveryCodesRegenerate")]
+    {
         let refused = customer.ask(document, json!({})).await.data();
         assert_eq!(refused[root]["userErrors"][0]["code"], required, "{root}");
     }
-    let prove = async |code: &str| customer.ask(STEP_UP, json!({ "code": code })).await.data()["stepUp"].clone();
+    let prove =
+        async |code: &str| customer.ask(STEP_UP, json!({ "code": code })).await.data()["stepUp"].clone();
     let code = app.code(&gateway);
     let refused = prove(&wrong(&code)).await;
-    assert_eq!((&refused["userErrors"][0]["code"], &refused["userErrors"][0]["field"]), (&json!("AUTH_OTP_INVALID"), &json!(["totp"])));
+    assert_eq!(
+        (&refused["userErrors"][0]["code"], &refused["userErrors"][0]["field"]),
+        (&json!("AUTH_OTP_INVALID"), &json!(["totp"]))
+    );
     assert!(prove(&code).await["freshUntil"].is_string());
     assert!(prove(&code).await["freshUntil"].is_null(), "the same code twice");
     let id = challenge(&gateway, &email(&gateway, 1), DEMO_PASSWORD).await;
-    assert_eq!(refusal(&verify(&gateway, &id, &code).await), ("AUTH_OTP_INVALID", 4), "not at a sign-in either");
+    assert_eq!(
+        refusal(&verify(&gateway, &id, &code).await),
+        ("AUTH_OTP_INVALID", 4),
+        "not at a sign-in either"
+    );
     gateway.app.clock.advance(TimeDelta::minutes(5));
     let refused = customer.ask(REMOVE, json!({})).await.data();
     assert_eq!(refused["totpRemove"]["userErrors"][0]["code"], required);
@@ -416,7 +437,11 @@ async fn an_enrolment_is_finished_in_time_by_its_own_session_and_replaces_the_ap
     for code in ["TOTP_CODE_INVALID", "TOTP_CODE_INVALID", "TOTP_CODE_INVALID", "TOTP_ENROLMENT_VOID"] {
         assert_eq!(code_of(&finish(&customer, &wrong(&second.code(&gateway))).await), code);
     }
-    assert_eq!(code_of(&finish(&customer, &second.code(&gateway)).await), "TOTP_ENROLMENT_VOID", "five tries");
+    assert_eq!(
+        code_of(&finish(&customer, &second.code(&gateway)).await),
+        "TOTP_ENROLMENT_VOID",
+        "five tries"
+    );
     let late = App::of(&begin(&customer).await);
     gateway.app.clock.advance(TimeDelta::minutes(10));
     assert_eq!(code_of(&finish(&customer, &late.code(&gateway)).await), "TOTP_ENROLMENT_VOID");

@@ -130,11 +130,19 @@ async fn what_may_stand_once_is_counted_over_the_operation_that_is_executed() {
             (format!("{{ {once} {{ x }} {other} {{ x }} }}"), "REPEATED_SIGN_IN"),
             (format!("{{ {once} {{ x }} a: {once} @skip(if: true) {{ x }} }}"), "REPEATED_SIGN_IN"),
             (format!("{{ {once} {{ x }} ... {{ a: {once} {{ x }} }} }}"), "REPEATED_SIGN_IN"),
-            (format!("{{ ... on Mutation {{ {once} {{ x }} }} ... {{ {once} {{ x }} }} }}"), "REPEATED_SIGN_IN"),
-            (format!("{{ ...F ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
-            (format!("{{ a: {once} {{ x }} ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
             (
-                format!("{{ ...F }} fragment F on Mutation {{ ...G ...G }} fragment G on Mutation {{ {once} {{ x }} }}"),
+                format!("{{ ... on Mutation {{ {once} {{ x }} }} ... {{ {once} {{ x }} }} }}"),
+                "REPEATED_SIGN_IN",
+            ),
+            (format!("{{ ...F ...F }} fragment F on Mutation {{ {once} {{ x }} }}"), "REPEATED_SIGN_IN"),
+            (
+                format!("{{ a: {once} {{ x }} ...F }} fragment F on Mutation {{ {once} {{ x }} }}"),
+                "REPEATED_SIGN_IN",
+            ),
+            (
+                format!(
+                    "{{ ...F }} fragment F on Mutation {{ ...G ...G }} fragment G on Mutation {{ {once} {{ x }} }}"
+                ),
                 "REPEATED_SIGN_IN",
             ),
         ];

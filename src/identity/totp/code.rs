@@ -201,12 +201,16 @@ mod tests {
             assert_eq!((text.len(), text.matches('-').count()), (14, 2), "{text}");
             for typed in [text.to_owned(), text.to_lowercase(), text.replace('-', " ")] {
                 let read = read(&typed.into());
-                assert!(matches!(read, Some(Typed::Recovery(read)) if read.expose_secret() == code.expose_secret()));
+                assert!(
+                    matches!(read, Some(Typed::Recovery(read)) if read.expose_secret() == code.expose_secret())
+                );
             }
         }
         let all: std::collections::HashSet<_> = codes.iter().map(ExposeSecret::expose_secret).collect();
         assert_eq!(all.len(), 10);
-        for nonsense in ["", "05047", "0504711", "O50471", "ABCD-EFGH-JKL", "ABCD-EFGH-JKL0", &"A".repeat(100_000)] {
+        for nonsense in
+            ["", "05047", "0504711", "O50471", "ABCD-EFGH-JKL", "ABCD-EFGH-JKL0", &"A".repeat(100_000)]
+        {
             assert!(read(&nonsense.into()).is_none(), "{nonsense:.20}");
         }
     }

@@ -88,8 +88,7 @@ impl Identity {
         let this = &*self.0;
         let totp = this.store.totp(viewer.user()).await?;
         Ok(SecondFactors {
-            totp: totp
-                .map(|row| TotpStatus { enrolled_at: row.enrolled_at, last_used_at: row.last_used_at }),
+            totp: totp.map(|row| TotpStatus { enrolled_at: row.enrolled_at, last_used_at: row.last_used_at }),
             recovery_codes_left: this.store.recovery_codes_left(viewer.user()).await?,
         })
     }

@@ -77,9 +77,7 @@ impl Inner {
     ) -> Result<Option<Method>> {
         let user = owner.0.id;
         match fit {
-            Fit::App { factor, step } => {
-                Ok(tx.use_totp(*factor, *step, now).await?.then_some(Method::Totp))
-            }
+            Fit::App { factor, step } => Ok(tx.use_totp(*factor, *step, now).await?.then_some(Method::Totp)),
             Fit::Recovery(name) => {
                 if !tx.use_recovery_code(user, name, now).await? {
                     return Ok(None);
