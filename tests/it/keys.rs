@@ -44,10 +44,8 @@ async fn others_verify_tokens_by_the_published_keys() {
 
     let known = gateway.request("GET", JWKS).header("if-none-match", &headers["etag"]);
     let known = known.send().await.unwrap();
-    assert_eq!(
-        (known.status(), known.headers()["etag"].clone()),
-        (304.try_into().unwrap(), headers["etag"].clone())
-    );
+    assert_eq!(known.status(), 304);
+    assert_eq!(known.headers()["etag"], headers["etag"]);
     assert_eq!(known.headers()["cache-control"], "public, max-age=300");
     assert!(known.bytes().await.unwrap().is_empty());
     let refused = gateway.request("POST", JWKS).send().await.unwrap();
@@ -82,8 +80,8 @@ async fn commands_replace_keys_and_list_them() {
     env.insert("DATA_KEYS", format!("1:{}=", "A".repeat(43)));
     let listed = run(&["keys", "list"], &env).await;
     assert_eq!((listed.code, listed.out.as_str()), (Some(0), ""), "{listed:?}");
-    for (options, code) in [(&["--lead", "0"][..], 0), (&[], 0), (&[], 1)] {
-        let ended = run(&[&["keys", "rotate", "signing"], options].concat(), &env).await;
+    for (options, code) in [(&["--lead", "0"][..], 0), (&[][..], 0), (&[][..], 1)] {
+        let ended = run(&[&["keys", "rotate", "signing"][..], options].concat(), &env).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
         assert_eq!(ended.err.contains("wait until it does"), code == 1, "{ended:?}");
     }
