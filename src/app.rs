@@ -11,8 +11,8 @@ use crate::{
     crm::Crm,
     deadline::{Budget, Lane},
     events::{self, Inbox, Owners, Worker, reconcile::Reconciler, salesforce as crm_events},
-    freshness::Cache,
-    identity::{Ground, Identity},
+    freshness::{self, Cache},
+    identity::{self, Ground, Identity},
     jobs,
     mail::{self, Mail, Mailer},
     notify::{self, Live, Notifications},
@@ -160,7 +160,7 @@ impl App {
         let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
         store.migrate(&keys).await?;
         let upstreams = Upstreams::new(config, &clock)?;
-        let cache = Cache::new(config.cache.clone(), clock.clone()).map_err(BuildError::keys)?;
+        let cache = Cache::new(cache_settings(config), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
         let redis = config.redis.as_ref().map(config::Redis::settings);
@@ -203,8 +203,8 @@ impl App {
             store.clone(),
             jobs.clone(),
             clock.clone(),
-            billing.clone(),
-            crm.clone(),
+            (billing.clone(), crm.clone()),
+            live.clone(),
             config.workflows.least_age,
         );
         let desk = Desk {
@@ -323,5 +323,14 @@ impl App {
         for error in [crm.err(), sim.err()].into_iter().flatten() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a session could not be opened yet");
         }
+    }
+}
+
+/// The settings of the cache, less the memory that is taken for sessions: a quarter of all at most.
+fn cache_settings(config: &Config) -> freshness::Settings {
+    let all = config.cache.memory_bytes;
+    freshness::Settings {
+        memory_bytes: all - identity::REMEMBERED_BYTES.min(all / 4),
+        ..config.cache.clone()
     }
 }

@@ -99,13 +99,13 @@ pub struct Config {
     pub mirror_within: Duration,
     /// The most bytes that kept answers may weigh together.
     pub response_bytes: u64,
-    /// Fresh times of billing.
+    /// Times of billing.
     pub billing_times: billing::Times,
-    /// Fresh times of the CRM.
+    /// Times of the CRM.
     pub crm_times: crm::Times,
-    /// Fresh times of the mobile network.
+    /// Times of the mobile network.
     pub sim_times: sim::Times,
-    /// Fresh times of postal look-up.
+    /// Times of postal look-up.
     pub postal_times: postal::Times,
 }
 
@@ -164,10 +164,11 @@ impl Config {
         let jobs = jobs::read(reader, &server);
         let mail = mail::read(reader, server.environment);
         let workflows = workflows::read(reader);
-        let cache = cache::tiers(reader, redis.as_ref());
+        let (cache, stale_within) = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
-        let (billing_times, crm_times, sim_times, postal_times) = cache::times(reader, tell_orders);
+        let (billing_times, crm_times, sim_times, postal_times) =
+            cache::times(reader, stale_within, tell_orders);
         Self {
             server,
             limits,

@@ -31,7 +31,7 @@ use crate::{
     clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Read},
+    freshness::{Cache, Kind, Lifetime, Read},
     id::{ClientId, InvoiceId},
     identity::Viewer,
     money::Currency,
@@ -42,29 +42,29 @@ use crate::{
 /// (WHMCS reference §1.9).
 const PAGE: u64 = 250;
 
-/// How long each kind of answer counts as fresh (domain reference §27).
+/// How long each kind of answer is of use (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The profile with its address.
-    pub profile: Duration,
+    pub profile: Lifetime,
     /// The list of subscriptions.
-    pub subscriptions: Duration,
+    pub subscriptions: Lifetime,
     /// The list of invoices.
-    pub invoices: Duration,
-    /// One invoice with its lines.
+    pub invoices: Lifetime,
+    /// One invoice with its lines, which is never shown old.
     pub invoice: Duration,
     /// The stored payment methods.
-    pub payment_methods: Duration,
+    pub payment_methods: Lifetime,
 }
 
 impl Default for Times {
     fn default() -> Self {
         Self {
-            profile: Duration::from_secs(300),
-            subscriptions: Duration::from_secs(300),
-            invoices: Duration::from_secs(90),
+            profile: Lifetime::fresh_for(Duration::from_secs(300)),
+            subscriptions: Lifetime::fresh_for(Duration::from_secs(300)),
+            invoices: Lifetime::fresh_for(Duration::from_secs(90)),
             invoice: Duration::from_secs(300),
-            payment_methods: Duration::from_secs(900),
+            payment_methods: Lifetime::fresh_for(Duration::from_secs(900)),
         }
     }
 }
@@ -116,13 +116,13 @@ impl Billing {
         fields: CustomFields,
         times: &Times,
     ) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Billing, fresh, never_stale: false };
+        let kind = |name, lifetime| cache.kind(name, Service::Billing, lifetime);
         let kinds = Kinds {
             profile: kind("profile", times.profile),
             subscriptions: kind("subscriptions", times.subscriptions),
             invoices: kind("invoices", times.invoices),
             // It shows the balance, before somebody pays it.
-            invoice: Kind { never_stale: true, ..kind("invoice", times.invoice) },
+            invoice: kind("invoice", Lifetime::fresh_for(times.invoice)).never_stale(),
             payment_methods: kind("payment_methods", times.payment_methods),
         };
         Self { whmcs, cache, clock, fields, kinds: Arc::new(kinds), mirrors: None }
@@ -142,10 +142,7 @@ impl Billing {
                 vec![tags::profile(client)],
                 || {
                     let billing = self.clone();
-                    async move {
-                        let details = billing.whmcs.get_clients_details(budget, client.0).await?;
-                        Ok(Profile::new(details, &billing.fields))
-                    }
+                    async move { billing.ask_profile(client, budget).await }
                 },
             )
             .await
@@ -216,6 +213,18 @@ impl Billing {
         }
     }
 
+    /// The profile of a client as billing says now.
+    async fn ask_profile(&self, client: ClientId, budget: Budget) -> Result<Profile> {
+        let details = self.whmcs.get_clients_details(budget, client.0).await?;
+        Ok(Profile::new(details, &self.fields))
+    }
+
+    /// The payment methods of a client as billing says now.
+    async fn ask_payment_methods(&self, client: ClientId, budget: Budget) -> Result<Vec<PaymentMethod>> {
+        let rows = self.whmcs.get_pay_methods(budget, client.0).await?;
+        Ok(rows.into_iter().map(PaymentMethod::new).collect())
+    }
+
     /// All invoices of a client as billing says now, newest first.
     async fn ask_invoices(&self, client: ClientId, budget: Budget) -> Result<Vec<Invoice>> {
         let rows = every_page(|offset| async move {
@@ -231,10 +240,7 @@ impl Billing {
 
     /// All subscriptions of a client as billing says now, newest first.
     async fn ask_subscriptions(&self, client: ClientId, budget: Budget) -> Result<Vec<Subscription>> {
-        let currency = async {
-            let details = self.whmcs.get_clients_details(budget, client.0).await?;
-            Ok(Profile::new(details, &self.fields).currency)
-        };
+        let currency = async { Ok(self.ask_profile(client, budget).await?.currency) };
         self.load_subscriptions(client, budget, currency).await
     }
 
@@ -315,10 +321,7 @@ impl Billing {
                 vec![tags::payment_methods(client)],
                 || {
                     let billing = self.clone();
-                    async move {
-                        let rows = billing.whmcs.get_pay_methods(budget, client.0).await?;
-                        Ok(rows.into_iter().map(PaymentMethod::new).collect::<Vec<_>>())
-                    }
+                    async move { billing.ask_payment_methods(client, budget).await }
                 },
             )
             .await

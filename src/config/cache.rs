@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     billing,
     config::reader::Reader,
-    crm, freshness, postal,
+    crm,
+    freshness::{self, Lifetime},
+    postal,
     secret::{ExposeSecret, SecretString},
     sim, store,
 };
@@ -93,11 +95,15 @@ impl Redis {
     }
 }
 
-/// The cache of answers, in memory and in Redis.
-pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::Settings {
+/// The cache of answers, in memory and in Redis, and how old its answers may be, unless more is said of their kind.
+pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> (freshness::Settings, Duration) {
     env.section("Cache");
     let megabytes: u64 = env
-        .get("CACHE_MEMORY_MB", "MB", "Memory for answers of the three systems.")
+        .get(
+            "CACHE_MEMORY_MB",
+            "MB",
+            "Memory for answers of the three systems, and for what is remembered of changes and of sessions.",
+        )
         .number(256, 1..=1_048_576);
     let refresh_within = env
         .get("CACHE_REFRESH_WITHIN", "duration", "How long after its fresh time an answer is shown at once, marked as stale, while it is read anew.")
@@ -106,7 +112,7 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
         .get(
             "CACHE_STALE_WITHIN",
             "duration",
-            "How old an answer may be, marked as stale, while its system does not answer.",
+            "How old an answer may be, marked as stale, while its system does not answer, unless more is said of its kind.",
         )
         .duration("1d", "0s", "7d");
     let unconfirmed_within = env
@@ -116,15 +122,17 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> freshness::S
             "How old an answer may be while Redis is away and this replica cannot know what changed.",
         )
         .duration("5s", "0s", "1m");
-    freshness::Settings {
+    let settings = freshness::Settings {
         memory_bytes: megabytes << 20,
         refresh_within,
-        stale_within,
         unconfirmed_within,
         redis: redis.map(Redis::settings),
         #[cfg(any(test, feature = "sandbox"))]
         plant_late_capture: false,
-    }
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_lost_owner: false,
+    };
+    (settings, stale_within)
 }
 
 /// How old a mirrored list may be.
@@ -149,24 +157,41 @@ pub(super) fn responses(env: &mut Reader<'_>) -> u64 {
     megabytes << 20
 }
 
-/// Fresh times by kind of data (domain reference §27). Orders whose every change is told need a safety time only.
+/// Times by kind of data (domain reference §27); `stale_within` is for kinds of which nothing is said. Orders whose every
+/// change is told need a safety time only.
 pub(super) fn times(
     env: &mut Reader<'_>,
+    stale_within: Duration,
     tell_orders: bool,
 ) -> (billing::Times, crm::Times, sim::Times, postal::Times) {
+    let orders =
+        "the orders of a customer (12h when this is not set and events of the CRM tell of their changes)";
+    // What is never shown old, or kept for a short time only, has no second time.
+    let invoice = fresh(env, "INVOICE", "the lines of an invoice", "5m");
+    let digital = "the addresses behind digital addresses, which their owners may change,";
+    let digital = fresh(env, "DIGITAL_ADDRESS", digital, "1m");
+    let unknown = fresh(env, "POSTAL_UNKNOWN", "codes that nothing has", "5m");
     let mut time = |name: &str, about: &str, default: &str| {
-        env.get(format!("CACHE_{name}"), "duration", format!("How long {about} count as fresh."))
-            .duration(default, "0s", "1d")
+        Lifetime {
+        fresh: fresh(env, name, about, default),
+        stale: env
+            .get(
+                format!("CACHE_{name}_STALE"),
+                "duration",
+                "How old these may be, marked as stale, while their system does not answer; CACHE_STALE_WITHIN when this is not set.",
+            )
+            .example("1d")
+            .optional_duration("0s", "7d")
+            .unwrap_or(stale_within),
+    }
     };
     let billing = billing::Times {
         profile: time("PROFILE", "profile and address", "5m"),
         subscriptions: time("SUBSCRIPTIONS", "the subscriptions of a customer", "5m"),
         invoices: time("INVOICES", "the invoices of a customer", "90s"),
-        invoice: time("INVOICE", "the lines of an invoice", "5m"),
+        invoice,
         payment_methods: time("PAYMENT_METHODS", "the payment methods of a customer", "15m"),
     };
-    let orders =
-        "the orders of a customer (12h when this is not set and events of the CRM tell of their changes)";
     let crm = crm::Times {
         orders: time("ORDERS", orders, if tell_orders { "12h" } else { "60s" }),
         cases: time("CASES", "the cases of a customer", "60s"),
@@ -178,14 +203,12 @@ pub(super) fn times(
         usage: time("USAGE", "the figures of data used", "60s"),
         quota: time("QUOTA", "the figures of data added", "5m"),
     };
-    let postal = postal::Times {
-        code: time("POSTAL", "the places of a postal code", "1d"),
-        digital: time(
-            "DIGITAL_ADDRESS",
-            "the addresses behind digital addresses, which their owners may change,",
-            "1m",
-        ),
-        unknown: time("POSTAL_UNKNOWN", "codes that nothing has", "5m"),
-    };
-    (billing, crm, sim, postal)
+    let code = time("POSTAL", "the places of a postal code", "1d");
+    (billing, crm, sim, postal::Times { code, digital, unknown })
+}
+
+/// How long a kind counts as fresh.
+fn fresh(env: &mut Reader<'_>, name: &str, about: &str, default: &str) -> Duration {
+    env.get(format!("CACHE_{name}"), "duration", format!("How long {about} count as fresh."))
+        .duration(default, "0s", "1d")
 }

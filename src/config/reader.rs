@@ -194,13 +194,12 @@ impl Declared<'_, '_> {
 
     /// A time, such as `500ms`, `10s`, `15m`, `12h`, `14d`, within bounds that are written alike.
     pub(super) fn duration(self, default: &str, least: &str, most: &str) -> Duration {
-        self.parse_or(default, |text| {
-            let (least_time, most_time) = (duration(least), duration(most));
-            duration(text)
-                .filter(|time| least_time.is_none_or(|least| *time >= least))
-                .filter(|time| most_time.is_none_or(|most| *time <= most))
-                .ok_or_else(|| format!("must be a time from {least} to {most}, with its unit"))
-        })
+        self.parse_or(default, |text| within(text, least, most))
+    }
+
+    /// The same without a default; `None` when it is not set or not good.
+    pub(super) fn optional_duration(self, least: &str, most: &str) -> Option<Duration> {
+        self.parse(|text| within(text, least, most))
     }
 
     /// `true` or `false`.
@@ -283,6 +282,15 @@ impl Declared<'_, '_> {
 /// What a file holds.
 pub(super) fn read_file(path: &str) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("the file {path:?} cannot be read: {error}"))
+}
+
+/// Reads a time within bounds that are written alike.
+fn within(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+    let (least_time, most_time) = (duration(least), duration(most));
+    duration(text)
+        .filter(|time| least_time.is_none_or(|least| *time >= least))
+        .filter(|time| most_time.is_none_or(|most| *time <= most))
+        .ok_or_else(|| format!("must be a time from {least} to {most}, with its unit"))
 }
 
 /// Reads a number with its unit.

@@ -141,12 +141,27 @@ fn the_rooms_own_defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn how_old_an_answer_may_be_is_said_for_all_kinds_or_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut env = development(&folder);
+    env.insert("CACHE_STALE_WITHIN", "2h".to_owned());
+    env.insert("CACHE_USAGE_STALE", "10m".to_owned());
+    let config = read(&env).ok().unwrap();
+    assert_eq!(config.sim_times.usage.stale, Duration::from_secs(600));
+    assert_eq!(config.sim_times.line.stale, Duration::from_secs(7200));
+    assert_eq!(config.crm_times.cases.stale, Duration::from_secs(7200));
+    env.insert("CACHE_USAGE_STALE", "8d".to_owned());
+    let told = faults(&env);
+    assert!(told.len() == 1 && told[0].contains("CACHE_USAGE_STALE"), "{told:?}");
+}
+
+#[test]
 fn orders_stay_fresh_for_long_only_while_events_tell_of_their_changes() {
     let folder = tempfile::tempdir().unwrap();
     let orders = |changes: &[(&'static str, &str)]| {
         let mut env = development(&folder);
         env.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        read(&env).unwrap_or_else(|faults| panic!("{faults:?}")).crm_times.orders
+        read(&env).unwrap_or_else(|faults| panic!("{faults:?}")).crm_times.orders.fresh
     };
     let (short, long) = (Duration::from_secs(60), Duration::from_secs(12 * 60 * 60));
     assert_eq!(orders(&[]), short);

@@ -29,7 +29,7 @@ pub use self::{
 use crate::{
     deadline::Budget,
     error::{Result, Service},
-    freshness::{Cache, Key, Kind, Read},
+    freshness::{Cache, Key, Kind, Lifetime, Read},
     id::{AccountId, CaseId, SubscriptionId},
     identity::Viewer,
     upstream::salesforce::{self, Record},
@@ -38,26 +38,26 @@ use crate::{
 /// The origin of the cases that are opened for staff, unless the configuration says otherwise (domain reference §24).
 pub const STAFF_ORIGIN: &str = "Portal Notification";
 
-/// How long each kind of answer counts as fresh (domain reference §27).
+/// How long each kind of answer is of use (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The orders of an account. A safety time of 12 h is enough while events tell of every change.
-    pub orders: Duration,
+    pub orders: Lifetime,
     /// The cases of an account.
-    pub cases: Duration,
+    pub cases: Lifetime,
     /// The conversation of a case.
-    pub conversation: Duration,
+    pub conversation: Lifetime,
     /// What an account says of its person.
-    pub account: Duration,
+    pub account: Lifetime,
 }
 
 impl Default for Times {
     fn default() -> Self {
         Self {
-            orders: Duration::from_secs(60),
-            cases: Duration::from_secs(60),
-            conversation: Duration::from_secs(30),
-            account: Duration::from_secs(300),
+            orders: Lifetime::fresh_for(Duration::from_secs(60)),
+            cases: Lifetime::fresh_for(Duration::from_secs(60)),
+            conversation: Lifetime::fresh_for(Duration::from_secs(30)),
+            account: Lifetime::fresh_for(Duration::from_secs(300)),
         }
     }
 }
@@ -91,7 +91,7 @@ impl Crm {
         origins: Vec<String>,
         times: &Times,
     ) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Crm, fresh, never_stale: false };
+        let kind = |name, lifetime| cache.kind(name, Service::Crm, lifetime);
         let kinds = Kinds {
             orders: kind("orders", times.orders),
             cases: kind("cases", times.cases),

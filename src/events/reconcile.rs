@@ -268,7 +268,7 @@ impl Reconciler {
     async fn check(&self, mapping: &Mapping) -> (u64, Result<(), Error>) {
         let Inner { billing, crm, settings, .. } = &*self.0;
         let Mapping { user, client, account } = *mapping;
-        let (owner, budget) = (Owner::User(user), Budget::new(WITHIN, Lane::Background));
+        let (owner, budget) = (Owner::person(user), Budget::new(WITHIN, Lane::Background));
         let (billing, crm) = tokio::join!(
             billing.compare(owner, client, budget, settings.settle),
             crm.compare(owner, account, budget, settings.settle),
@@ -282,6 +282,8 @@ impl Reconciler {
         if let Ok(drift) = &billing {
             note(drift.invoices, "invoices", Change::Invoice { client, invoice: None });
             note(drift.subscriptions, "subscriptions", Change::Subscription { client, subscription: None });
+            note(drift.profile, "profile", Change::Profile { client });
+            note(drift.payment_methods, "payment_methods", Change::PaymentMethods { client });
         }
         if let Ok(drift) = &crm {
             note(drift.orders, "orders", Change::Order { account, order: None });

@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, join_all};
 
 use super::{Entry, Key, Tag, mirror::Mirror};
 use crate::error::Result;
@@ -88,6 +89,17 @@ impl Flights {
             }
         }
         waits
+    }
+
+    /// Waits until the loads of some keys that are under way have ended, at most until then. One that is under way
+    /// afterwards began later than this.
+    pub(super) async fn let_land(&self, wanted: &[Wanted], until: Instant) {
+        let under_way: Vec<_> = {
+            let table = self.lock();
+            wanted.iter().filter_map(|(key, _)| Some(table.flights.get(key)?.batch.clone())).collect()
+        };
+        // How they end is not of interest, and who has no time left is told so by what follows.
+        let _ = tokio::time::timeout_at(until.into(), join_all(under_way)).await;
     }
 
     /// Forgets the loads of some keys when dropped, however the load ended.

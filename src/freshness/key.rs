@@ -4,22 +4,47 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::id::UserId;
 
-/// Whose data a key holds.
+/// Whose data a key holds, and who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// Data that everybody may see, such as the catalogue.
     Public,
-    /// Data of one portal user, read with that user's rights.
-    User(UserId),
+    /// Data of one portal user.
+    User {
+        /// The user.
+        user: UserId,
+        /// Who reads it.
+        view: View,
+    },
+}
+
+/// Who reads the data of a user: by whom, with which rights, and in which language.
+///
+/// It is a part of every key and of the name of every answer that is kept, so what was read with more rights is never
+/// the answer to somebody with fewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Who reads in the user's stead; nil for the user.
+    pub reader: Uuid,
+    /// The rights of that reader, one bit for each; the user has them all, and says none.
+    pub scopes: u64,
+    /// The number of the language in which it is read; zero for the one that the user has set.
+    pub locale: u16,
 }
 
 impl Owner {
+    /// A user who reads their own data, with all rights.
+    pub fn person(user: UserId) -> Self {
+        Self::User { user, view: View::default() }
+    }
+
     /// A key of this owner: what kind of read, and which record (empty for the one there is).
     pub fn key(self, kind: &super::Kind, id: impl fmt::Display) -> Key {
-        Key { owner: self, kind: kind.name, id: id.to_string().into() }
+        Key { owner: kind.owned(self), kind: kind.name, id: id.to_string().into() }
     }
 }
 
@@ -36,7 +61,9 @@ impl Key {
     pub(super) fn digest(&self) -> String {
         let owner = match self.owner {
             Owner::Public => String::new(),
-            Owner::User(user) => user.to_string(),
+            Owner::User { user, view: View { reader, scopes, locale } } => {
+                format!("{user}:{reader}:{scopes}:{locale}")
+            }
         };
         let mut hash = Sha256::new();
         for part in [owner.as_str(), self.kind, &self.id] {

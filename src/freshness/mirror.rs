@@ -11,8 +11,10 @@ use std::{
 
 use super::Tag;
 
-/// How many tags are remembered one by one before all are forgotten together.
-const MAX_TAGS: usize = 1_000_000;
+/// How many tags are remembered before those are forgotten that were raised before as many others.
+const GENERATION: usize = 50_000;
+/// What two generations weigh at most: a name, what stands around it, and a place in a table of which half is empty.
+pub(super) const TAG_BYTES: u64 = 2 * GENERATION as u64 * 150;
 
 /// What an entry depends on: its tags, none of which was raised beyond the epoch when it was loaded.
 ///
@@ -79,7 +81,12 @@ struct Known {
     floor: u64,
     /// Versions at or below it are lost even in Redis.
     lost: u64,
+    /// The tags that were raised last.
     tags: HashMap<Tag, u64>,
+    /// The tags that were raised before these.
+    before: HashMap<Tag, u64>,
+    /// No version in `before` is higher.
+    before_until: u64,
 }
 
 impl Mirror {
@@ -111,7 +118,7 @@ impl Mirror {
         if epoch == known.epoch && epoch >= known.floor {
             return Standing::Current;
         }
-        if stamp.tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch)) {
+        if known.is_raised(&stamp.tags, epoch) {
             return Standing::Old;
         }
         if epoch < known.lost {
@@ -126,14 +133,13 @@ impl Mirror {
 
     /// Whether one of the tags was raised beyond an epoch.
     pub(super) fn is_raised(&self, tags: &[Tag], epoch: u64) -> bool {
-        let known = self.read();
-        tags.iter().any(|tag| known.tags.get(tag).is_some_and(|version| *version > epoch))
+        self.read().is_raised(tags, epoch)
     }
 
     /// The highest version that one of the tags was raised to, as far as it is known here; else zero.
     pub(super) fn version(&self, tags: &[Tag]) -> u64 {
         let known = self.read();
-        tags.iter().filter_map(|tag| known.tags.get(tag)).copied().max().unwrap_or_default()
+        tags.iter().filter_map(|tag| known.version(tag)).max().unwrap_or_default()
     }
 
     /// How far back the mirror reaches.
@@ -194,6 +200,15 @@ impl Mirror {
 }
 
 impl Known {
+    /// The version of a tag. Versions may come out of their order, so either generation may hold the higher one.
+    fn version(&self, tag: &Tag) -> Option<u64> {
+        self.tags.get(tag).max(self.before.get(tag)).copied()
+    }
+
+    fn is_raised(&self, tags: &[Tag], epoch: u64) -> bool {
+        tags.iter().any(|tag| self.version(tag).is_some_and(|version| version > epoch))
+    }
+
     fn raise(&mut self, tags: impl IntoIterator<Item = Tag>, version: u64) {
         self.complete = self.complete.max(version);
         self.note(tags, version);
@@ -205,9 +220,10 @@ impl Known {
             *known = version.max(*known);
         }
         self.epoch = self.epoch.max(version);
-        if self.tags.len() > MAX_TAGS {
-            self.tags.clear();
-            self.floor = self.epoch;
+        if self.tags.len() >= GENERATION {
+            self.floor = self.floor.max(self.before_until);
+            self.before = std::mem::take(&mut self.tags);
+            self.before_until = self.epoch;
         }
     }
 }
@@ -284,12 +300,38 @@ mod tests {
     }
 
     #[test]
-    fn forgetting_many_tags_makes_what_is_older_unknown() {
+    fn of_very_many_tags_the_last_are_remembered_and_what_is_older_is_unknown() {
         let mirror = Mirror::alone();
-        let stamp = Stamp::new([tag("kept")], mirror.epoch());
-        let many: Vec<_> = (0..=MAX_TAGS).map(|n| tag(&n.to_string())).collect();
-        mirror.raise_alone(&many);
-        assert_eq!(mirror.judge(&stamp), Standing::Unknown);
+        let (old, raised) =
+            (Stamp::new([tag("kept")], mirror.epoch()), Stamp::new([tag("0")], mirror.epoch()));
+        let looked_at = Stamp::new([tag("kept")], mirror.epoch());
+        let raise = |numbers: std::ops::Range<usize>| {
+            numbers.for_each(|n| mirror.raise_alone(&[tag(&n.to_string())]));
+        };
+        raise(0..2 * GENERATION - 1);
+        assert_eq!((mirror.judge(&raised), mirror.judge(&looked_at)), (Standing::Old, Standing::Current));
+        raise(2 * GENERATION - 1..2 * GENERATION);
+        // The first half is forgotten, and with it whether a tag of what is as old was in it.
+        assert_eq!((mirror.judge(&old), mirror.judge(&raised)), (Standing::Unknown, Standing::Unknown));
+        // What was found current since need not be asked for again.
+        assert_eq!(mirror.judge(&looked_at), Standing::Current);
+        let later = Stamp::new([tag(&GENERATION.to_string())], GENERATION as u64);
+        assert_eq!(mirror.judge(&later), Standing::Old);
         assert_eq!(mirror.judge(&Stamp::new([tag("new")], mirror.epoch())), Standing::Current);
+        raise(0..5 * GENERATION);
+        let known = mirror.read();
+        assert!(known.tags.len() + known.before.len() <= 2 * GENERATION);
+    }
+
+    #[test]
+    fn a_version_that_comes_late_does_not_hide_a_higher_one_of_the_generation_before() {
+        let mirror = Mirror::following();
+        mirror.begin(100, true);
+        let stamp = Stamp::new([tag("a")], 101);
+        mirror.apply_own(&[tag("a")], 102);
+        let many: Vec<_> = (0..GENERATION).map(|n| tag(&n.to_string())).collect();
+        mirror.apply_own(&many, 103);
+        mirror.apply([tag("a")], 101);
+        assert_eq!(mirror.judge(&stamp), Standing::Old);
     }
 }

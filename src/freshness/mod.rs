@@ -16,11 +16,13 @@
 mod entry;
 mod flight;
 mod key;
+mod kind;
 mod load;
 mod mirror;
 mod reader;
 pub mod redis;
 mod response;
+mod tally;
 
 use std::{
     collections::HashMap,
@@ -41,13 +43,16 @@ use self::{
     flight::{Flights, Wait, Wanted},
     mirror::{Mirror, Stamp, Standing},
     redis::Link,
+    tally::{Counts, Outcome},
 };
 pub use self::{
     entry::Value,
-    key::{Key, Owner, Tag},
-    reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
+    key::{Key, Owner, Tag, View},
+    kind::{Kind, Lifetime, STALE_WITHIN},
+    reader::{Basis, Cost, Explained, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
     response::{Found, Kept, ResponseKey, Responses},
+    tally::Tally,
 };
 use crate::{
     clock::Clock,
@@ -55,29 +60,13 @@ use crate::{
     error::{Error, Result, Service, SourceError},
 };
 
-/// What a domain declares once for a kind of read.
-#[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    /// Its name in keys and metrics, such as `invoices`.
-    pub name: &'static str,
-    /// The system that is asked when nothing fresh is at hand.
-    pub service: Service,
-    /// How long an answer counts as fresh when nothing invalidates it. Jittered by ±10 %.
-    pub fresh: Duration,
-    /// Whether it must never be shown older than fresh, such as a balance before a charge. Answers that
-    /// contain it are not kept whole.
-    pub never_stale: bool,
-}
-
 /// Settings of the cache.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The most bytes that entries in memory may weigh together.
+    /// The most bytes that entries in memory and what is known of tags may weigh together.
     pub memory_bytes: u64,
     /// How long an entry is served after its fresh time, while it is read anew.
     pub refresh_within: Duration,
-    /// How old an entry may be when its system does not answer.
-    pub stale_within: Duration,
     /// How old an entry may be while this replica cannot know what was raised, since Redis is away.
     pub unconfirmed_within: Duration,
     /// Redis; without it this process is the only replica.
@@ -86,6 +75,9 @@ pub struct Settings {
     /// A test must notice it.
     #[cfg(any(test, feature = "sandbox"))]
     pub plant_late_capture: bool,
+    /// Plants another: the keys of the kinds that are declared with [`Cache::kind`] do not say whose they are.
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_lost_owner: bool,
 }
 
 impl Default for Settings {
@@ -93,11 +85,12 @@ impl Default for Settings {
         Self {
             memory_bytes: 256 << 20,
             refresh_within: Duration::from_secs(60),
-            stale_within: Duration::from_secs(24 * 3600),
             unconfirmed_within: Duration::from_secs(5),
             redis: None,
             #[cfg(any(test, feature = "sandbox"))]
             plant_late_capture: false,
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_lost_owner: false,
         }
     }
 }
@@ -115,6 +108,7 @@ struct Inner {
     settings: Settings,
     /// Systems whose last load failed.
     ailing: [AtomicBool; Service::ALL.len()],
+    counts: Counts,
     _link_ends: DropGuard,
 }
 
@@ -149,7 +143,7 @@ impl Cache {
         };
         Ok(Self(Arc::new(Inner {
             entries: moka::future::Cache::builder()
-                .max_capacity(settings.memory_bytes)
+                .max_capacity(settings.memory_bytes - mirror::TAG_BYTES.min(settings.memory_bytes / 8))
                 .weigher(|_, entry: &Arc<Entry>| entry.weight)
                 .build(),
             mirror,
@@ -158,6 +152,7 @@ impl Cache {
             clock,
             settings,
             ailing: Default::default(),
+            counts: Counts::default(),
             _link_ends: stop.drop_guard(),
         })))
     }
@@ -172,6 +167,7 @@ impl Cache {
         if tags.is_empty() {
             return Ok(());
         }
+        self.0.counts.invalidated.fetch_add(tags.len() as u64, Ordering::Relaxed);
         let began = Instant::now();
         let done = match &self.0.link {
             Some(link) => link.invalidate(tags).await,
@@ -272,13 +268,13 @@ impl Cache {
             let entry = self.get(key);
             match entry.as_ref().map_or(Use::Never, |entry| self.judge(kind, entry)) {
                 Use::Fresh => {
-                    count(kind, "memory");
+                    self.count(kind, Outcome::Memory, 1);
                     found.extend(
                         entry.map(|entry| (key.clone(), (Arc::clone(&entry), entry.remembered(None)))),
                     );
                 }
                 Use::Refresh(why) => {
-                    count(kind, "stale");
+                    self.count(kind, Outcome::Stale, 1);
                     refreshed.push(key.clone());
                     missing.push((key.clone(), tags.as_slice().into()));
                     found.extend(
@@ -289,6 +285,10 @@ impl Cache {
                     missing.push((key.clone(), tags.as_slice().into()));
                 }
             }
+        }
+        if kind.never_stale && !self.is_live() {
+            // Nothing tells whether a load that is under way began before a change that was acknowledged.
+            self.0.flights.let_land(&missing, reader.budget().deadline).await;
         }
         if !missing.is_empty() {
             let waits = self.0.flights.join_or_begin(
@@ -303,13 +303,13 @@ impl Cache {
             for (key, wait) in waits {
                 let batch = match wait {
                     Wait::Landed(entry) => {
-                        count(kind, "memory");
+                        self.count(kind, Outcome::Memory, 1);
                         let origin = entry.remembered(None);
                         found.insert(key, (entry, origin));
                         continue;
                     }
                     Wait::Joined(batch) => {
-                        count(kind, "joined");
+                        self.count(kind, Outcome::Joined, 1);
                         batch
                     }
                     Wait::Led(batch) => batch,
@@ -327,7 +327,7 @@ impl Cache {
                     }
                     Err(error) => {
                         let (entry, origin) = self.last_resort(kind, &key, error)?;
-                        count(kind, "stale");
+                        self.count(kind, Outcome::Stale, 1);
                         found.insert(key, (entry, origin));
                     }
                 }
@@ -389,7 +389,7 @@ impl Cache {
     fn judge(&self, kind: &Kind, entry: &Entry) -> Use {
         let inner = &*self.0;
         let now = inner.clock.now();
-        let may_be_stale = !kind.never_stale && now < entry.loaded_at + delta(inner.settings.stale_within);
+        let may_be_stale = !kind.never_stale && now < entry.loaded_at + delta(kind.lifetime.stale);
         let last_resort = if may_be_stale { Use::LastResort } else { Use::Never };
         let standing = inner.mirror.judge(&entry.stamp);
         let is_live = inner.mirror.is_live();
@@ -406,7 +406,7 @@ impl Cache {
             return match standing {
                 _ if is_confirmed => Use::Fresh,
                 Standing::Unknown if is_live => Use::Verify,
-                _ if is_young => Use::Fresh,
+                _ if is_young && !kind.never_stale => Use::Fresh,
                 _ => last_resort,
             };
         }
@@ -436,10 +436,6 @@ pub fn is_same<T: Value>(one: &T, other: &T) -> bool {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
-}
-
-fn count(kind: &Kind, outcome: &'static str) {
-    metrics::counter!("cache_reads_total", "kind" => kind.name, "outcome" => outcome).increment(1);
 }
 
 /// Settings are far below the most that a difference of instants can hold.

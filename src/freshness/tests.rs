@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::*;
 use crate::{deadline::Lane, id::UserId};
 
-const KIND: Kind =
-    Kind { name: "things", service: Service::Billing, fresh: Duration::from_secs(60), never_stale: false };
+const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
+const KIND: Kind = Kind::new("things", Service::Billing, MINUTE);
+const BALANCE: Kind = KIND.never_stale();
 
 fn owner(n: u128) -> Owner {
-    Owner::User(UserId(Uuid::from_u128(n)))
+    Owner::person(UserId(Uuid::from_u128(n)))
 }
 
 fn reader() -> Reader {
@@ -85,6 +86,22 @@ async fn two_owners_never_share_a_value() {
     assert_ne!(first, second);
     assert_ne!(owner(1).key(&KIND, "").digest(), owner(2).key(&KIND, "").digest());
     assert_ne!(owner(1).key(&KIND, "1").digest(), owner(1).key(&KIND, "2").digest());
+}
+
+#[test]
+fn who_reads_with_other_rights_or_in_another_language_has_other_keys() {
+    let user = UserId(Uuid::from_u128(1));
+    let view = |reader, scopes, locale| View { reader: Uuid::from_u128(reader), scopes, locale };
+    let views = [View::default(), view(7, 1, 0), view(8, 1, 0), view(7, 3, 0), view(7, 1, 1)];
+    let owners = views.map(|view| Owner::User { user, view });
+    assert_eq!(owners[0], Owner::person(user));
+    for (n, one) in owners.iter().enumerate() {
+        for other in &owners[..n] {
+            assert_ne!(one.key(&KIND, ""), other.key(&KIND, ""));
+            assert_ne!(one.key(&KIND, "").digest(), other.key(&KIND, "").digest());
+            assert_ne!(one.response([0; 32]), other.response([0; 32]));
+        }
+    }
 }
 
 #[tokio::test]
@@ -264,7 +281,6 @@ async fn when_the_system_fails_the_last_value_is_shown_and_says_so() {
 
 #[tokio::test]
 async fn what_is_never_stale_is_not_shown_old_and_keeps_the_answer_from_being_kept() {
-    const BALANCE: Kind = Kind { never_stale: true, ..KIND };
     let (cache, clock) = cache();
     let key = || owner(1).key(&BALANCE, "");
     let asker = reader();
@@ -363,10 +379,7 @@ async fn a_replica_that_starts_later_asks_redis_what_was_raised_before() {
 
 #[tokio::test]
 async fn without_redis_reads_go_on_and_changes_stay_owed() {
-    let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
-    let clock = Clock::system();
-    let cache = Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap();
-    let loads = Arc::default();
+    let ((cache, clock), loads) = (cut_off(), Arc::default());
     let key = || owner(1).key(&KIND, "");
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 0);
@@ -375,4 +388,137 @@ async fn without_redis_reads_go_on_and_changes_stay_owed() {
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 1);
     clock.advance(TimeDelta::seconds(6));
     assert_eq!(*read(&cache, &loads, key()).await.unwrap(), 2);
+}
+
+/// A replica whose Redis never answers.
+fn cut_off() -> (Cache, Clock) {
+    let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
+    let clock = Clock::system();
+    (Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap(), clock)
+}
+
+#[tokio::test]
+async fn what_is_never_stale_is_asked_for_each_time_while_nobody_tells_of_changes() {
+    let (cache, _) = cut_off();
+    let key = || owner(1).key(&BALANCE, "");
+    for n in 1..4_usize {
+        let next = cache.read(&reader(), &BALANCE, key(), tags(), || async move { Ok(n) }).await.unwrap();
+        assert_eq!((*next, next.origin().source), (n, Source::Live));
+    }
+    assert!(fail(&cache, &BALANCE, key()).await.is_err());
+}
+
+#[tokio::test]
+async fn who_comes_during_a_load_while_nobody_tells_of_changes_waits_for_one_that_begins_later() {
+    let (cache, _) = cut_off();
+    let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let ask = |cache: &Cache| {
+        let (cache, loads, gate) = (cache.clone(), Arc::clone(&loads), Arc::clone(&gate));
+        tokio::spawn(async move {
+            let load = || async move {
+                let n = loads.fetch_add(1, Ordering::SeqCst);
+                if n == 0 {
+                    gate.notified().await;
+                }
+                Ok(n)
+            };
+            *cache.read(&reader(), &BALANCE, owner(1).key(&BALANCE, ""), tags(), load).await.unwrap()
+        })
+    };
+    let first = ask(&cache);
+    while loads.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Another replica's change may have been acknowledged here: the load under way may bring what was before.
+    let later: Vec<_> = (0..100).map(|_| ask(&cache)).collect();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    gate.notify_one();
+    assert_eq!(first.await.unwrap(), 0);
+    for one in later {
+        assert_ne!(one.await.unwrap(), 0);
+    }
+    // They share, though each would have had a right to a load of its own.
+    assert!(loads.load(Ordering::SeqCst) <= 4, "{loads:?} loads");
+}
+
+#[tokio::test]
+async fn each_kind_says_for_how_long_it_is_of_use_while_its_system_does_not_answer() {
+    let ((cache, clock), loads) = (cache(), Arc::default());
+    let short = Kind::new("short", Service::Billing, Lifetime { stale: Duration::from_secs(600), ..MINUTE });
+    let (key, other) = (|| owner(1).key(&KIND, ""), || owner(1).key(&short, ""));
+    read(&cache, &loads, key()).await.unwrap();
+    cache.read(&reader(), &short, other(), tags(), || async { Ok(7_usize) }).await.unwrap();
+    clock.advance(TimeDelta::seconds(599));
+    assert_eq!(*fail(&cache, &short, other()).await.unwrap(), 7);
+    clock.advance(TimeDelta::seconds(2));
+    assert!(fail(&cache, &short, other()).await.is_err());
+    assert_eq!(*fail(&cache, &KIND, key()).await.unwrap(), 0);
+}
+
+#[test]
+fn what_is_loaded_together_does_not_grow_old_together() {
+    let minute = Duration::from_secs(60);
+    let drawn: Vec<_> = (0..1_000).map(|_| load::jitter(minute)).collect();
+    let (least, most) = (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap());
+    assert!(least >= TimeDelta::seconds(54) && most <= TimeDelta::seconds(66), "{least} {most}");
+    assert!(most - least > TimeDelta::seconds(9), "{least} {most}");
+}
+
+#[tokio::test]
+async fn memory_holds_no_more_than_it_may() {
+    let settings = Settings { memory_bytes: 1 << 20, ..Settings::default() };
+    let cache = Cache::new(settings, Clock::system()).unwrap();
+    let text = "x".repeat(10_000);
+    for n in 0..500 {
+        let text = text.clone();
+        let load = || async { Ok(text) };
+        cache.read(&reader(), &KIND, owner(1).key(&KIND, n), tags(), load).await.unwrap();
+    }
+    cache.0.entries.run_pending_tasks().await;
+    let (entries, bytes) = cache.size();
+    assert!(entries > 10 && bytes <= 1 << 20, "{entries} entries of {bytes} bytes");
+}
+
+/// The link of a replica to Redis.
+fn link(cache: &Cache) -> &Link {
+    cache.0.link.as_ref().unwrap()
+}
+
+#[tokio::test]
+async fn entries_are_compressed_in_redis() {
+    let cache = fleet(1).await.remove(0);
+    let key = owner(1).key(&KIND, "");
+    let value = "a value that says the same again and again; ".repeat(500);
+    let text = value.clone();
+    cache.read(&reader(), &KIND, key.clone(), tags(), || async { Ok(text) }).await.unwrap();
+    let stored = loop {
+        // It is stored without anybody waiting for it.
+        if let Some(stored) = link(&cache).get(std::slice::from_ref(&key)).await.unwrap().remove(0) {
+            break stored;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert!(stored.len() < value.len() / 20, "{} of {} bytes", stored.len(), value.len());
+    assert!(serde_json::from_slice::<serde_json::Value>(&stored).is_err());
+    assert_eq!(*Entry::unpack::<String>(&stored).unwrap().value.clone().downcast::<String>().unwrap(), value);
+}
+
+#[tokio::test]
+async fn a_replica_that_died_while_it_loaded_costs_the_others_its_lease_and_no_more() {
+    let (fleet, loads) = (fleet(2).await, Arc::default());
+    let key = owner(1).key(&KIND, "");
+    let name = load::lease_name(&[(key.clone(), tags().into())], &fleet[0]);
+    // It took the lease, and then nobody heard of it again.
+    assert!(link(&fleet[1]).lease(&name, std::slice::from_ref(&key)).await.unwrap().0);
+    let began = Instant::now();
+    let reader = Reader::new(Budget::new(Duration::from_secs(20), Lane::Interactive));
+    let load = || {
+        let loads: Arc<AtomicUsize> = Arc::clone(&loads);
+        async move { Ok(loads.fetch_add(1, Ordering::SeqCst)) }
+    };
+    assert_eq!(*fleet[0].read(&reader, &KIND, key, tags(), load).await.unwrap(), 0);
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(8)).contains(&waited), "{waited:?}");
 }

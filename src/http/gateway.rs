@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -12,10 +13,11 @@ use super::{
 };
 use crate::{
     app::App,
+    clock::Clock,
     config::Config,
     error::Service,
     events,
-    freshness::{Cost, Reader},
+    freshness::{Explained, Reader},
     identity::{self, Principal, Viewer},
     schema::{self, Delivery, PortalSchema},
     spending::Spending,
@@ -32,9 +34,10 @@ pub fn state(
     stopping: CancellationToken,
 ) -> State<Principal> {
     let (sessions, store) = (app.identity.clone(), app.store.clone());
+    let clock = app.clock.clone();
     let execute = move |request, asker: Asker<Principal>| {
-        let schema = schema.clone();
-        async move { answer(&schema, request, asker).await }
+        let (schema, clock) = (schema.clone(), clock.clone());
+        async move { answer(&schema, &clock, request, asker).await }
     };
     let authenticate = move |token: String| {
         let sessions = sessions.clone();
@@ -82,9 +85,10 @@ pub fn state(
             serde_json::to_value(health).ok()
         }
     };
-    let cached = app.clone();
+    let answers = Answers::new(app.cache.clone(), config.response_bytes, Principal::owner);
+    let (cached, kept) = (app.clone(), answers.clone());
     State {
-        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
+        answers: Some(answers),
         clock: app.clock.clone(),
         explains: config.server.explain,
         recall: Arc::new(move |token| known.recall(token)),
@@ -95,7 +99,7 @@ pub fn state(
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
-        cache_health: Some(Arc::new(move || cache_health(&cached))),
+        cache_health: Some(Arc::new(move || cache_health(&cached, &kept))),
         stopping,
         webhooks: Webhooks::new(
             &config.webhooks,
@@ -113,13 +117,16 @@ pub fn state(
 }
 
 /// What an operator wants to know of the cache of this replica.
-fn cache_health(app: &App) -> serde_json::Value {
+fn cache_health(app: &App, answers: &Answers<Principal>) -> serde_json::Value {
     let (entries, bytes) = app.cache.size();
+    let (kept, kept_bytes) = answers.size();
     let ailing: Vec<_> =
         Service::ALL.into_iter().filter(|service| app.cache.ails(*service)).map(Service::as_str).collect();
     serde_json::json!({
         "entries": entries,
         "bytes": bytes,
+        "answers": { "entries": kept, "bytes": kept_bytes },
+        "reads": app.cache.tally(),
         "versionsLive": app.cache.is_live(),
         "redis": app.cache.is_connected().map(|is_connected| serde_json::json!({ "connected": is_connected })),
         "ailing": ailing,
@@ -127,7 +134,12 @@ fn cache_health(app: &App) -> serde_json::Value {
     })
 }
 
-async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
+async fn answer(
+    schema: &PortalSchema,
+    clock: &Clock,
+    request: async_graphql::Request,
+    asker: Asker<Principal>,
+) -> Executed {
     let origin = identity::Context {
         address: asker.address,
         user_agent: asker.user_agent,
@@ -143,14 +155,14 @@ async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: A
         reader.explain();
     }
     let mut response = schema::execute(schema, request, viewer).instrument(span).await;
-    if let Some(costs) = reader.costs() {
-        response.extensions.insert("explain".to_owned(), explained(&costs));
+    if let Some(paths) = reader.explained() {
+        response.extensions.insert("explain".to_owned(), explained(&paths, clock.now()));
     }
     Executed { response, reader: Some(reader) }
 }
 
-/// What each path cost that was not in memory: the wait of its reader, and the calls of the load behind it.
-fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
+/// Where each path came from, how long its reader waited, and the calls of the load behind it.
+fn explained(paths: &[Explained], now: DateTime<Utc>) -> async_graphql::Value {
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
     let call = |spent: &Spending| {
         serde_json::json!({
@@ -161,11 +173,18 @@ fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
             "attempts": spent.attempts,
         })
     };
-    let path = |(path, cost): &(String, Cost)| {
-        let calls: Vec<_> = cost.calls.iter().map(call).collect();
-        serde_json::json!({ "path": path, "waitedMs": ms(cost.waited), "calls": calls })
+    let path = |Explained { path, origin, cost }: &Explained| {
+        let calls = cost.as_ref().map_or(&[][..], |cost| &cost.calls);
+        serde_json::json!({
+            "path": path,
+            "source": origin.source.as_str(),
+            "ageSeconds": origin.age(now).num_seconds(),
+            "waitedMs": cost.as_ref().map_or(0.0, |cost| ms(cost.waited)),
+            "quota": calls.iter().map(|call| call.attempts).sum::<u32>(),
+            "calls": calls.iter().map(call).collect::<Vec<_>>(),
+        })
     };
-    let paths: Vec<_> = costs.iter().map(path).collect();
+    let paths: Vec<_> = paths.iter().map(path).collect();
     async_graphql::to_value(paths).unwrap_or_default()
 }
 

@@ -82,6 +82,9 @@ use crate::{
     },
 };
 
+/// What is remembered of sessions and of their tokens weighs this much at most, in bytes: a part of what the cache may.
+pub const REMEMBERED_BYTES: u64 = recall::BYTES + sessions::BYTES + tokens::BYTES;
+
 /// How people sign in and stay signed in.
 #[derive(Clone)]
 pub struct Settings {

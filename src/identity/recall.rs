@@ -14,8 +14,10 @@ use moka::sync::Cache;
 
 use crate::identity::Principal;
 
-/// Tokens that are recalled at most: about 250 bytes each.
-const CAPACITY: u64 = 50_000;
+/// Tokens that are recalled at most: as many as come within what is believed of a session.
+const CAPACITY: u64 = 25_000;
+/// What they weigh at most, in bytes.
+pub(super) const BYTES: u64 = CAPACITY * 400;
 
 /// The tokens of the last moments.
 pub(super) struct Recall {

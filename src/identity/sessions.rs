@@ -31,8 +31,14 @@ const GRACE: TimeDelta = TimeDelta::seconds(10);
 pub(super) const BELIEF: TimeDelta = TimeDelta::seconds(4);
 /// How long an ended session is remembered here: longer than an access token lives.
 const ENDED_MEMORY: Duration = Duration::from_secs(15 * 60);
-/// Sessions whose state is remembered at most: about 200 bytes each.
-const CAPACITY: u64 = 200_000;
+/// Sessions whose state is remembered at most: as many as come within what is believed of one.
+const CAPACITY: u64 = 25_000;
+/// What they weigh at most, in bytes.
+pub(super) const BYTES: u64 = CAPACITY * 400;
+/// How long a state stays here that is not asked for again: for nothing, once it is no longer believed.
+const SEEN_MEMORY: Duration = Duration::from_secs(5);
+/// Sessions that were ended here and are remembered at most.
+const ENDED_CAPACITY: u64 = 200_000;
 
 /// A refresh token that was just made or given again.
 pub(super) struct Issued {
@@ -72,11 +78,11 @@ impl Sessions {
             absolute: TimeDelta::from_std(settings.refresh_absolute).unwrap_or(TimeDelta::days(30)),
             seen: Cache::builder()
                 .max_capacity(CAPACITY)
-                .time_to_live(ENDED_MEMORY)
+                .time_to_live(SEEN_MEMORY)
                 .support_invalidation_closures()
                 .build(),
             ended: Cache::builder()
-                .max_capacity(CAPACITY)
+                .max_capacity(ENDED_CAPACITY)
                 .time_to_live(ENDED_MEMORY)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),

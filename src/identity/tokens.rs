@@ -28,8 +28,10 @@ const MAX_BYTES: usize = 4 * 1024;
 pub(super) const SKEW: TimeDelta = TimeDelta::seconds(30);
 /// No access token is good for longer (requirement A5).
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
-/// Tokens known by hash at most: about 100 bytes each.
-const CAPACITY: u64 = 200_000;
+/// Tokens known by hash at most: of those that are used least, the signature is checked again.
+const CAPACITY: u64 = 50_000;
+/// What they weigh at most, in bytes.
+pub(super) const BYTES: u64 = CAPACITY * 400;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {

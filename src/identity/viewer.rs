@@ -31,7 +31,7 @@ pub struct Principal {
 impl Principal {
     /// Whose data this principal reads, in the keys of the cache.
     pub fn owner(&self) -> Owner {
-        Owner::User(self.user)
+        Owner::person(self.user)
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Origin, Owner, Read, Reader, Source, Tag},
+    freshness::{Cache, Kind, Lifetime, Origin, Owner, Read, Reader, Source, Tag},
     upstream::japan_post,
 };
 
@@ -33,12 +33,12 @@ pub const LOOKUPS_PER_MINUTE: u32 = 60;
 /// Codes that nothing has: how many are remembered at most.
 const UNKNOWN: u64 = 10_000;
 
-/// How long each kind of answer counts as fresh (domain reference §27).
+/// How long each kind of answer is of use (domain reference §27).
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The places of a postal code.
-    pub code: Duration,
-    /// The address behind a digital address.
+    pub code: Lifetime,
+    /// The address behind a digital address, which is never shown old.
     pub digital: Duration,
     /// That nothing has a code.
     pub unknown: Duration,
@@ -47,7 +47,7 @@ pub struct Times {
 impl Default for Times {
     fn default() -> Self {
         Self {
-            code: Duration::from_secs(24 * 3600),
+            code: Lifetime::fresh_for(Duration::from_secs(24 * 3600)),
             digital: Duration::from_secs(60),
             unknown: Duration::from_secs(300),
         }
@@ -81,10 +81,10 @@ impl Postal {
         times: &Times,
         per_minute: u32,
     ) -> Self {
-        let kind = |name, fresh, never_stale| Kind { name, service: Service::Postal, fresh, never_stale };
+        let kind = |name, lifetime| cache.kind(name, Service::Postal, lifetime);
         let shared = Shared {
-            code: kind("postal_code", times.code, false),
-            digital: kind("digital_address", times.digital, true),
+            code: kind("postal_code", times.code),
+            digital: kind("digital_address", Lifetime::fresh_for(times.digital)).never_stale(),
             unknown_within: TimeDelta::from_std(times.unknown).unwrap_or(TimeDelta::MAX),
             unknown: moka::sync::Cache::new(UNKNOWN),
             pace: Pace::new(per_minute),

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod salesforce;
 pub mod smtp;
 pub mod whmcs;
+pub mod witness;
 pub mod world;
 
 use std::{

@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     error::{Result, Service},
-    freshness::{Cache, Kind, Read},
+    freshness::{Cache, Kind, Lifetime, Read},
     identity::Viewer,
     upstream::freebit,
 };
@@ -27,23 +27,23 @@ use crate::{
 /// How far back the history of added data reaches.
 const HISTORY: Months = Months::new(6);
 
-/// How long each kind of answer counts as fresh (domain reference §21, §27).
+/// How long each kind of answer is of use (domain reference §21, §27).
 #[derive(Clone, Debug)]
 pub struct Times {
     /// State, plan and options of a line.
-    pub line: Duration,
+    pub line: Lifetime,
     /// Data used.
-    pub usage: Duration,
+    pub usage: Lifetime,
     /// Data added.
-    pub quota: Duration,
+    pub quota: Lifetime,
 }
 
 impl Default for Times {
     fn default() -> Self {
         Self {
-            line: Duration::from_secs(300),
-            usage: Duration::from_secs(60),
-            quota: Duration::from_secs(300),
+            line: Lifetime::fresh_for(Duration::from_secs(300)),
+            usage: Lifetime::fresh_for(Duration::from_secs(60)),
+            quota: Lifetime::fresh_for(Duration::from_secs(300)),
         }
     }
 }
@@ -66,7 +66,7 @@ struct Kinds {
 impl Sim {
     /// The domain over one client of the mobile network.
     pub fn new(freebit: freebit::Client, cache: Cache, clock: Clock, times: &Times) -> Self {
-        let kind = |name, fresh| Kind { name, service: Service::Sim, fresh, never_stale: false };
+        let kind = |name, lifetime| cache.kind(name, Service::Sim, lifetime);
         let kinds = Kinds {
             line: kind("line", times.line),
             usage: kind("usage", times.usage),

@@ -20,6 +20,7 @@ use crate::{
     id::{AccountId, ClientId},
     identity::Viewer,
     jobs::{Job, Queue, Setback},
+    notify::{Hint, Live, Subject, Topic},
     store::Store,
 };
 
@@ -49,13 +50,21 @@ pub struct Profiles {
     clock: Clock,
     billing: Billing,
     crm: Crm,
+    live: Live,
     least_age: u32,
 }
 
 impl Profiles {
     /// Over the two systems that keep the data.
-    pub fn new(store: Store, queue: Queue, clock: Clock, billing: Billing, crm: Crm, least_age: u32) -> Self {
-        Self { store, queue, clock, billing, crm, least_age }
+    pub fn new(
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        (billing, crm): (Billing, Crm),
+        live: Live,
+        least_age: u32,
+    ) -> Self {
+        Self { store, queue, clock, billing, crm, live, least_age }
     }
 
     /// Changes telephone number, birth date, gender and nationality.
@@ -100,6 +109,8 @@ impl Profiles {
         if let Err(error) = self.tell(viewer.budget(), &copy).await {
             tracing::info!(error = &error as &dyn std::error::Error, "the CRM is told of a change later");
         }
+        // The customer's other devices need not wait for billing to report what was written here.
+        self.live.publish(Hint::new(Topic::Client(copy.client), Subject::Profile)).await;
         Ok(())
     }
 

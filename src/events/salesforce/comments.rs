@@ -129,7 +129,7 @@ impl<'a> Comments<'a> {
         tx.commit().await?;
         if is_new > 0 {
             metrics::counter!("crm_events_total", "channel" => CHANNEL).increment(is_new);
-            self.consumer.arrived.notify_waiters();
+            self.consumer.inbox.wake();
         }
         Ok(true)
     }

@@ -32,7 +32,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) board: Board,
-    pub(super) arrived: Arc<Notify>,
+    pub(super) inbox: Inbox,
     pub(super) reconcile: Arc<Notify>,
 }
 
@@ -55,7 +55,7 @@ impl Consumer {
             settings,
             clock: inbox.clock.clone(),
             board: Board::default(),
-            arrived: inbox.news(),
+            inbox: inbox.clone(),
             reconcile: inbox.reconcile(),
         })))
     }

@@ -233,7 +233,7 @@ impl<'a> Stream<'a> {
         tx.commit().await?;
         if is_new > 0 {
             metrics::counter!("crm_events_total", "channel" => self.channel.to_owned()).increment(is_new);
-            self.consumer.arrived.notify_waiters();
+            self.consumer.inbox.wake();
         }
         if let Some(newest) = newest {
             let lag = (now - newest).as_seconds_f64().max(0.0);

@@ -1,7 +1,7 @@
 //! The connection: versions that are raised, pushed and confirmed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -46,7 +46,7 @@ pub(in crate::freshness) struct Link {
     told: Told,
     tell: mpsc::UnboundedSender<Taken>,
     /// Tags that could not be raised.
-    owed: Mutex<Vec<Tag>>,
+    owed: Mutex<HashSet<Tag>>,
     era: Mutex<Option<String>>,
     pub(super) scripts: Scripts,
 }
@@ -136,8 +136,9 @@ impl Link {
         let is_lost = lock(&self.era).replace(era.clone()).is_some_and(|before| before != era);
         self.mirror.begin(version, is_lost);
         *lock(&self.data) = Some(data);
-        let owed = std::mem::take(&mut *lock(&self.owed));
+        let owed: Vec<_> = std::mem::take(&mut *lock(&self.owed)).into_iter().collect();
         if !owed.is_empty() && self.raise(&owed).await.is_err() {
+            lock(&self.owed).extend(owed);
             return Ok(());
         }
         let mut before = asked;
@@ -258,7 +259,7 @@ impl Link {
     pub(in crate::freshness) async fn invalidate(&self, tags: &[Tag]) -> Result<(), Unconfirmed> {
         if self.raise(tags).await.is_err() {
             self.mirror.raise_alone(tags);
-            lock(&self.owed).extend_from_slice(tags);
+            lock(&self.owed).extend(tags.iter().cloned());
             return Err(Unconfirmed);
         }
         Ok(())

@@ -19,14 +19,14 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::{Error, Result, Service},
-    freshness::{Cache, Kind, Owner, Reader, Settings, Tag},
+    freshness::{Cache, Kind, Lifetime, Owner, Reader, Settings, Tag},
     http::{Answers, Asker, Executed, State, router, tests::Answer},
     id::UserId,
 };
 
-const THING: Kind =
-    Kind { name: "thing", service: Service::Billing, fresh: Duration::from_secs(60), never_stale: false };
-const BALANCE: Kind = Kind { name: "balance", never_stale: true, ..THING };
+const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
+const THING: Kind = Kind::new("thing", Service::Billing, MINUTE);
+const BALANCE: Kind = Kind::new("balance", Service::Billing, MINUTE).never_stale();
 
 struct Query;
 struct Mutation;
@@ -43,7 +43,7 @@ struct Shop {
 async fn read(ctx: &Context<'_>, kind: &Kind, id: i32) -> Result<String> {
     let (shop, reader) = (ctx.data_unchecked::<Shop>(), ctx.data_unchecked::<Reader>());
     let owner = *ctx.data_unchecked::<Owner>();
-    let Owner::User(user) = owner else { panic!("nobody reads") };
+    let Owner::User { user, .. } = owner else { panic!("nobody reads") };
     let loads = Arc::clone(&shop.loads);
     let load = || async move { Ok(format!("{user} {id} {}", loads.fetch_add(1, Ordering::SeqCst))) };
     let tags = vec![Tag::new(format!("thing:{id}"))];
@@ -89,7 +89,7 @@ struct Door {
 fn owner(name: &String) -> Owner {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
-    Owner::User(UserId(Uuid::from_bytes(bytes)))
+    Owner::person(UserId(Uuid::from_bytes(bytes)))
 }
 
 fn door() -> Door {
