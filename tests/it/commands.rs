@@ -45,7 +45,7 @@ fn settings(sandbox: &Sandbox, folder: &TempDir) -> Env {
 }
 
 /// The arguments of a small development gateway.
-fn dev_on_free_ports(data: &str) -> Vec<&str> {
+pub fn dev_on_free_ports(data: &str) -> Vec<&str> {
     vec![
         "dev",
         "--data-dir",

@@ -8,7 +8,8 @@ use portal_gateway::{
     clock::{Clock, TOKYO},
     config::Config,
     demo,
-    http::{self, Timeouts, gateway},
+    freshness::Owner,
+    http::{self, Answers, Timeouts, gateway},
     sandbox::{
         Listen, Options, Sandbox,
         journal::{Filter, Kind},
@@ -31,6 +32,15 @@ pub fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
 }
 
+/// A fault that a test plants to see that it would be noticed: that of a key the part is lost which says whose it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LostOwner {
+    /// In what is read from the systems.
+    OfEntries,
+    /// In answers that are kept whole.
+    OfAnswers,
+}
+
 /// What a test wants different.
 #[derive(Default)]
 pub struct Wishes {
@@ -38,6 +48,10 @@ pub struct Wishes {
     pub env: HashMap<&'static str, String>,
     /// Whether the emulators take their time.
     pub delay: bool,
+    /// How many customers can sign in, when more than [`ACCOUNTS`].
+    pub customers: u64,
+    /// A fault.
+    pub plant: Option<LostOwner>,
 }
 
 /// A running gateway over a running sandbox; both end with it.
@@ -47,8 +61,8 @@ pub struct Gateway {
     pub sandbox: Sandbox,
     http: reqwest::Client,
     stop: CancellationToken,
-    _data: tempfile::TempDir,
-    _store: TestStore,
+    data: tempfile::TempDir,
+    store: TestStore,
 }
 
 impl Gateway {
@@ -59,7 +73,7 @@ impl Gateway {
     pub async fn with(wishes: Wishes) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sandbox = Sandbox::start(Options {
-            customers: 50,
+            customers: wishes.customers.max(50),
             delay: wishes.delay,
             listen: Listen::loopback(0),
             today: Some(today()),
@@ -80,7 +94,8 @@ impl Gateway {
         // Only who wishes for them: their reader asks the CRM by itself.
         env.insert("SF_EVENTS_ENABLED", "false".to_owned());
         env.extend(wishes.env);
-        let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+        let mut config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+        config.cache.plant_lost_owner = wishes.plant == Some(LostOwner::OfEntries);
 
         let noon = today().and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap());
         let noon = noon.and_local_timezone(TOKYO).unwrap().to_utc();
@@ -88,13 +103,16 @@ impl Gateway {
         // Assertions are dated: both sides must agree on the time.
         sandbox.core().clock.advance(noon - chrono::Utc::now());
         let app = App::build(&config, clock).await.unwrap();
-        demo::register(&app.identity, &sandbox.core().world, ACCOUNTS).await.unwrap();
+        demo::register(&app.identity, &sandbox.core().world, ACCOUNTS.max(wishes.customers)).await.unwrap();
         app.warm_up().await;
 
         let stop = CancellationToken::new();
         let listener = http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
+        let mut state = gateway::state(&config, &app, schema::build(app.clone()), stop.clone());
+        if wishes.plant == Some(LostOwner::OfAnswers) {
+            state.answers = Some(Answers::new(app.cache.clone(), config.response_bytes, |_| Owner::Public));
+        }
         let door = http::Door::new(Arc::new(state));
         tokio::spawn(http::serve(listener, door, stop.clone(), Timeouts::default()));
         tokio::spawn({
@@ -103,7 +121,15 @@ impl Gateway {
         });
         sandbox.send_hooks_to(&url, app.clock.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, app, sandbox, http, stop, _data: data, _store: store }
+        Self { url, app, sandbox, http, stop, data, store }
+    }
+
+    /// What another replica is to be given, so that it has the same accounts and sessions.
+    pub fn state(&self) -> HashMap<&'static str, String> {
+        HashMap::from([
+            ("DATABASE_URL", self.store.settings().url.expose_secret().to_owned()),
+            ("DATA_DIR", self.data.path().display().to_string()),
+        ])
     }
 
     /// Signs a customer of the sandbox in, without a proof: how people sign in has tests of its own.
