@@ -2,11 +2,14 @@
 //!
 //! The gateway runs in this process, with the limits of its caches as the environment says; the sandbox runs in a
 //! second one, so that its memory does not count. Sessions are opened without passwords, whose hashing would be all
-//! the load.
+//! the load. Every customer's answers are then made old once, as after a great many changes.
+//!
+//! It fails when the memory grows by more than 64 MB beyond the limits, or, with `--warm`, when customers are no longer
+//! answered from memory at the end.
 //!
 //! ```text
 //! cargo run --release --example memory -- --customers 100000
-//! CACHE_MEMORY_MB=2048 CACHE_RESPONSES_MB=1024 cargo run --release --example memory -- --customers 100000
+//! CACHE_MEMORY_MB=6144 CACHE_RESPONSES_MB=3072 cargo run --release --example memory -- --customers 100000 --warm
 //! ```
 #![expect(clippy::print_stdout, reason = "the report is what this program is for")]
 
@@ -25,11 +28,16 @@ use clap::Parser;
 use futures::{StreamExt, TryStreamExt, stream};
 use portal_gateway::{
     app::App,
+    billing,
     clock::Clock,
     config::Config,
     demo,
     http::{self, gateway},
-    sandbox::{self, Listen, Sandbox, world::World},
+    id::ClientId,
+    sandbox::{
+        self, Listen, Sandbox,
+        world::{World, ids},
+    },
     schema,
     secret::ExposeSecret,
 };
@@ -43,6 +51,11 @@ const DASHBOARD: &str = include_str!("queries/dashboard.graphql");
 const FRESH: [&str; 6] =
     ["CACHE_PROFILE", "CACHE_SUBSCRIPTIONS", "CACHE_INVOICES", "CACHE_ORDERS", "CACHE_CASES", "CACHE_USAGE"];
 
+/// How much more than its limits the whole process may take.
+const BEYOND: u64 = 64;
+/// Customers who are asked again at the end.
+const SAMPLE: u64 = 1_000;
+
 /// Fills a gateway with customers and reports its memory.
 #[derive(Debug, Parser)]
 struct Options {
@@ -52,6 +65,9 @@ struct Options {
     /// Questions that are under way at once.
     #[arg(long, default_value_t = 32)]
     connections: usize,
+    /// Fail unless all customers are still warm at the end; the limits must have room for them.
+    #[arg(long)]
+    warm: bool,
     /// Be the sandbox of another process: writes its settings, and runs until its input ends.
     #[arg(long, hide = true)]
     sandbox: bool,
@@ -117,36 +133,69 @@ async fn fill(options: &Options, env: &mut HashMap<String, String>) -> Result<()
     println!("before           {} MB", resident()? >> 20);
 
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-    let url = format!("http://{address}/graphql");
-    let question = json!({ "query": DASHBOARD }).to_string();
+    let asker = Asker { http, url: format!("http://{address}/graphql"), app: app.clone() };
     let (began, mut most) = (Instant::now(), 0);
-    let asked = stream::iter(1..=options.customers).map(|n| {
-        let (http, url, question, app) = (http.clone(), &url, question.clone(), &app);
-        let email = world.customer(n).email.clone();
-        async move {
-            let grant = app.identity.enter(&email).await.map_err(|error| anyhow!("customer {n}: {error}"))?;
-            for _ in 0..2 {
-                let token = grant.access_token.expose_secret();
-                let asked = http.post(url).bearer_auth(token).header("content-type", "application/json");
-                let answer: Value = asked.body(question.clone()).send().await?.json().await?;
-                ensure!(answer["errors"].is_null(), "customer {n}: {}", answer["errors"]);
-            }
-            Ok(n)
-        }
-    });
-    let mut asked = asked.buffer_unordered(options.connections);
     let step = (options.customers / 10).max(1);
-    while let Some(n) = asked.try_next().await? {
-        if n % step == 0 {
-            let now = resident()? >> 20;
-            most = most.max(now);
-            let (entries, bytes) = app.cache.size();
-            println!("{n:>9} asked  {now} MB; {entries} entries that weigh {} MB", bytes >> 20);
+    for round in ["asked", "asked again after a change"] {
+        let asked = stream::iter(1..=options.customers).map(|n| {
+            let (asker, email) = (&asker, world.customer(n).email.clone());
+            async move { asker.ask(n, &email, 2).await.map(|_| n) }
+        });
+        let mut asked = asked.buffer_unordered(options.connections);
+        while let Some(n) = asked.try_next().await? {
+            if n % step == 0 {
+                let now = resident()? >> 20;
+                most = most.max(now);
+                let (entries, bytes) = app.cache.size();
+                println!("{n:>9} {round}  {now} MB; {entries} entries that weigh {} MB", bytes >> 20);
+            }
+        }
+        if round == "asked" {
+            for n in 1..=options.customers {
+                let client = ClientId(ids::client_id(n));
+                // Without Redis this cannot fail; with it the others learn later.
+                let _ = app.cache.invalidate(&billing::tags::everything(client)).await;
+            }
         }
     }
     println!("time             {:.0} s", began.elapsed().as_secs_f64());
+
+    let sample = SAMPLE.min(options.customers);
+    let mut warm = 0;
+    for n in (1..=sample).map(|k| k * options.customers / sample) {
+        let before = app.cache.tally().misses;
+        asker.ask(n, &world.customer(n).email.clone(), 1).await?;
+        warm += u64::from(app.cache.tally().misses == before);
+    }
+    println!("still warm       {warm} of {sample} customers");
+    most = most.max(resident()? >> 20);
     println!("at most          {most} MB, {} MB beyond the limits", most as i64 - limit as i64);
+    ensure!(most <= limit + BEYOND, "{most} MB are more than {limit} MB and {BEYOND} MB");
+    ensure!(!options.warm || warm == sample, "only {warm} of {sample} customers were still warm");
     Ok(())
+}
+
+/// Asks for dashboards.
+struct Asker {
+    http: reqwest::Client,
+    url: String,
+    app: App,
+}
+
+impl Asker {
+    /// Asks as a customer, in a session of their own, so many times.
+    async fn ask(&self, n: u64, email: &str, times: usize) -> Result<()> {
+        let grant = self.app.identity.enter(email).await.map_err(|error| anyhow!("customer {n}: {error}"))?;
+        let question = json!({ "query": DASHBOARD }).to_string();
+        for _ in 0..times {
+            let token = grant.access_token.expose_secret();
+            let asked =
+                self.http.post(&self.url).bearer_auth(token).header("content-type", "application/json");
+            let answer: Value = asked.body(question.clone()).send().await?.json().await?;
+            ensure!(answer["errors"].is_null(), "customer {n}: {}", answer["errors"]);
+        }
+        Ok(())
+    }
 }
 
 async fn serve(config: &Config, app: &App) -> Result<SocketAddr> {

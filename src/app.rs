@@ -214,8 +214,8 @@ impl App {
             store.clone(),
             jobs.clone(),
             clock.clone(),
-            billing.clone(),
-            crm.clone(),
+            (billing.clone(), crm.clone()),
+            live.clone(),
             config.workflows.least_age,
         );
         let desk = Desk {

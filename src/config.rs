@@ -167,7 +167,8 @@ impl Config {
         let (cache, stale_within) = cache::tiers(reader, redis.as_ref());
         let mirror_within = cache::mirror_within(reader);
         let response_bytes = cache::responses(reader);
-        let (billing_times, crm_times, sim_times, postal_times) = cache::times(reader, stale_within, tell_orders);
+        let (billing_times, crm_times, sim_times, postal_times) =
+            cache::times(reader, stale_within, tell_orders);
         Self {
             server,
             limits,

@@ -144,10 +144,7 @@ impl Billing {
                 vec![tags::profile(client)],
                 || {
                     let billing = self.clone();
-                    async move {
-                        let details = billing.whmcs.get_clients_details(budget, client.0).await?;
-                        Ok(Profile::new(details, &billing.fields))
-                    }
+                    async move { billing.ask_profile(client, budget).await }
                 },
             )
             .await
@@ -218,6 +215,18 @@ impl Billing {
         }
     }
 
+    /// The profile of a client as billing says now.
+    async fn ask_profile(&self, client: ClientId, budget: Budget) -> Result<Profile> {
+        let details = self.whmcs.get_clients_details(budget, client.0).await?;
+        Ok(Profile::new(details, &self.fields))
+    }
+
+    /// The payment methods of a client as billing says now.
+    async fn ask_payment_methods(&self, client: ClientId, budget: Budget) -> Result<Vec<PaymentMethod>> {
+        let rows = self.whmcs.get_pay_methods(budget, client.0).await?;
+        Ok(rows.into_iter().map(PaymentMethod::new).collect())
+    }
+
     /// All invoices of a client as billing says now, newest first.
     async fn ask_invoices(&self, client: ClientId, budget: Budget) -> Result<Vec<Invoice>> {
         let rows = every_page(|offset| async move {
@@ -233,10 +242,7 @@ impl Billing {
 
     /// All subscriptions of a client as billing says now, newest first.
     async fn ask_subscriptions(&self, client: ClientId, budget: Budget) -> Result<Vec<Subscription>> {
-        let currency = async {
-            let details = self.whmcs.get_clients_details(budget, client.0).await?;
-            Ok(Profile::new(details, &self.fields).currency)
-        };
+        let currency = async { Ok(self.ask_profile(client, budget).await?.currency) };
         self.load_subscriptions(client, budget, currency).await
     }
 
@@ -317,10 +323,7 @@ impl Billing {
                 vec![tags::payment_methods(client)],
                 || {
                     let billing = self.clone();
-                    async move {
-                        let rows = billing.whmcs.get_pay_methods(budget, client.0).await?;
-                        Ok(rows.into_iter().map(PaymentMethod::new).collect::<Vec<_>>())
-                    }
+                    async move { billing.ask_payment_methods(client, budget).await }
                 },
             )
             .await

@@ -99,7 +99,11 @@ impl Redis {
 pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> (freshness::Settings, Duration) {
     env.section("Cache");
     let megabytes: u64 = env
-        .get("CACHE_MEMORY_MB", "MB", "Memory for answers of the three systems, and for what is remembered of changes and of sessions.")
+        .get(
+            "CACHE_MEMORY_MB",
+            "MB",
+            "Memory for answers of the three systems, and for what is remembered of changes and of sessions.",
+        )
         .number(256, 1..=1_048_576);
     let refresh_within = env
         .get("CACHE_REFRESH_WITHIN", "duration", "How long after its fresh time an answer is shown at once, marked as stale, while it is read anew.")
@@ -123,7 +127,10 @@ pub(super) fn tiers(env: &mut Reader<'_>, redis: Option<&Redis>) -> (freshness::
         refresh_within,
         unconfirmed_within,
         redis: redis.map(Redis::settings),
-        ..freshness::Settings::default()
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_late_capture: false,
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_lost_owner: false,
     };
     (settings, stale_within)
 }
@@ -164,7 +171,8 @@ pub(super) fn times(
     let digital = "the addresses behind digital addresses, which their owners may change,";
     let digital = fresh(env, "DIGITAL_ADDRESS", digital, "1m");
     let unknown = fresh(env, "POSTAL_UNKNOWN", "codes that nothing has", "5m");
-    let mut time = |name: &str, about: &str, default: &str| Lifetime {
+    let mut time = |name: &str, about: &str, default: &str| {
+        Lifetime {
         fresh: fresh(env, name, about, default),
         stale: env
             .get(
@@ -175,6 +183,7 @@ pub(super) fn times(
             .example("1d")
             .optional_duration("0s", "7d")
             .unwrap_or(stale_within),
+    }
     };
     let billing = billing::Times {
         profile: time("PROFILE", "profile and address", "5m"),

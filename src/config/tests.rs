@@ -151,7 +151,8 @@ fn how_old_an_answer_may_be_is_said_for_all_kinds_or_for_one() {
     assert_eq!(config.sim_times.line.stale, Duration::from_secs(7200));
     assert_eq!(config.crm_times.cases.stale, Duration::from_secs(7200));
     env.insert("CACHE_USAGE_STALE", "8d".to_owned());
-    assert_eq!(faults(&env), ["CACHE_USAGE_STALE"]);
+    let told = faults(&env);
+    assert!(told.len() == 1 && told[0].contains("CACHE_USAGE_STALE"), "{told:?}");
 }
 
 #[test]

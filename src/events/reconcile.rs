@@ -282,6 +282,8 @@ impl Reconciler {
         if let Ok(drift) = &billing {
             note(drift.invoices, "invoices", Change::Invoice { client, invoice: None });
             note(drift.subscriptions, "subscriptions", Change::Subscription { client, subscription: None });
+            note(drift.profile, "profile", Change::Profile { client });
+            note(drift.payment_methods, "payment_methods", Change::PaymentMethods { client });
         }
         if let Ok(drift) = &crm {
             note(drift.orders, "orders", Change::Order { account, order: None });

@@ -75,7 +75,6 @@ impl Kind {
 
 impl Cache {
     /// A kind of read of this cache: see [`Kind::new`].
-    #[cfg_attr(not(any(test, feature = "sandbox")), expect(clippy::unused_self, reason = "only a test plants faults"))]
     pub fn kind(&self, name: &'static str, service: Service, lifetime: Lifetime) -> Kind {
         Kind {
             #[cfg(any(test, feature = "sandbox"))]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::{
-    Budget, Cache, Entry, Error, Future, Key, Kind, Result, Tag, Use, Value, count, delta,
+    Budget, Cache, Entry, Error, Future, Key, Kind, Outcome, Result, Tag, Use, Value, delta,
     flight::{Batch, Departure, Wanted},
     late,
     mirror::{Stamp, Standing},
@@ -45,7 +45,7 @@ impl Cache {
             if let Some(stored) = link.get(&keys).await
                 && let Some(found) = cache.find::<T>(&link, &kind, &keys, stored).await
             {
-                count(&kind, "redis");
+                cache.count(&kind, Outcome::Redis, keys.len());
                 return Ok(found);
             }
             let lease = lease_name(&leading, &cache);
@@ -55,7 +55,7 @@ impl Cache {
                     if is_taken {
                         link.release(&lease).await;
                     }
-                    count(&kind, "joined");
+                    cache.count(&kind, Outcome::Joined, keys.len());
                     return Ok(found);
                 }
                 if is_taken {
@@ -68,17 +68,21 @@ impl Cache {
                 pause = (pause * 2).min(LOOK_AGAIN.1);
             }
             let loaded = cache.load(&kind, departure.epoch, leading, load).await;
-            let loaded = match loaded {
-                Ok((entries, packed)) => {
-                    let packed =
-                        packed.into_iter().filter_map(|(key, packed)| Some((key, packed.compress()?)));
-                    link.put(packed.collect(), kind.lifetime.fresh.mul_f64(1.1).max(kind.lifetime.stale)).await;
-                    Ok(entries)
-                }
-                Err(error) => Err(error),
+            // Nobody here waits until the other replicas have it, or until Redis is found away.
+            let (entries, packed) = match loaded {
+                Ok((entries, packed)) => (Ok(entries), packed),
+                Err(error) => (Err(error), Vec::new()),
             };
-            link.release(&lease).await;
-            loaded
+            let keep = kind.lifetime.fresh.mul_f64(1.1).max(kind.lifetime.stale);
+            tokio::spawn(async move {
+                let packed = packed.into_iter().filter_map(|(key, packed)| Some((key, packed.compress()?)));
+                let packed: Vec<_> = packed.collect();
+                if !packed.is_empty() {
+                    link.put(packed, keep).await;
+                }
+                link.release(&lease).await;
+            });
+            entries
         };
         let task = tokio::spawn(flight.in_current_span());
         async move { task.await.unwrap_or_else(|panic| Err(Error::internal(panic))) }.boxed().shared()
@@ -102,7 +106,7 @@ impl Cache {
         leading: Vec<Wanted>,
         load: impl Future<Output = Result<HashMap<Key, T>>>,
     ) -> Result<(Arc<HashMap<Key, Arc<Entry>>>, Vec<(Key, super::entry::Packed)>)> {
-        count(kind, "load");
+        self.count(kind, Outcome::Load, leading.len());
         let inner = &*self.0;
         let asked_at = inner.clock.now();
         let (values, spent) = noted(load).await;
@@ -117,7 +121,8 @@ impl Cache {
         for (key, tags) in leading {
             let Some(value) = values.remove(&key) else { continue };
             let stamp = Stamp::new(&*tags, epoch);
-            let (entry, json) = Entry::loaded(value, stamp, asked_at, jitter(kind.lifetime.fresh), Arc::clone(&spent));
+            let (entry, json) =
+                Entry::loaded(value, stamp, asked_at, jitter(kind.lifetime.fresh), Arc::clone(&spent));
             self.remember(key.clone(), Arc::clone(&entry)).await;
             if inner.link.is_some() {
                 packed.push((key.clone(), json));
@@ -183,7 +188,7 @@ impl Cache {
 
 /// The name of a load over the fleet: its keys, and the versions that it begins at. One that began
 /// before a change is not waited for after it.
-fn lease_name(leading: &[Wanted], cache: &Cache) -> String {
+pub(super) fn lease_name(leading: &[Wanted], cache: &Cache) -> String {
     let mut keys: Vec<_> = leading.iter().map(|(key, _)| key.digest()).collect();
     keys.sort_unstable();
     let mut hash = Sha256::new();
@@ -195,6 +200,6 @@ fn lease_name(leading: &[Wanted], cache: &Cache) -> String {
 }
 
 /// Spreads expiry by ±10 %, so that entries loaded together do not grow old together.
-fn jitter(fresh: Duration) -> TimeDelta {
+pub(super) fn jitter(fresh: Duration) -> TimeDelta {
     delta(fresh.mul_f64(rand::random_range(0.9..=1.1)))
 }

@@ -302,7 +302,8 @@ mod tests {
     #[test]
     fn of_very_many_tags_the_last_are_remembered_and_what_is_older_is_unknown() {
         let mirror = Mirror::alone();
-        let (old, raised) = (Stamp::new([tag("kept")], mirror.epoch()), Stamp::new([tag("0")], mirror.epoch()));
+        let (old, raised) =
+            (Stamp::new([tag("kept")], mirror.epoch()), Stamp::new([tag("0")], mirror.epoch()));
         let looked_at = Stamp::new([tag("kept")], mirror.epoch());
         let raise = |numbers: std::ops::Range<usize>| {
             numbers.for_each(|n| mirror.raise_alone(&[tag(&n.to_string())]));

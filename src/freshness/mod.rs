@@ -22,6 +22,7 @@ mod mirror;
 mod reader;
 pub mod redis;
 mod response;
+mod tally;
 
 use std::{
     collections::HashMap,
@@ -42,14 +43,16 @@ use self::{
     flight::{Flights, Wait, Wanted},
     mirror::{Mirror, Stamp, Standing},
     redis::Link,
+    tally::{Counts, Outcome},
 };
 pub use self::{
     entry::Value,
     key::{Key, Owner, Tag},
     kind::{Kind, Lifetime, STALE_WITHIN},
-    reader::{Basis, Cost, Origin, Read, Reader, Source, Stale},
+    reader::{Basis, Cost, Explained, Origin, Read, Reader, Source, Stale},
     redis::Unconfirmed,
     response::{Found, Kept, ResponseKey, Responses},
+    tally::Tally,
 };
 use crate::{
     clock::Clock,
@@ -105,6 +108,7 @@ struct Inner {
     settings: Settings,
     /// Systems whose last load failed.
     ailing: [AtomicBool; Service::ALL.len()],
+    counts: Counts,
     _link_ends: DropGuard,
 }
 
@@ -148,6 +152,7 @@ impl Cache {
             clock,
             settings,
             ailing: Default::default(),
+            counts: Counts::default(),
             _link_ends: stop.drop_guard(),
         })))
     }
@@ -162,6 +167,7 @@ impl Cache {
         if tags.is_empty() {
             return Ok(());
         }
+        self.0.counts.invalidated.fetch_add(tags.len() as u64, Ordering::Relaxed);
         let began = Instant::now();
         let done = match &self.0.link {
             Some(link) => link.invalidate(tags).await,
@@ -262,13 +268,13 @@ impl Cache {
             let entry = self.get(key);
             match entry.as_ref().map_or(Use::Never, |entry| self.judge(kind, entry)) {
                 Use::Fresh => {
-                    count(kind, "memory");
+                    self.count(kind, Outcome::Memory, 1);
                     found.extend(
                         entry.map(|entry| (key.clone(), (Arc::clone(&entry), entry.remembered(None)))),
                     );
                 }
                 Use::Refresh(why) => {
-                    count(kind, "stale");
+                    self.count(kind, Outcome::Stale, 1);
                     refreshed.push(key.clone());
                     missing.push((key.clone(), tags.as_slice().into()));
                     found.extend(
@@ -297,13 +303,13 @@ impl Cache {
             for (key, wait) in waits {
                 let batch = match wait {
                     Wait::Landed(entry) => {
-                        count(kind, "memory");
+                        self.count(kind, Outcome::Memory, 1);
                         let origin = entry.remembered(None);
                         found.insert(key, (entry, origin));
                         continue;
                     }
                     Wait::Joined(batch) => {
-                        count(kind, "joined");
+                        self.count(kind, Outcome::Joined, 1);
                         batch
                     }
                     Wait::Led(batch) => batch,
@@ -321,7 +327,7 @@ impl Cache {
                     }
                     Err(error) => {
                         let (entry, origin) = self.last_resort(kind, &key, error)?;
-                        count(kind, "stale");
+                        self.count(kind, Outcome::Stale, 1);
                         found.insert(key, (entry, origin));
                     }
                 }
@@ -430,10 +436,6 @@ pub fn is_same<T: Value>(one: &T, other: &T) -> bool {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
-}
-
-fn count(kind: &Kind, outcome: &'static str) {
-    metrics::counter!("cache_reads_total", "kind" => kind.name, "outcome" => outcome).increment(1);
 }
 
 /// Settings are far below the most that a difference of instants can hold.

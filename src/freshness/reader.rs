@@ -85,6 +85,17 @@ pub struct Cost {
     pub calls: Arc<[Spending]>,
 }
 
+/// Where the value behind one path of an answer came from, and what it cost.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The path, joined by dots.
+    pub path: String,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// What it took; `None` when it was in memory.
+    pub cost: Option<Cost>,
+}
+
 /// A value that was read, with its origin.
 #[derive(Debug)]
 pub struct Read<T> {
@@ -147,8 +158,8 @@ struct Log {
     epoch: Option<u64>,
     fresh_until: Option<DateTime<Utc>>,
     seen: Vec<(String, Origin)>,
-    /// When the request asked to be explained: what each path cost.
-    costs: Option<Vec<(String, Cost)>>,
+    /// When the request asked to be explained: each path, in the order in which it was read.
+    explained: Option<Vec<Explained>>,
 }
 
 /// Whether an answer may be kept whole.
@@ -186,21 +197,22 @@ impl Reader {
         self.log().is_kept = Kept::No;
     }
 
-    /// Asks for an account of what each path of the answer cost.
+    /// Asks for an account of where each path of the answer came from and what it cost.
     pub fn explain(&self) {
-        self.log().costs = Some(Vec::new());
+        self.log().explained = Some(Vec::new());
     }
 
-    /// What each path of the answer cost so far, where it was not in memory; `None` unless it was asked for.
-    pub fn costs(&self) -> Option<Vec<(String, Cost)>> {
-        self.log().costs.clone()
+    /// Where each path of the answer came from so far, and what it cost; `None` unless it was asked for.
+    pub fn explained(&self) -> Option<Vec<Explained>> {
+        self.log().explained.clone()
     }
 
     /// Notes that a value stands behind a path of the answer.
     pub fn see<T>(&self, path: String, read: &Read<T>) {
         let mut log = self.log();
-        if let (Some(costs), Some(cost)) = (&mut log.costs, &read.cost) {
-            costs.push((path.clone(), cost.clone()));
+        if let Some(explained) = &mut log.explained {
+            let (origin, cost) = (read.origin, read.cost.clone());
+            explained.push(Explained { path: path.clone(), origin, cost });
         }
         log.seen.push((path, read.origin));
     }

@@ -46,10 +46,15 @@ pub struct Kept<T> {
 }
 
 /// The answers that were given lately, the most asked for first when room is short.
-#[derive(Clone)]
 pub struct Responses<T> {
     table: Table<ResponseKey, Arc<Kept<T>>, foldhash::quality::RandomState>,
     cache: Cache,
+}
+
+impl<T> Clone for Responses<T> {
+    fn clone(&self) -> Self {
+        Self { table: self.table.clone(), cache: self.cache.clone() }
+    }
 }
 
 impl<T: Send + Sync + 'static> Responses<T> {
@@ -83,6 +88,7 @@ impl<T: Send + Sync + 'static> Responses<T> {
 
     /// How many answers are kept, and what they weigh in bytes.
     pub fn size(&self) -> (u64, u64) {
+        self.table.run_pending_tasks();
         (self.table.entry_count(), self.table.weighted_size())
     }
 }

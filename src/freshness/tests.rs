@@ -460,3 +460,69 @@ async fn each_kind_says_for_how_long_it_is_of_use_while_its_system_does_not_answ
     assert!(fail(&cache, &short, other()).await.is_err());
     assert_eq!(*fail(&cache, &KIND, key()).await.unwrap(), 0);
 }
+
+#[test]
+fn what_is_loaded_together_does_not_grow_old_together() {
+    let minute = Duration::from_secs(60);
+    let drawn: Vec<_> = (0..1_000).map(|_| load::jitter(minute)).collect();
+    let (least, most) = (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap());
+    assert!(least >= TimeDelta::seconds(54) && most <= TimeDelta::seconds(66), "{least} {most}");
+    assert!(most - least > TimeDelta::seconds(9), "{least} {most}");
+}
+
+#[tokio::test]
+async fn memory_holds_no_more_than_it_may() {
+    let settings = Settings { memory_bytes: 1 << 20, ..Settings::default() };
+    let cache = Cache::new(settings, Clock::system()).unwrap();
+    let text = "x".repeat(10_000);
+    for n in 0..500 {
+        let text = text.clone();
+        let load = || async { Ok(text) };
+        cache.read(&reader(), &KIND, owner(1).key(&KIND, n), tags(), load).await.unwrap();
+    }
+    cache.0.entries.run_pending_tasks().await;
+    let (entries, bytes) = cache.size();
+    assert!(entries > 10 && bytes <= 1 << 20, "{entries} entries of {bytes} bytes");
+}
+
+/// The link of a replica to Redis.
+fn link(cache: &Cache) -> &Link {
+    cache.0.link.as_ref().unwrap()
+}
+
+#[tokio::test]
+async fn entries_are_compressed_in_redis() {
+    let cache = fleet(1).await.remove(0);
+    let key = owner(1).key(&KIND, "");
+    let value = "a value that says the same again and again; ".repeat(500);
+    let text = value.clone();
+    cache.read(&reader(), &KIND, key.clone(), tags(), || async { Ok(text) }).await.unwrap();
+    let stored = loop {
+        // It is stored without anybody waiting for it.
+        if let Some(stored) = link(&cache).get(std::slice::from_ref(&key)).await.unwrap().remove(0) {
+            break stored;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert!(stored.len() < value.len() / 20, "{} of {} bytes", stored.len(), value.len());
+    assert!(serde_json::from_slice::<serde_json::Value>(&stored).is_err());
+    assert_eq!(*Entry::unpack::<String>(&stored).unwrap().value.clone().downcast::<String>().unwrap(), value);
+}
+
+#[tokio::test]
+async fn a_replica_that_died_while_it_loaded_costs_the_others_its_lease_and_no_more() {
+    let (fleet, loads) = (fleet(2).await, Arc::default());
+    let key = owner(1).key(&KIND, "");
+    let name = load::lease_name(&[(key.clone(), tags().into())], &fleet[0]);
+    // It took the lease, and then nobody heard of it again.
+    assert!(link(&fleet[1]).lease(&name, std::slice::from_ref(&key)).await.unwrap().0);
+    let began = Instant::now();
+    let reader = Reader::new(Budget::new(Duration::from_secs(20), Lane::Interactive));
+    let load = || {
+        let loads: Arc<AtomicUsize> = Arc::clone(&loads);
+        async move { Ok(loads.fetch_add(1, Ordering::SeqCst)) }
+    };
+    assert_eq!(*fleet[0].read(&reader, &KIND, key, tags(), load).await.unwrap(), 0);
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(8)).contains(&waited), "{waited:?}");
+}

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -13,11 +14,12 @@ use super::{
 };
 use crate::{
     app::App,
+    clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
     error::{Result, Service},
     events,
-    freshness::{Cost, Reader},
+    freshness::{Explained, Reader},
     identity::{self, Caller, Identity, Viewer},
     schema::{self, Delivery, PortalSchema},
     spending::Spending,
@@ -32,10 +34,10 @@ const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// The state of the routes over a running application.
 pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: CancellationToken) -> State<Caller> {
     let (sessions, store) = (app.identity.clone(), app.store.clone());
-    let meter = app.identity.clone();
+    let (meter, clock) = (app.identity.clone(), app.clock.clone());
     let execute = move |request, asker: Asker<Caller>| {
-        let (schema, meter) = (schema.clone(), meter.clone());
-        async move { answer(&schema, &meter, request, asker).await }
+        let (schema, meter, clock) = (schema.clone(), meter.clone(), clock.clone());
+        async move { answer(&schema, &meter, &clock, request, asker).await }
     };
     let authenticate = move |Presented { token, customer }: Presented| {
         let sessions = sessions.clone();
@@ -83,9 +85,10 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
             serde_json::to_value(health).ok()
         }
     };
-    let (cached, files) = (app.clone(), app.clone());
+    let answers = Answers::new(app.cache.clone(), config.response_bytes, Caller::owner);
+    let (cached, kept, files) = (app.clone(), answers.clone(), app.clone());
     State {
-        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Caller::owner)),
+        answers: Some(answers),
         clock: app.clock.clone(),
         explains: config.server.explain,
         recall: Arc::new(move |token, customer| {
@@ -103,7 +106,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
         proxies: config.server.trusted_proxies.clone(),
         ready: Arc::new(move || Box::pin(ready())),
         sf_events: Arc::new(move || Box::pin(sf_events())),
-        cache_health: Some(Arc::new(move || cache_health(&cached))),
+        cache_health: Some(Arc::new(move || cache_health(&cached, &kept))),
         published_keys: Some(Arc::new(move || keys.published_keys())),
         stopping,
         webhooks: Webhooks::new(
@@ -142,13 +145,16 @@ async fn download(app: App, caller: Caller, origin: Origin, id: String) -> Resul
 }
 
 /// What an operator wants to know of the cache of this replica.
-fn cache_health(app: &App) -> serde_json::Value {
+fn cache_health(app: &App, answers: &Answers<Caller>) -> serde_json::Value {
     let (entries, bytes) = app.cache.size();
+    let (kept, kept_bytes) = answers.size();
     let ailing: Vec<_> =
         Service::ALL.into_iter().filter(|service| app.cache.ails(*service)).map(Service::as_str).collect();
     serde_json::json!({
         "entries": entries,
         "bytes": bytes,
+        "answers": { "entries": kept, "bytes": kept_bytes },
+        "reads": app.cache.tally(),
         "versionsLive": app.cache.is_live(),
         "redis": app.cache.is_connected().map(|is_connected| serde_json::json!({ "connected": is_connected })),
         "ailing": ailing,
@@ -159,6 +165,7 @@ fn cache_health(app: &App) -> serde_json::Value {
 async fn answer(
     schema: &PortalSchema,
     meter: &Identity,
+    clock: &Clock,
     request: async_graphql::Request,
     asker: Asker<Caller>,
 ) -> Executed {
@@ -186,8 +193,8 @@ async fn answer(
         reader.explain();
     }
     let mut response = schema::execute(schema, request, caller, viewer).instrument(span).await;
-    if let Some(costs) = reader.costs() {
-        response.extensions.insert("explain".to_owned(), explained(&costs));
+    if let Some(paths) = reader.explained() {
+        response.extensions.insert("explain".to_owned(), explained(&paths, clock.now()));
     }
     if let Some(paid) = paid {
         paid.settle(meter, &mut response).await;
@@ -195,8 +202,8 @@ async fn answer(
     Executed { response, reader: Some(reader) }
 }
 
-/// What each path cost that was not in memory: the wait of its reader, and the calls of the load behind it.
-fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
+/// Where each path came from, how long its reader waited, and the calls of the load behind it.
+fn explained(paths: &[Explained], now: DateTime<Utc>) -> async_graphql::Value {
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
     let call = |spent: &Spending| {
         serde_json::json!({
@@ -207,11 +214,18 @@ fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
             "attempts": spent.attempts,
         })
     };
-    let path = |(path, cost): &(String, Cost)| {
-        let calls: Vec<_> = cost.calls.iter().map(call).collect();
-        serde_json::json!({ "path": path, "waitedMs": ms(cost.waited), "calls": calls })
+    let path = |Explained { path, origin, cost }: &Explained| {
+        let calls = cost.as_ref().map_or(&[][..], |cost| &cost.calls);
+        serde_json::json!({
+            "path": path,
+            "source": origin.source.as_str(),
+            "ageSeconds": origin.age(now).num_seconds(),
+            "waitedMs": cost.as_ref().map_or(0.0, |cost| ms(cost.waited)),
+            "quota": calls.iter().map(|call| call.attempts).sum::<u32>(),
+            "calls": calls.iter().map(call).collect::<Vec<_>>(),
+        })
     };
-    let paths: Vec<_> = costs.iter().map(path).collect();
+    let paths: Vec<_> = paths.iter().map(path).collect();
     async_graphql::to_value(paths).unwrap_or_default()
 }
 

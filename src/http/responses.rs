@@ -11,7 +11,7 @@ use crate::{
     http::{finished::Finished, questions::Question},
 };
 
-/// The answers that are kept, and whose each of them is.
+/// The answers that are kept, and whose each of them is. Clones share them.
 pub struct Answers<V> {
     kept: Responses<Finished>,
     owner: fn(&V) -> Owner,
@@ -62,6 +62,12 @@ impl Outcome {
             })
         });
         COUNTERS[self as usize].increment(1);
+    }
+}
+
+impl<V> Clone for Answers<V> {
+    fn clone(&self) -> Self {
+        Self { kept: self.kept.clone(), owner: self.owner }
     }
 }
 

@@ -16,7 +16,11 @@ pub struct Witness {
 impl Witness {
     /// The witness of a customer.
     pub fn of(customer: &Customer) -> Self {
-        Self { n: customer.n, email: customer.email.clone(), customer_number: customer.customer_number.clone() }
+        Self {
+            n: customer.n,
+            email: customer.email.clone(),
+            customer_number: customer.customer_number.clone(),
+        }
     }
 
     /// Counts the values in an answer that tell whose they are.

@@ -21,6 +21,7 @@ use crate::{
     id::{AccountId, ClientId, UserId},
     identity::Viewer,
     jobs::{Job, Queue, Setback},
+    notify::{Hint, Live, Subject, Topic},
     store::{
         Store,
         audit::{Actor, Event},
@@ -63,13 +64,21 @@ pub struct Profiles {
     clock: Clock,
     billing: Billing,
     crm: Crm,
+    live: Live,
     least_age: u32,
 }
 
 impl Profiles {
     /// Over the two systems that keep the data.
-    pub fn new(store: Store, queue: Queue, clock: Clock, billing: Billing, crm: Crm, least_age: u32) -> Self {
-        Self { store, queue, clock, billing, crm, least_age }
+    pub fn new(
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        (billing, crm): (Billing, Crm),
+        live: Live,
+        least_age: u32,
+    ) -> Self {
+        Self { store, queue, clock, billing, crm, live, least_age }
     }
 
     /// Changes telephone number, birth date, gender and nationality.
@@ -132,6 +141,8 @@ impl Profiles {
         if let Err(error) = self.tell(viewer.budget(), &copy).await {
             tracing::info!(error = &error as &dyn std::error::Error, "the CRM is told of a change later");
         }
+        // The customer's other devices need not wait for billing to report what was written here.
+        self.live.publish(Hint::new(Topic::Client(copy.client), Subject::Profile)).await;
         Ok(())
     }
 

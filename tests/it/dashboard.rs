@@ -118,11 +118,38 @@ async fn an_answer_is_explained_when_asked_to() {
     assert_eq!(invoices["attempts"], 1);
     assert!(of("openOrders")["waitedMs"].as_f64().unwrap() > 0.0);
     assert_eq!(of("openOrders")["calls"][0]["service"], "CRM");
+    for name in ["unpaidInvoices", "openOrders"] {
+        assert_eq!((&of(name)["source"], &of(name)["ageSeconds"]), (&json!("LIVE"), &json!(0)), "{cold}");
+        assert_eq!(of(name)["quota"], 1, "{cold}");
+        assert!(of(name)["calls"][0]["queuedMs"].is_number(), "{cold}");
+    }
     // What memory answers costs nothing, and says where it came from.
+    gateway.app.clock.advance(chrono::TimeDelta::seconds(7));
     let warm = ask().await;
-    assert_eq!(warm["extensions"]["explain"], json!([]));
+    let paths = warm["extensions"]["explain"].as_array().unwrap();
+    assert_eq!(paths.len(), 2, "{warm}");
+    for path in paths {
+        assert_eq!((&path["source"], &path["calls"]), (&json!("MEMORY"), &json!([])), "{warm}");
+        assert_eq!((&path["quota"], &path["waitedMs"]), (&json!(0), &json!(0.0)), "{warm}");
+        assert!(path["ageSeconds"].as_i64().unwrap() >= 7, "{warm}");
+    }
     assert_eq!(warm["extensions"]["freshness"][0]["source"], "MEMORY");
     // Nobody who does not ask is bothered.
     let plain = customer.ask(question["query"].as_str().unwrap(), json!({})).await;
     assert!(plain.body["extensions"]["explain"].is_null());
+}
+
+#[tokio::test]
+async fn where_nobody_is_to_be_told_an_explanation_is_not_given() {
+    let env = [("EXPLAIN", "false".to_owned())];
+    let gateway = Gateway::with(Wishes { env: env.into(), ..Wishes::default() }).await;
+    let customer = gateway.sign_in(1).await;
+    let question = json!({ "query": "{ viewer { summary { unpaidInvoices } } }" });
+    for _ in 0..2 {
+        let request = gateway.request("POST", "/graphql").json(&question).header("x-explain", "1");
+        let request = request.bearer_auth(customer.token.as_ref().unwrap());
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert!(answer["errors"].is_null(), "{answer}");
+        assert!(answer["extensions"].get("explain").is_none(), "{answer}");
+    }
 }

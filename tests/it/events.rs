@@ -35,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fleet::inbox,
     gateway::{Gateway, Wishes, database, today},
     wire,
 };
@@ -282,6 +283,24 @@ async fn an_approved_order_and_a_decided_eligibility_are_known_by_what_they_name
     bench.edit("Account", &account, json!({ "Internet_Eligibility__c": "Home 10G" }));
     let event = bench.events(1).await.remove(0);
     assert_eq!(report(&event), Report::Eligibility { account: AccountId::parse(&account).unwrap() });
+
+    let created = json!({ "AccountId": account, "EffectiveDate": "2026-11-20", "Status": "Pending Review" });
+    let order = bench.sandbox.salesforce().create("Order", &created).unwrap();
+    bench.edit("Order", order.as_str(), json!({ "Status": "Approved" }));
+    let event = bench.events(1).await.remove(0);
+    let Report::Fulfilment { order: named, idempotency_key, .. } = report(&event) else {
+        panic!("{event:?}")
+    };
+    assert_eq!(Some(named), OrderId::parse(order.as_str()));
+    assert!(
+        idempotency_key.is_some_and(|key| !key.is_empty()),
+        "the workflow that reads it must know it again"
+    );
+    // Nothing that is served changes by it, and the row stays for the workflow.
+    let changes = reader.consumer.changes(bench.domain.clone());
+    assert_eq!(changes.of(std::slice::from_ref(&event)).await.remove(0).unwrap(), Meaning::default());
+    let kept = inbox::events(&bench.store).await;
+    assert!(kept.iter().any(|row| row.event_id == event.event_id && row.settled_at.is_some()), "{kept:?}");
     reader.stop().await;
 }
 
@@ -413,6 +432,28 @@ async fn streams_that_break_are_opened_again_also_with_a_new_session() {
     bench.sandbox.core().faults.add(once);
     bench.bus().drop_streams(None);
     bench.move_order(&order, 21);
+    bench.events(1).await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_on_which_the_bus_falls_silent_is_opened_again() {
+    let mut bench = Bench::start().await;
+    bench.settings.channels = vec![ORDERS.to_owned()];
+    bench.settings.bus.silence = Duration::from_millis(200);
+    let org = bench.sandbox.salesforce();
+    let mut knobs = org.settings();
+    // Not even a sign of life comes.
+    knobs.pubsub_keep_alive_ms = 3_600_000;
+    org.set(knobs);
+    let reader = bench.read();
+    bench.until_subscribed().await;
+    let subscribed = || {
+        let counts = bench.sandbox.core().journal.counts().into_iter();
+        counts.filter(|count| &*count.operation == "pubsub.Subscribe").map(|count| count.count).sum::<u64>()
+    };
+    eventually("another stream", async || subscribed() >= 3).await;
+    bench.move_order(&bench.orders(1)[0], 1);
     bench.events(1).await;
     reader.stop().await;
 }
@@ -554,6 +595,16 @@ async fn events_say_whose_answers_are_old() {
     bench.edit("Account", account(3).as_str(), json!({ "Phone": "03-1234-5678" }));
     let said = meaning(1).await;
     assert!(said.contains(&Change::Account { account: account(3) }), "{said:?}");
+
+    bench.edit("Product2", &sf_id("01t", 0, 1), json!({ "Description": "Faster" }));
+    assert_eq!(meaning(1).await, [Change::Catalogue]);
+    bench.edit("PricebookEntry", &sf_id("01u", 0, 1), json!({ "UnitPrice": 4321 }));
+    assert_eq!(meaning(1).await, [Change::Catalogue]);
+    let opportunity = sf_id("006", 1, bench.sandbox.core().world.customer(1).opportunities[0].k);
+    bench.edit("Opportunity", &opportunity, json!({ "Description": "Moved on" }));
+    let said = meaning(1).await;
+    let any_order = Change::Order { account: account(1), order: None };
+    assert!(said.contains(&any_order) && said.contains(&Change::Account { account: account(1) }), "{said:?}");
     reader.stop().await;
 }
 
@@ -594,6 +645,49 @@ async fn a_change_in_the_crm_is_in_the_next_answers() {
     let quiet = Gateway::start().await;
     let reply = wire::Reply::to(quiet.request("GET", "/health/sf-events")).await;
     assert_eq!((reply.status, reply.json()), (200, json!({ "enabled": false, "channels": [] })));
+}
+
+#[tokio::test]
+async fn what_was_lost_with_a_refused_position_is_found_by_the_comparison_and_healed() {
+    const QUESTION: &str = "{ viewer { orders(first: 1) { nodes { address { city } } } } }";
+    let env = HashMap::from([
+        ("SF_EVENTS_ENABLED", "true".to_owned()),
+        ("SF_EVENTS_RECONNECT_MAX", "100ms".to_owned()),
+        ("CACHE_ORDERS", "12h".to_owned()),
+        ("RECONCILE_PER_MINUTE", "600".to_owned()),
+        ("RECONCILE_SETTLE", "0s".to_owned()),
+    ]);
+    let gateway = Gateway::with(Wishes { env, ..Wishes::default() }).await;
+    let org = gateway.sandbox.salesforce();
+    let subscribed = org.bus.until_subscribed(Settings::CHANNELS.len());
+    tokio::time::timeout(PATIENCE, subscribed).await.unwrap();
+    let customer = gateway.sign_in(1).await;
+    let city = async || {
+        let data = customer.ask(QUESTION, Value::Null).await.data();
+        data["viewer"]["orders"]["nodes"][0]["address"]["city"].clone()
+    };
+    let move_to = |city: &str| {
+        for order in &gateway.sandbox.core().world.customer(1).orders {
+            org.edit("Order", &sf_id("801", 1, order.k), &json!({ "BillingCity": city })).unwrap();
+        }
+    };
+    // There is a position to be refused.
+    city().await;
+    move_to("First");
+    eventually("an event", async || city().await == "First").await;
+    // The bus is away, and forgets what it had for us.
+    let refused =
+        Rule { operation: "pubsub.Subscribe".into(), ..Rule::every(System::Salesforce, RuleKind::Expire) };
+    gateway.sandbox.core().faults.add(refused);
+    org.bus.drop_streams(None);
+    eventually("no stream", async || org.bus.subscriptions() == 0).await;
+    move_to("Second");
+    org.bus.reset(ORDERS);
+    assert_eq!(city().await, "First", "nobody has told");
+    gateway.sandbox.core().faults.clear();
+    eventually("the comparison", async || city().await == "Second").await;
+    let tally = gateway.app.reconciler.tally();
+    assert!(tally.drifted >= 1, "{tally:?}");
 }
 
 /// Polls a future so many times and then drops it: a crash at whatever it was waiting for.

@@ -61,8 +61,8 @@ pub struct Gateway {
     pub sandbox: Sandbox,
     http: reqwest::Client,
     stop: CancellationToken,
-    _data: tempfile::TempDir,
-    _store: TestStore,
+    data: tempfile::TempDir,
+    store: TestStore,
 }
 
 impl Gateway {
@@ -121,7 +121,15 @@ impl Gateway {
         });
         sandbox.send_hooks_to(&url, app.clock.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, app, sandbox, http, stop, _data: data, _store: store }
+        Self { url, app, sandbox, http, stop, data, store }
+    }
+
+    /// What another replica is to be given, so that it has the same accounts and sessions.
+    pub fn state(&self) -> HashMap<&'static str, String> {
+        HashMap::from([
+            ("DATABASE_URL", self.store.settings().url.expose_secret().to_owned()),
+            ("DATA_DIR", self.data.path().display().to_string()),
+        ])
     }
 
     /// Signs a customer of the sandbox in, without a proof: how people sign in has tests of its own.

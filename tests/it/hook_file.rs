@@ -4,16 +4,27 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, SystemTime},
 };
 
 use chrono::Utc;
-use portal_gateway::{sandbox::credentials, store::inbox::Source};
+use portal_gateway::{
+    demo,
+    sandbox::{Listen, Options, Sandbox, credentials},
+    secret::ExposeSecret,
+    store::inbox::Source,
+};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
-use crate::gateway::{ACCOUNTS, Gateway};
+use crate::{
+    fleet::inbox,
+    gateway::{ACCOUNTS, Gateway, database},
+    process::Running,
+};
 
 const HOOK_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/whmcs/portal_gateway.php");
 const WHMCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/php/whmcs.php");
@@ -157,6 +168,113 @@ async fn events_that_are_queued_while_the_gateway_is_away_arrive_when_it_is_back
     // While it is there, an event goes out with its own request.
     whmcs.fire(&json!([["InvoicePaid", { "invoiceid": invoice }]]));
     assert!(whmcs.queue("new").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_killed_and_started_again_meanwhile_loses_no_event() {
+    const REQUESTS: u64 = 12;
+    const EACH: u64 = 4;
+    let (store, data) = (database().await, tempfile::tempdir().unwrap());
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let sandbox = Sandbox::start(Options {
+        customers: 20,
+        delay: false,
+        listen: Listen::loopback(0),
+        ..Options::default()
+    });
+    let sandbox = sandbox.await.unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut env = demo::settings(&sandbox);
+    env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+    env.insert("DATA_DIR", data.path().display().to_string());
+    env.insert("BFF_PORT", port.to_string());
+    env.insert("SF_EVENTS_ENABLED", "false".to_owned());
+    let (whmcs, url) = (Installation::new(), format!("http://127.0.0.1:{port}"));
+    whmcs.configure(&format!("{url}/webhooks/whmcs"));
+    let ready = async || {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let is_ready = async {
+            while !http.get(format!("{url}/health/ready")).send().await.is_ok_and(|told| told.status() == 200)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_ready).await.expect("it is ready");
+    };
+
+    let mut gateway = Running::start(&["serve"], &env);
+    ready().await;
+    for request in 0..REQUESTS {
+        let fire = || {
+            let first = request * EACH + 1;
+            let hook = |n: u64| json!(["ClientEdit", { "userid": 1_000 + n }]);
+            whmcs.fire(&Value::Array((first..first + EACH).map(hook).collect()));
+        };
+        if request % 4 == 1 {
+            // It dies while PHP sends.
+            std::thread::scope(|scope| {
+                let sending = scope.spawn(fire);
+                std::thread::sleep(Duration::from_millis(20 * request));
+                tokio::task::block_in_place(|| Handle::current().block_on(gateway.kill()));
+                sending.join().unwrap();
+            });
+            gateway = Running::start(&["serve"], &env);
+            if request % 8 == 1 {
+                ready().await;
+            }
+        } else {
+            fire();
+        }
+    }
+    ready().await;
+    // The cron job of the installation sends what is due, until nothing is left.
+    for _ in 0..20 {
+        for file in whmcs.queue("sending") {
+            fs::File::options().write(true).open(file).unwrap().set_modified(old()).unwrap();
+        }
+        whmcs.pause_is_over();
+        whmcs.fire(&json!([["AfterCronJob", {}]]));
+        if whmcs.queue("new").is_empty() && whmcs.queue("sending").is_empty() {
+            break;
+        }
+    }
+    assert_eq!(whmcs.queue("refused"), Vec::<PathBuf>::new());
+    assert!(whmcs.queue("new").is_empty() && whmcs.queue("sending").is_empty(), "some were never sent");
+    let stored = inbox::events(&store).await;
+    let clients: Vec<_> = stored.iter().filter(|event| event.record.starts_with("client:")).collect();
+    let records: std::collections::BTreeSet<_> = clients.iter().map(|event| &event.record).collect();
+    assert_eq!(records.len() as u64, REQUESTS * EACH, "{stored:?}");
+    assert_eq!(clients.len(), records.len(), "one was stored twice");
+    gateway.kill().await;
+}
+
+fn old() -> SystemTime {
+    SystemTime::now() - Duration::from_secs(120)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_gateway_will_never_take_is_put_aside_and_what_it_may_take_later_is_kept() {
+    use axum::{Router, http::StatusCode, routing::post};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = |status: StatusCode| post(move || async move { status });
+    let router = Router::new()
+        .route("/400", answer(StatusCode::BAD_REQUEST))
+        .route("/409", answer(StatusCode::CONFLICT))
+        .route("/413", answer(StatusCode::PAYLOAD_TOO_LARGE))
+        .route("/401", answer(StatusCode::UNAUTHORIZED))
+        .route("/429", answer(StatusCode::TOO_MANY_REQUESTS))
+        .route("/503", answer(StatusCode::SERVICE_UNAVAILABLE));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for (status, is_hopeless) in
+        [(400, true), (409, true), (413, true), (401, false), (429, false), (503, false)]
+    {
+        let whmcs = Installation::new();
+        whmcs.configure(&format!("{url}/{status}"));
+        whmcs.fire(&json!([["InvoicePaid", { "invoiceid": 31 }]]));
+        let (new, refused) = (whmcs.queue("new").len(), whmcs.queue("refused").len());
+        assert_eq!((new, refused), if is_hopeless { (0, 1) } else { (1, 0) }, "{status}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod layers;
 mod linking;
 mod live;
 mod mail;
+mod metrics;
 mod mirrors;
 mod notices;
 mod outages;

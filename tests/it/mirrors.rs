@@ -17,7 +17,7 @@ use portal_gateway::{
         reconcile::{Reconciler, Round, Settings},
         whmcs::Reading,
     },
-    freshness::{Source, Stale},
+    freshness::{Source, Stale, Tag},
     identity::{Caller, Principal, Viewer},
     money::Money,
     sandbox::{
@@ -34,8 +34,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    fleet::desk::Desk,
-    gateway::{Gateway, database, today},
+    fleet::{desk::Desk, redis::Redis},
+    gateway::{Gateway, Wishes, database, today},
     process::run,
 };
 
@@ -327,7 +327,67 @@ async fn the_health_of_the_cache_tells_what_it_holds_and_who_is_away() {
     assert_eq!((&told["versionsLive"], &told["redis"]), (&json!(true), &Value::Null), "{told}");
     assert_eq!((&told["ailing"], &told["reconciliation"]["checked"]), (&json!([]), &json!(0)), "{told}");
     assert!(told["entries"].is_u64() && told["bytes"].is_u64(), "{told}");
+    assert_eq!((&told["reads"]["misses"], &told["answers"]["entries"]), (&json!(1), &json!(1)), "{told}");
+    assert!(told["answers"]["bytes"].as_u64().unwrap() > 500, "{told}");
+    let before = told["reads"]["invalidations"].as_u64().unwrap();
+    customer.ask("{ viewer { orders { totalCount pageInfo { hasNextPage } } } }", json!({})).await.data();
+    gateway.app.cache.invalidate(&[Tag::new("one"), Tag::new("two")]).await.unwrap();
+    let reads = health().await["reads"].clone();
+    let counts = json!({ "hits": 1, "misses": 1, "joined": 0, "stale": 0, "invalidations": before + 2 });
+    assert_eq!(reads, counts);
     gateway.sandbox.core().faults.add(Rule::every(System::Whmcs, RuleKind::Drop));
     customer.ask("{ viewer { profile { fullName } } }", json!({})).await;
     assert_eq!(health().await["ailing"], json!(["BILLING"]));
+}
+
+#[tokio::test]
+async fn the_health_of_the_cache_tells_whether_redis_is_there() {
+    let mut redis = Redis::start().await;
+    let env = [("REDIS_URL", format!("redis://{}", redis.address()))];
+    let gateway = Gateway::with(Wishes { env: env.into(), ..Wishes::default() }).await;
+    let until = async |is_there: bool| {
+        let told = async {
+            loop {
+                let health: Value =
+                    gateway.request("GET", "/health/cache").send().await.unwrap().json().await.unwrap();
+                if health["redis"] == json!({ "connected": is_there }) && health["versionsLive"] == is_there {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("it is told");
+    };
+    until(true).await;
+    redis.kill().await;
+    until(false).await;
+    redis.restart_empty().await;
+    until(true).await;
+}
+
+#[tokio::test]
+async fn what_differs_of_the_profile_and_the_payment_methods_is_healed_where_it_is_cached() {
+    let bench = Bench::start().await;
+    let app = bench.replica().await;
+    let customer = bench.customer(1).await;
+    let phone = async || app.billing.profile(&bench.viewer(&customer)).await.unwrap().phone.clone();
+    let methods = async || app.billing.payment_methods(&bench.viewer(&customer)).await.unwrap().len();
+    let (before, cards) = (phone().await, methods().await);
+    assert!(cards > 0, "the first customer has one");
+    let reconciler = reconciler(&app);
+    let quiet = Round { checked: ACCOUNTS, drifted: 0, failed: 0 };
+    assert_eq!(reconciler.round().await, quiet);
+
+    let desk = Desk::open(&bench.sandbox).await;
+    let client = customer.client.0.to_string();
+    desk.billing("UpdateClient", &[("clientid", client.clone()), ("phonenumber", "0312345678".to_owned())])
+        .await;
+    let method = desk.billing("GetPayMethods", &[("clientid", client.clone())]).await;
+    let method = method["paymethods"][0]["id"].to_string();
+    desk.billing("DeletePayMethod", &[("clientid", client), ("paymethodid", method)]).await;
+    assert_eq!((phone().await, methods().await), (before.clone(), cards), "nobody has told");
+    assert_eq!(reconciler.round().await, Round { drifted: 2, ..quiet });
+    assert_ne!(phone().await, before);
+    assert_eq!(methods().await, cards - 1);
+    assert_eq!(reconciler.round().await, quiet);
 }

@@ -1,7 +1,7 @@
 //! Many customers ask at once, go away midway, and never see each other: no key of the cache, of what is under way
 //! or of an answer may be without the one who asks (requirement Z5).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::ready, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::{StreamExt, stream};
@@ -60,8 +60,11 @@ async fn ask(gateway: &Gateway, token: &str, n: u64, seed: u64) -> Result<Option
         kind @ 0..10 => (QUESTIONS[kind.div_ceil(2) % QUESTIONS.len()], json!({})),
         _ => (NODE, json!({ "id": invoice(foreign) })),
     };
-    let patience =
-        if random.random_bool(0.1) { Duration::from_millis(random.random_range(0..30)) } else { Duration::MAX };
+    let patience = if random.random_bool(0.1) {
+        Duration::from_millis(random.random_range(0..30))
+    } else {
+        Duration::MAX
+    };
     let Ok(answer) = tokio::time::timeout(patience, customer.ask(query, variables)).await else {
         return Ok(None);
     };
@@ -130,13 +133,13 @@ async fn storm(gateway: Gateway, crowd: Crowd) -> Outcome {
             outcome
         }
     });
-    let whole = outcomes.buffer_unordered(SIDE_BY_SIDE).fold(Outcome::default(), async |mut whole, one| {
+    let add = |mut whole: Outcome, one: Outcome| {
         whole.answers += one.answers;
         whole.cancelled += one.cancelled;
         whole.faults.extend(one.faults);
-        whole
-    });
-    let whole = whole.await;
+        ready(whole)
+    };
+    let whole = outcomes.buffer_unordered(SIDE_BY_SIDE).fold(Outcome::default(), add).await;
     unrest.abort();
     println!("{} answers, {} given up, {} faults", whole.answers, whole.cancelled, whole.faults.len());
     whole
@@ -154,7 +157,12 @@ async fn a_hundred_customers_who_ask_fifty_times_at_once_see_nothing_but_their_o
     let outcome = storm(gateway, crowd).await;
     assert_eq!(outcome.faults, Vec::<String>::new());
     // A tenth is given up, as far as their answers are not there before.
-    assert!(outcome.answers >= 4_300 && outcome.cancelled >= 100, "{} {}", outcome.answers, outcome.cancelled);
+    assert!(
+        outcome.answers >= 4_300 && outcome.cancelled >= 100,
+        "{} {}",
+        outcome.answers,
+        outcome.cancelled
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

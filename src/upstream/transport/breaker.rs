@@ -14,6 +14,9 @@ use tokio::{
 
 use crate::upstream::transport::settings;
 
+/// How long after a probe is due the last one's word is taken for it.
+const DOUBT: Duration = Duration::from_secs(5);
+
 /// Counts outcomes and says whether to ask.
 #[derive(Debug)]
 pub(super) struct Breaker {
@@ -78,6 +81,16 @@ impl Breaker {
             Phase::Open { until } => until <= now,
             Phase::HalfOpen => true,
             Phase::Probing => false,
+        }
+    }
+
+    /// Whether its calls have found the system away and none has found it back. Nobody may be asking, so this is
+    /// believed for a short while only after the next call would be let through.
+    pub(super) fn is_sure_of_outage(&self, now: Instant) -> bool {
+        match self.state().phase {
+            Phase::Closed | Phase::HalfOpen => false,
+            Phase::Open { until } => now < until + DOUBT,
+            Phase::Probing => true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one way out: every call to every upstream system goes through a [`Transport`], one per system.
 //!
 //! In order: the deadline (the smaller of the request's and the call's own), the breaker (open: answered at
-//! once), the gate (lane, concurrency, rate; a full queue sheds), HTTP with a bounded answer, and the client's
+//! once; a write also while reads find the system away), the gate (lane, concurrency, rate; a full queue sheds), HTTP with a bounded answer, and the client's
 //! verdict on it, since a 200 may be an outage. Reads are asked again twice at most, with full jitter and out of
 //! a budget over all calls; writes never are. Dropping the future frees everything.
 //!
@@ -273,6 +273,10 @@ impl Inner {
             Class::Write => &self.writes,
         };
         let began = Instant::now();
+        if call.class == Class::Write && self.reads.is_sure_of_outage(began) {
+            // Nothing is lost by saying so at once, and a write that hangs leaves its outcome unknown.
+            return Err(Kind::Open);
+        }
         let pass = {
             let opening = breaker.opening();
             pin!(opening);

@@ -234,6 +234,18 @@ async fn an_outage_opens_the_breaker_for_its_class_alone() {
 }
 
 #[tokio::test]
+async fn while_reads_find_a_system_away_a_write_is_refused_at_once() {
+    let bench = Bench::new(hang(), settings()).await;
+    let read = || bench.ask_within(Class::Read, Duration::from_secs(2));
+    join_all((0..5).map(|_| read())).await;
+    assert_eq!(read().await, Err(Kind::Open));
+    let (seen, began) = (bench.seen().await, Instant::now());
+    assert_eq!(bench.ask(Class::Write).await, Err(Kind::Open));
+    assert!(began.elapsed() < Duration::from_millis(500));
+    assert_eq!(bench.seen().await, seen);
+}
+
+#[tokio::test]
 async fn what_the_client_calls_unavailable_opens_the_breaker_and_a_refusal_does_not() {
     let bench = Bench::new(ok(), settings()).await;
     let url = bench.server.uri();

@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use serde_json::json;
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Fleet,
+    client::Question,
     history::{Known, quantile, tell, violations},
     inbox::{acknowledged, all_applied, events},
     proxy::Mode,
@@ -130,4 +134,80 @@ async fn only_the_connection_of_one_replica_that_carries_pushes_hangs() {
         },
     )
     .await;
+}
+
+/// Customers who keep asking in [`without_redis_the_systems_are_asked_no_more_than_the_bound_demands`].
+const CUSTOMERS: u64 = 6;
+/// Kinds of read in one question, each a call of its own at most.
+const KINDS: u64 = 4;
+
+/// Asks over and over until told to stop; gives how long each answer took.
+async fn keep_asking(
+    fleet: Arc<Fleet>,
+    replica: usize,
+    questions: Vec<Question>,
+    stop: CancellationToken,
+) -> Vec<(Instant, TimeDelta)> {
+    let mut connection = fleet.connect(replica).await;
+    let mut took = Vec::new();
+    while !stop.is_cancelled() {
+        for question in &questions {
+            let at = Instant::now();
+            let answer = connection.ask(question).await;
+            assert!(answer.is_good(), "{}", answer.body);
+            took.push((at, answer.ended - answer.began));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_the_systems_are_asked_no_more_than_the_bound_demands() {
+    let fleet = Arc::new(Fleet::start().await);
+    let question = "{ viewer { profile { fullName } invoices(first: 3) { totalCount }
+        orders(first: 3) { totalCount } cases(first: 3) { totalCount } } }";
+    let mut questions = Vec::new();
+    for n in 1..=CUSTOMERS {
+        questions.push(Question::new(&fleet.sign_in(n).await, question, json!({})));
+    }
+    let (stop, mut readers) = (CancellationToken::new(), JoinSet::new());
+    for replica in (0..fleet.replicas.len()).cycle().take(2 * fleet.replicas.len()) {
+        readers.spawn(keep_asking(Arc::clone(&fleet), replica, questions.clone(), stop.clone()));
+    }
+    let reads = || {
+        let counts = fleet.sandbox.core().journal.counts().into_iter();
+        let is_read =
+            |operation: &str| ["GetClientsDetails", "GetInvoices", "composite"].contains(&operation);
+        counts.filter(|count| is_read(&count.operation)).map(|count| count.count).sum::<u64>()
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fleet.sandbox.core().journal.clear();
+    let fault = Instant::now();
+    fleet.each_redis(|redis| redis.set(Mode::Hang));
+    tokio::time::sleep(FAULT).await;
+    fleet.redis.lock().await.kill().await;
+    fleet.each_redis(|redis| redis.set(Mode::Open));
+    tokio::time::sleep(FAULT).await;
+    fleet.redis.lock().await.restart_empty().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (asked, lasted) = (reads(), fault.elapsed());
+    stop.cancel();
+    let took: Vec<_> = readers.join_all().await.into_iter().flatten().collect();
+
+    // Each replica for itself, and each list once in the time that it may be old.
+    let times = lasted.as_secs_f64() / BOUND.as_seconds_f64() + 1.0;
+    let most = (fleet.replicas.len() as u64 * CUSTOMERS * KINDS) as f64 * times.ceil();
+    let p99 = |is_it: &dyn Fn(Instant) -> bool| {
+        let mut some: Vec<_> = took.iter().filter(|(at, _)| is_it(*at)).map(|(_, took)| *took).collect();
+        quantile(&mut some, 0.99).unwrap().num_milliseconds()
+    };
+    let (before, during) = (p99(&|at| at < fault), p99(&|at| at >= fault));
+    println!(
+        "{} answers and {asked} calls in {} ms, of {most} that may be; p99 {before} ms before, {during} ms without",
+        took.len(),
+        lasted.as_millis()
+    );
+    assert!(asked as f64 <= most, "a stampede: {asked} calls, not {most}");
+    assert!(during <= 1_000, "p99 {during} ms");
 }

@@ -8,7 +8,8 @@ use std::sync::{
 use portal_gateway::id::AccountId;
 use serde_json::json;
 
-use super::{Fleet, client::Question};
+use super::{Fleet, Wishes, client::Question};
+use crate::sign_up::address;
 use portal_gateway::sandbox::world::ids::sf_id;
 
 /// Customers, each with so many changes of their own.
@@ -76,5 +77,61 @@ async fn an_own_change_is_in_the_next_answer_of_every_replica() {
     stop.store(true, Ordering::Relaxed);
     while let Some(asked) = busy.join_next().await {
         asked.unwrap();
+    }
+}
+
+const PROFILE: &str = "{ viewer { profile { phone address { line1 } japaneseAddress { street } } } }";
+const CHANGE: &str = "mutation($phone: String!) {
+    profileUpdate(input: { phone: $phone }) { profile { phone } userErrors { code } } }";
+const MOVE: &str = "mutation($address: AddressInput!) {
+    addressUpdate(input: { address: $address }) { profile { address { line1 } } userErrors { code } } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_profile_is_in_the_next_answer_of_every_replica() {
+    // Nobody reports it but the gateway itself, and nothing grows old by time.
+    let times = ["CACHE_PROFILE", "CACHE_ACCOUNT"].map(|name| (name, "1h".to_owned()));
+    let fleet = Arc::new(Fleet::with(Wishes { env: times.into(), ..Wishes::default() }).await);
+    fleet.sandbox.send_hooks_to("http://127.0.0.1:1", fleet.clock.clone());
+    let replicas = fleet.replicas.len();
+    let mut customers = tokio::task::JoinSet::new();
+    for n in 1..=3_u64 {
+        let (fleet, token) = (Arc::clone(&fleet), fleet.sign_in(n).await);
+        customers.spawn(async move {
+            let question = Question::new(&token, PROFILE, json!({}));
+            let mut connections = Vec::new();
+            for replica in 0..replicas {
+                let mut connection = fleet.connect(replica).await;
+                connection.ask(&question).await.data();
+                connections.push(connection);
+            }
+            for change in 0..8 {
+                let at = change % replicas;
+                let phone = format!("090-{n:04}-{change:04}");
+                let mut address = address();
+                address["room"] = json!(format!("{n}{change:02}"));
+                let (line1, street) = (
+                    format!("Sunny Heights {n}{change:02}"),
+                    format!("神南1-19-11 サニーハイツ{n}{change:02}号室"),
+                );
+                for mutation in [
+                    Question::new(&token, CHANGE, json!({ "phone": phone })),
+                    Question::new(&token, MOVE, json!({ "address": address })),
+                ] {
+                    let answer = connections[at].ask(&mutation).await;
+                    assert!(!answer.data().to_string().contains("\"code\""), "{}", answer.body);
+                }
+                for next in 0..replicas {
+                    let shown = connections[(at + next) % replicas].ask(&question).await;
+                    let profile = &shown.data()["viewer"]["profile"];
+                    let expected = json!({
+                        "phone": phone, "address": { "line1": line1 }, "japaneseAddress": { "street": street },
+                    });
+                    assert_eq!(*profile, expected, "changed on replica {at}, asked {next} further on");
+                }
+            }
+        });
+    }
+    while let Some(changed) = customers.join_next().await {
+        changed.unwrap();
     }
 }

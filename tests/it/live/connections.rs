@@ -12,7 +12,10 @@ use super::{
     streams::{events, request},
     with,
 };
-use crate::{gateway::Gateway, socket::Socket};
+use crate::{
+    gateway::{Customer, Gateway, Wishes},
+    socket::Socket,
+};
 
 #[tokio::test]
 async fn a_session_that_is_ended_and_a_token_that_runs_out_close_within_five_seconds() {
@@ -31,6 +34,56 @@ async fn a_session_that_is_ended_and_a_token_that_runs_out_close_within_five_sec
     let began = Instant::now();
     assert_eq!(standing.closed().await, (4403, "The token has expired".to_owned()));
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_event_stream_ends_with_its_session_and_with_its_token() {
+    let gateway = Gateway::start().await;
+    let (taro, hanako) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let mut revoked = events(&gateway, &taro, CHANGED).await;
+    let mut standing = events(&gateway, &hanako, CHANGED).await;
+    taro.ask("mutation { sessionEnd { ended } }", json!({})).await.data();
+    let began = Instant::now();
+    assert!(!revoked.rest().await.contains("event: complete"), "the client comes again, and is refused");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    // The other one goes on.
+    let (client, _) = ids(&gateway, &hanako).await;
+    gateway.app.live.publish(invoice_of(client, InvoiceId(1))).await;
+    assert_eq!(standing.next().await.0, "next");
+    gateway.app.clock.advance(TimeDelta::minutes(10));
+    let began = Instant::now();
+    standing.rest().await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_event_stream_that_falls_behind_ends() {
+    let gateway = with(&[("LIVE_QUEUE", "3")]).await;
+    let taro = gateway.sign_in(1).await;
+    let mut stream = events(&gateway, &taro, CHANGED).await;
+    let (client, _) = ids(&gateway, &taro).await;
+    for n in 0..10 {
+        gateway.app.live.publish(invoice_of(client, InvoiceId(n))).await;
+    }
+    stream.rest().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_on_one_replica_closes_what_is_open_on_another() {
+    let here = Gateway::start().await;
+    // The same database and keys; nothing else tells them of each other.
+    let there = Gateway::with(Wishes { env: here.state(), ..Wishes::default() }).await;
+    let taro = here.sign_in(1).await;
+    let elsewhere = Customer::with(&there, taro.token.clone().unwrap());
+    let mut socket = Socket::of(&there, &elsewhere).await;
+    let mut stream = events(&there, &elsewhere, CHANGED).await;
+    socket.subscribe("1", CHANGED).await;
+    socket.settle().await;
+    taro.ask("mutation { sessionEnd { ended } }", json!({})).await.data();
+    let began = Instant::now();
+    assert_eq!(socket.closed().await, (4403, "The session has ended".to_owned()));
+    stream.rest().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

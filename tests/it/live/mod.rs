@@ -1,5 +1,6 @@
 //! Live updates: sockets and event streams as strangers speak them, and who hears what.
 
+mod bus;
 mod connections;
 mod sockets;
 mod streams;

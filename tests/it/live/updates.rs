@@ -124,6 +124,25 @@ fn case_of(id: &str) -> Option<CaseId> {
 }
 
 #[tokio::test]
+async fn what_a_customer_changes_is_told_to_their_other_devices_and_to_nobody_else() {
+    let gateway = Gateway::start().await;
+    // Billing reports nothing.
+    gateway.sandbox.send_hooks_to("http://127.0.0.1:1", gateway.app.clock.clone());
+    let (taro, hanako) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let mut device = Socket::of(&gateway, &taro).await;
+    let mut other = Socket::of(&gateway, &hanako).await;
+    for socket in [&mut device, &mut other] {
+        socket.subscribe("1", CHANGED).await;
+        socket.settle().await;
+    }
+    let change = r#"mutation { profileUpdate(input: { phone: "090-1111-2222" }) { userErrors { code } } }"#;
+    let changed = taro.ask(change, json!({})).await.data();
+    assert_eq!(changed["profileUpdate"]["userErrors"], json!([]));
+    assert_eq!(device.update("1").await["accountChanged"], json!({ "kind": "PROFILE", "id": null }));
+    other.settle().await;
+}
+
+#[tokio::test]
 async fn an_update_reaches_the_sockets_of_another_replica() {
     let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL: run with scripts/services");
     let prefix = Uuid::new_v4().to_string();
