@@ -43,7 +43,7 @@ struct Shop {
 async fn read(ctx: &Context<'_>, kind: &Kind, id: i32) -> Result<String> {
     let (shop, reader) = (ctx.data_unchecked::<Shop>(), ctx.data_unchecked::<Reader>());
     let owner = *ctx.data_unchecked::<Owner>();
-    let Owner::User { user, .. } = owner else { panic!("nobody reads") };
+    let Owner::User(user) = owner else { panic!("nobody reads") };
     let loads = Arc::clone(&shop.loads);
     let load = || async move { Ok(format!("{user} {id} {}", loads.fetch_add(1, Ordering::SeqCst))) };
     let tags = vec![Tag::new(format!("thing:{id}"))];
