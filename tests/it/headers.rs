@@ -41,7 +41,8 @@ fn declared() -> Vec<String> {
             folders.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
             continue;
         }
-        if path.components().any(|part| part.as_os_str() == "tests") {
+        let is_source = path.extension().is_some_and(|end| end == "rs");
+        if !is_source || path.components().any(|part| part.as_os_str() == "tests") {
             continue;
         }
         let text: String = fs::read_to_string(&path).unwrap().split_whitespace().collect();
