@@ -444,5 +444,6 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
     }
     // The control, in what was really written.
     let planted = format!("{log}\n{{\"message\":\"{EMAIL}\"}}");
-    assert_eq!(canaries.found(&planted).len(), 1);
+    let found = canaries.found(&planted);
+    assert!(found.iter().any(|one| one.starts_with("address: ")), "{found:?}");
 }
