@@ -105,6 +105,8 @@ on_both_stores! {
         replica.clock.advance(TimeDelta::minutes(10));
         assert_eq!(state().await, (vec![first, second.clone()], vec![KeyState::Retired, KeyState::Active]));
         assert_eq!(kid(&replica.session().await), second);
+        assert!(is_known(&replica, &old).await, "of another key, and within the skew of its end");
+        replica.clock.advance(TimeDelta::seconds(31));
         assert!(!is_known(&replica, &old).await, "it has run out, as always");
         replica.clock.advance(OVERLAP);
         assert_eq!(state().await.0, [second]);
