@@ -215,6 +215,8 @@ impl App {
             billing: billing.clone(),
             crm: crm.clone(),
             settle: sign_up::settle(&config.workflows),
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_blind_resend: config.workflows.plant_blind_resend,
         };
         let registrations = Engine::new(
             store.clone(),

@@ -33,6 +33,8 @@ pub(super) fn read(env: &mut Reader<'_>) -> Settings {
         terms_version: env
             .get("TERMS_VERSION", "text", "The version of the terms that are to be accepted.")
             .text_or(&default.terms_version),
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_blind_resend: false,
         attempts: env
             .get(
                 "WORKFLOW_ATTEMPTS",

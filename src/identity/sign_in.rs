@@ -174,6 +174,9 @@ impl Identity {
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
         let opened = this.challenges.open(&mut tx, draft, &attempt).await?;
+        // Whoever has a stolen password leaves a trace, too.
+        let event = entry.from.event("session.challenge", Actor::Nobody, now).about(user.id);
+        tx.audit(event.with("challenge", opened.id));
         tx.commit().await?;
         this.challenges.wake();
         Ok(SignIn::Challenged(opened))

@@ -27,6 +27,9 @@ pub struct Settings {
     pub least_age: u32,
     /// The terms that are to be accepted.
     pub terms_version: String,
+    /// Plants the fault of a workflow that sends again without looking, so that a test can see that it is noticed.
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_blind_resend: bool,
     /// Tries of a workflow, and of what is brought to the CRM later, before people must look.
     pub attempts: u32,
 }
@@ -40,6 +43,8 @@ impl Default for Settings {
             settle: Duration::from_secs(10),
             least_age: 18,
             terms_version: "1".to_owned(),
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_blind_resend: false,
             attempts: 100,
         }
     }

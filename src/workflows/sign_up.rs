@@ -27,6 +27,7 @@ use crate::{
     },
     mail::Language,
     secret::{ExposeSecret, SecretString},
+    store::audit::Actor,
 };
 
 /// People who complete a sign-up at one moment, on one replica: those of one verification go one by one.
@@ -154,6 +155,9 @@ impl SignUp {
         let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
         let mut tx = self.desk.store.begin().await?;
         let opened = identity.challenges().open(&mut tx, draft, &()).await?;
+        tx.audit(
+            from.event("sign-up.begin", Actor::Nobody, self.desk.clock.now()).with("challenge", opened.id),
+        );
         tx.commit().await?;
         identity.challenges().wake();
         Ok(opened)
@@ -182,7 +186,11 @@ impl SignUp {
         let challenges = self.desk.identity.challenges();
         let proved = match challenges.prove::<()>(Kind::SignUp, challenge, code, from).await? {
             Answer::Proved(proved) => proved,
-            Answer::Refused(refusal) => return Ok(Err(refusal)),
+            Answer::Refused(refusal) => {
+                let event = from.event("verification.create", Actor::Nobody, self.desk.clock.now());
+                self.desk.store.audit(event.with("challenge", challenge).refused(refusal.error.code)).await?;
+                return Ok(Err(refusal));
+            }
         };
         let mut tx = self.desk.store.begin().await?;
         if !challenges.consume(&mut tx, &proved).await? {

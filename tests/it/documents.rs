@@ -13,8 +13,18 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 5] =
-    ["account-link", "password-reset", "password-reset-request", "profile-update", "sign-up"];
+const FLOWS: [&str; 10] = [
+    "account-link",
+    "password-change",
+    "password-reset",
+    "password-reset-request",
+    "profile-update",
+    "session-end",
+    "session-refresh",
+    "session-revoke",
+    "sign-up",
+    "sign-up-resume",
+];
 
 /// The documents in `examples/queries` by name: those that are asked once.
 fn documents() -> BTreeMap<String, String> {

@@ -38,6 +38,8 @@ pub struct Wishes {
     pub env: HashMap<&'static str, String>,
     /// Whether the emulators take their time.
     pub delay: bool,
+    /// Plants the fault of a sign-up that creates a client again without a look.
+    pub blind_resend: bool,
 }
 
 /// A running gateway over a running sandbox; both end with it.
@@ -80,7 +82,8 @@ impl Gateway {
         // Only who wishes for them: their reader asks the CRM by itself.
         env.insert("SF_EVENTS_ENABLED", "false".to_owned());
         env.extend(wishes.env);
-        let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+        let mut config = Config::from_env(|name| env.get(name).cloned()).unwrap();
+        config.workflows.plant_blind_resend = wishes.blind_resend;
 
         let noon = today().and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap());
         let noon = noon.and_local_timezone(TOKYO).unwrap().to_utc();

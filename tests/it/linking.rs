@@ -105,9 +105,8 @@ async fn a_billing_password_spares_nobody_the_second_factor() {
     let (first, second) = (proved().await, proved().await);
     assert_eq!(link(&gateway, &first, json!({})).await["status"], "COMPLETE");
     // What was proved before says where one belongs now, and no more.
-    let resume = "mutation($token: String!) { signUpResume(input: { verification: $token }) {
-        verification { routing { route handOff { token } userErrors { code } } } userErrors { code } } }";
-    let resumed = gateway.nobody().ask(resume, json!({ "token": second })).await.data();
+    let resume = include_str!("../../examples/queries/sign-up-resume.graphql");
+    let resumed = gateway.nobody().ask(resume, json!({ "verification": second })).await.data();
     let routing = &resumed["signUpResume"]["verification"]["routing"];
     assert_eq!(
         (&routing["route"], &routing["handOff"]),

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "some measure, and say what they found")]
 
 mod account;
+mod audit;
 mod commands;
 mod dashboard;
 mod dependencies;
@@ -31,6 +32,7 @@ mod protocol;
 mod registration_kills;
 mod responses;
 mod schema;
+mod session_kills;
 mod sessions;
 mod sign_in;
 mod sign_up;
@@ -38,3 +40,4 @@ mod socket;
 mod step_up;
 mod webhooks;
 mod wire;
+mod with_redis;

@@ -45,9 +45,13 @@ fn credentials(email: &str, password: &str) -> Value {
 }
 
 /// A challenge and the code that was mailed for it.
-async fn challenge(gateway: &Gateway, email: &str) -> (Value, String) {
+pub async fn challenge(gateway: &Gateway, email: &str) -> (Value, String) {
+    challenge_of(gateway, email, DEMO_PASSWORD).await
+}
+
+async fn challenge_of(gateway: &Gateway, email: &str, password: &str) -> (Value, String) {
     let since = gateway.mailed_so_far().await;
-    let reply = create(gateway, &[CHROME], credentials(email, DEMO_PASSWORD)).await.json();
+    let reply = create(gateway, &[CHROME], credentials(email, password)).await.json();
     let created = reply["data"]["sessionCreate"].clone();
     assert!(created["session"].is_null() && created["viewer"].is_null() && created["deviceToken"].is_null());
     assert_eq!(created["userErrors"], json!([]), "{reply}");
@@ -59,7 +63,13 @@ async fn mailed(gateway: &Gateway, email: &str, since: u64) -> String {
     mail.code.clone().unwrap()
 }
 
-async fn verify(gateway: &Gateway, input: Value) -> Value {
+/// Both steps of somebody's sign-in.
+pub async fn enter(gateway: &Gateway, email: &str, password: &str) -> Value {
+    let (challenge, code) = challenge_of(gateway, email, password).await;
+    verify(gateway, json!({ "challengeId": challenge["id"], "code": code })).await
+}
+
+pub async fn verify(gateway: &Gateway, input: Value) -> Value {
     let reply = ask(gateway, &[CHROME], VERIFY, json!({ "input": input })).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()["data"]["sessionVerify"].clone()
