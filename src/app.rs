@@ -290,6 +290,7 @@ impl App {
             reading,
             self.reconciler.run(stopping.clone()),
             self.identity.keep_house(stopping.clone()),
+            self.identity.count_partners(stopping.clone()),
             self.doers().run(stopping.clone())
         );
     }

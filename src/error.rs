@@ -66,6 +66,9 @@ pub enum Error {
     /// The principal may not do this.
     #[error("this account may not do that")]
     Forbidden,
+    /// A partner names a customer who does not exist, or did not allow it anything: the two look the same.
+    #[error("no customer of this id has granted this partner access")]
+    NotGranted,
     /// A malformed id, cursor, page size or filter.
     #[error("{argument}: {reason}")]
     BadInput {
@@ -143,6 +146,7 @@ impl Error {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::NotGranted => "CUSTOMER_NOT_GRANTED",
             Self::BadInput { .. } | Self::Rejected(_) => "BAD_USER_INPUT",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::Unavailable { .. } | Self::StoreAway(_) => "SERVICE_UNAVAILABLE",

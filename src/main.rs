@@ -36,6 +36,9 @@ enum Command {
     /// Reads the audit log, or finds out whether it is as it was written.
     #[command(subcommand)]
     Audit(command::audit::Command),
+    /// Creates and revokes partners, replaces their secrets, and shows what they used.
+    #[command(subcommand)]
+    Partner(command::partner::Command),
     /// Prints the schema, writes it to a file, or compares it with one.
     Schema(command::schema::Options),
     /// Reads the configuration and tries every system; lists all faults at once.
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Mirror(mirror) => command::mirror::run(mirror).await,
         Command::Jobs(jobs) => command::jobs::run(jobs).await,
         Command::Audit(audit) => command::audit::run(audit).await,
+        Command::Partner(partner) => command::partner::run(partner).await,
         Command::Schema(options) => command::schema::run(&options),
         Command::Check => command::check::run().await,
         Command::Health(options) => command::health::run(options).await,

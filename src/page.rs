@@ -81,6 +81,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The place behind an item that is found by its key alone.
+    pub fn of(key: &str) -> Self {
+        Self { position: 0, key: key.to_owned() }
+    }
+
+    /// What names the item.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The opaque text: base64url of `position:key`.
     pub fn encode(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{}", self.position, self.key))

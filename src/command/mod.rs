@@ -8,6 +8,7 @@ pub mod health;
 pub mod jobs;
 pub mod migrate;
 pub mod mirror;
+pub mod partner;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;

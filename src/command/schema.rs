@@ -16,10 +16,18 @@ pub struct Options {
     /// Fail unless this file holds it.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    /// Store in this file who may ask what.
+    #[arg(long, value_name = "FILE")]
+    authorization: Option<PathBuf>,
 }
 
 /// Prints, stores or compares.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &options.authorization {
+        fs::write(file, schema::policy::table())
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let sdl = schema::sdl();
     if let Some(file) = &options.write {
         fs::write(file, sdl).with_context(|| format!("{} cannot be written", file.display()))?;

@@ -190,6 +190,7 @@ fn limits(env: &mut Reader<'_>) -> Limits {
         refresh: rate(env, "AUTH_REFRESH", usual.refresh, "Exchanges of refresh tokens by a person", WINDOW),
         code_sends: rate(env, "OTP_SEND", usual.code_sends, "Codes that are mailed to an address", WINDOW),
         code_tries: rate(env, "OTP_VERIFY", usual.code_tries, "Codes that are tried for an address", WINDOW),
+        partner_tokens: rate(env, "PARTNER_TOKEN", usual.partner_tokens, "Tokens that a partner may ask for from one network address", WINDOW),
         people_per_address: env
             .get("AUTH_PEOPLE_PER_ADDRESS", "people", "For how many people one network address (of IPv6: a /64) may stand: it may do so many times as much as one account.")
             .number(usual.people_per_address, 1..=10_000),

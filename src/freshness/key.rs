@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::id::UserId;
+use crate::id::{PartnerId, UserId};
 
 /// Whose data a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,16 @@ pub enum Owner {
     Public,
     /// Data of one portal user, read with that user's rights.
     User(UserId),
+    /// Data of one portal user, read by a partner with the scopes that it has then. It is kept apart from what the user
+    /// reads, and from what other scopes read.
+    Partner {
+        /// Who reads.
+        partner: PartnerId,
+        /// A number for what it may see.
+        scopes: u32,
+        /// For whom; `None` for itself.
+        user: Option<UserId>,
+    },
 }
 
 impl Owner {
@@ -37,6 +47,9 @@ impl Key {
         let owner = match self.owner {
             Owner::Public => String::new(),
             Owner::User(user) => user.to_string(),
+            Owner::Partner { partner, scopes, user } => {
+                format!("{partner}/{scopes:x}/{}", user.map(|user| user.to_string()).unwrap_or_default())
+            }
         };
         let mut hash = Sha256::new();
         for part in [owner.as_str(), self.kind, &self.id] {

@@ -1,13 +1,13 @@
 //! Answers as bytes: of the engine, and of a request that never reached it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use async_graphql::{ErrorExtensionValues, Response as Executed, ServerError, Value};
 use axum::{
     body::{Body, Bytes},
     http::{
         HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY},
     },
 };
 use chrono::{DateTime, Utc};
@@ -88,6 +88,8 @@ struct Refused<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Extensions<'a> {
+    #[serde(flatten)]
+    others: Option<&'a BTreeMap<String, Value>>,
     request_id: &'a str,
 }
 
@@ -101,7 +103,11 @@ pub(super) fn refused(
 ) -> Response<Body> {
     let mut error = ServerError::new(message, None);
     set_code(&mut error, code);
-    bytes(status, media, &Refused { errors: &[error], extensions: Extensions { request_id: id.as_str() } })
+    bytes(
+        status,
+        media,
+        &Refused { errors: &[error], extensions: Extensions { others: None, request_id: id.as_str() } },
+    )
 }
 
 /// One error as a list of JSON.
@@ -161,7 +167,7 @@ pub(super) fn executed(
     id: &RequestId,
 ) -> Written {
     if was_refused(&mut executed) {
-        return Written { answer: invalid(&executed.errors, media, id), data: None };
+        return Written { answer: invalid(&executed, media, id), data: None };
     }
     let mut text = Vec::with_capacity(4096);
     // Values of the engine are always JSON.
@@ -210,18 +216,37 @@ pub(super) fn validated(
     let headers = answer.headers_mut();
     let control = if is_personal { "private, no-cache" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
-    headers.append(VARY, HeaderValue::from_static("Accept, Authorization, Cookie"));
+    headers.append(VARY, HeaderValue::from_static("Accept, Authorization, Cookie, Portal-Customer"));
     headers.insert(ETAG, tag);
     answer
 }
 
-/// A document that the engine refused.
-fn invalid(errors: &[ServerError], media: Media, id: &RequestId) -> Response<Body> {
-    let status = match media {
-        Media::Json => StatusCode::OK,
-        Media::Graphql => StatusCode::BAD_REQUEST,
+/// A document that was refused. One that only came too early is told so by the status, whatever the media type.
+fn invalid(executed: &Executed, media: Media, id: &RequestId) -> Response<Body> {
+    let wait = executed.errors.iter().find_map(wait_of);
+    let status = match (wait, media) {
+        (Some(_), _) => StatusCode::TOO_MANY_REQUESTS,
+        (None, Media::Json) => StatusCode::OK,
+        (None, Media::Graphql) => StatusCode::BAD_REQUEST,
     };
-    bytes(status, media, &Refused { errors, extensions: Extensions { request_id: id.as_str() } })
+    let extensions = Extensions { others: Some(&executed.extensions), request_id: id.as_str() };
+    let mut answer = bytes(status, media, &Refused { errors: &executed.errors, extensions });
+    if let Some(seconds) = wait.and_then(|seconds| HeaderValue::try_from(seconds.to_string()).ok()) {
+        answer.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    answer
+}
+
+/// After how many seconds a request that was refused for its rate may come again.
+fn wait_of(error: &ServerError) -> Option<u64> {
+    let extensions = error.extensions.as_ref()?;
+    if extensions.get("code") != Some(&Value::from("RATE_LIMITED")) {
+        return None;
+    }
+    match extensions.get("retryAfterMs") {
+        Some(Value::Number(ms)) => Some(ms.as_u64()?.div_ceil(1000).max(1)),
+        _ => None,
+    }
 }
 
 fn set_code(error: &mut ServerError, code: &'static str) {

@@ -23,6 +23,7 @@ use metrics::{Counter, Histogram};
 use crate::{
     config::Network,
     http::{questions::Question, responses::Outcome},
+    id::PartnerId,
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -75,6 +76,8 @@ pub(super) struct Record {
     pub question: Option<Arc<Question>>,
     /// `anonymous`, `bearer` or `cookie`.
     pub caller: &'static str,
+    /// The partner, when it is one.
+    pub partner: Option<PartnerId>,
     /// Why it was refused.
     pub code: Option<&'static str>,
     /// How it met the answers that are kept.
@@ -177,6 +180,7 @@ impl Entry {
             operation = question.and_then(Question::operation),
             document = question.map(Question::document),
             caller = record.caller,
+            partner = record.partner.map(tracing::field::display),
             code = record.code,
             cache = record.cache.map(|outcome| outcome.as_str().0),
             "answered"
@@ -222,6 +226,7 @@ fn known_route(path: &str) -> &'static str {
         "/health/live" => "/health/live",
         "/health/ready" => "/health/ready",
         "/metrics" => "/metrics",
+        "/oauth/token" => "/oauth/token",
         "/webhooks/whmcs" => "/webhooks/whmcs",
         path if path == "/graphiql" || path.starts_with("/graphiql/") => "/graphiql",
         _ => "other",

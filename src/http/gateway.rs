@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Answers, Asker, Badge, Executed, Origins, Seats, State, Streams, Webhooks, graphiql::Example,
-    guard::Guard,
+    Answers, Asker, Badge, Executed, Origins, Presented, Seats, State, Streams, TokenEndpoint, Webhooks,
+    graphiql::Example, guard::Guard, metered,
 };
 use crate::{
     app::App,
@@ -16,7 +16,7 @@ use crate::{
     error::Service,
     events,
     freshness::{Cost, Reader},
-    identity::{self, Principal, Viewer},
+    identity::{self, Caller, Identity, Viewer},
     schema::{self, Delivery, PortalSchema},
     spending::Spending,
 };
@@ -25,20 +25,16 @@ use crate::{
 const STORE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The state of the routes over a running application.
-pub fn state(
-    config: &Config,
-    app: &App,
-    schema: PortalSchema,
-    stopping: CancellationToken,
-) -> State<Principal> {
+pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: CancellationToken) -> State<Caller> {
     let (sessions, store) = (app.identity.clone(), app.store.clone());
-    let execute = move |request, asker: Asker<Principal>| {
-        let schema = schema.clone();
-        async move { answer(&schema, request, asker).await }
+    let meter = app.identity.clone();
+    let execute = move |request, asker: Asker<Caller>| {
+        let (schema, meter) = (schema.clone(), meter.clone());
+        async move { answer(&schema, &meter, request, asker).await }
     };
-    let authenticate = move |token: String| {
+    let authenticate = move |Presented { token, customer }: Presented| {
         let sessions = sessions.clone();
-        async move { sessions.authenticate(&token).await }
+        async move { sessions.caller(&token, customer.as_deref().map(schema::customer_of)).await }
     };
     let known = app.identity.clone();
     let ready = move || {
@@ -53,12 +49,12 @@ pub fn state(
     let streams = Streams {
         subscribe: {
             let (schema, within) = (schema::build_live(app.clone()), config.server.request_timeout);
-            Arc::new(move |request, asker| subscribe(&schema, request, asker, within))
+            let meter = app.identity.clone();
+            Arc::new(move |request, asker| subscribe(&schema, &meter, request, asker, within))
         },
-        badge: |principal: &Principal| Badge {
-            user: principal.user.0,
-            session: principal.session,
-            expires_at: principal.expires_at,
+        badge: |caller: &Caller| {
+            let (user, session, expires_at) = caller.badge();
+            Badge { user, session, expires_at }
         },
         seats: {
             let sessions = app.identity.clone();
@@ -84,10 +80,17 @@ pub fn state(
     };
     let cached = app.clone();
     State {
-        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Principal::owner)),
+        answers: Some(Answers::new(app.cache.clone(), config.response_bytes, Caller::owner)),
         clock: app.clock.clone(),
         explains: config.server.explain,
-        recall: Arc::new(move |token| known.recall(token)),
+        recall: Arc::new(move |token, customer| {
+            known.recall_caller(token, customer.map(schema::customer_of))
+        }),
+        partner: |caller| caller.partner().map(|partner| partner.partner),
+        tokens: Some(Arc::new(TokenEndpoint::new(
+            app.identity.clone(),
+            config.server.trusted_proxies.clone(),
+        ))),
         guard: Guard::new(config.limits.clone()),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
@@ -127,13 +130,27 @@ fn cache_health(app: &App) -> serde_json::Value {
     })
 }
 
-async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: Asker<Principal>) -> Executed {
+async fn answer(
+    schema: &PortalSchema,
+    meter: &Identity,
+    request: async_graphql::Request,
+    asker: Asker<Caller>,
+) -> Executed {
+    let paid = match asker.viewer.as_ref().and_then(Caller::partner) {
+        None => None,
+        Some(partner) => match metered::pay(meter, partner, asker.cost).await {
+            Ok(paid) => Some(paid),
+            Err(refused) => return refused.into(),
+        },
+    };
     let origin = identity::Context {
         address: asker.address,
         user_agent: asker.user_agent,
         request_id: Some(asker.request_id.as_str().to_owned()),
     };
-    let viewer = asker.viewer.map(|principal| Viewer::new(principal, asker.budget).from(origin.clone()));
+    let caller = asker.viewer;
+    let viewer = caller.as_ref().and_then(|caller| Viewer::of(caller, asker.budget));
+    let viewer = viewer.map(|viewer| viewer.from(origin.clone()));
     // Who is not signed in reads what is public.
     let reader = viewer.as_ref().map_or_else(|| Reader::new(asker.budget), |viewer| viewer.reader().clone());
     let request = request.data(asker.budget).data(reader.clone()).data(asker.cookies).data(origin);
@@ -142,9 +159,12 @@ async fn answer(schema: &PortalSchema, request: async_graphql::Request, asker: A
     if asker.explain {
         reader.explain();
     }
-    let mut response = schema::execute(schema, request, viewer).instrument(span).await;
+    let mut response = schema::execute(schema, request, caller, viewer).instrument(span).await;
     if let Some(costs) = reader.costs() {
         response.extensions.insert("explain".to_owned(), explained(&costs));
+    }
+    if let Some(paid) = paid {
+        paid.settle(meter, &mut response).await;
     }
     Executed { response, reader: Some(reader) }
 }
@@ -171,8 +191,9 @@ fn explained(costs: &[(String, Cost)]) -> async_graphql::Value {
 
 fn subscribe(
     schema: &PortalSchema,
+    meter: &Identity,
     request: async_graphql::Request,
-    asker: Asker<Principal>,
+    asker: Asker<Caller>,
     within: Duration,
 ) -> BoxStream<'static, async_graphql::Response> {
     let origin = identity::Context {
@@ -182,8 +203,13 @@ fn subscribe(
     };
     let reader = Reader::new(asker.budget);
     let request = request.data(asker.budget).data(reader).data(asker.cookies).data(origin);
-    let delivery = asker.viewer.map(|principal| Delivery { principal, within });
-    schema::subscribe(schema, request, delivery)
+    let delivery = asker.viewer.map(|caller| Delivery { caller, within });
+    let Some(partner) = asker.viewer.as_ref().and_then(Caller::partner).copied() else {
+        return schema::subscribe(schema, request, delivery);
+    };
+    let schema = schema.clone();
+    let begin = move |request| schema::subscribe(&schema, request, delivery);
+    metered::subscribe(meter.clone(), partner, asker.cost, request, begin)
 }
 
 /// The documents of `examples/queries`, one a portal screen, as tabs of GraphiQL.

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State as Extract},
     http::{
-        HeaderName, HeaderValue, Method, Response, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
         header::{ALLOW, RETRY_AFTER, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE},
         request::Parts,
     },
@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     freshness::{Found, Reader},
     http::{
-        Asker, Executed, RequestId, State,
+        Asker, Executed, Presented, RequestId, State,
         accept::Media,
         answer::{self, Fault, Written},
         cookies::Credentials,
@@ -39,6 +39,9 @@ use crate::{
 
 /// With `1`, whoever may is told what each path of the answer cost.
 const X_EXPLAIN: &str = "x-explain";
+
+/// The customer for whom a partner asks.
+pub(super) const PORTAL_CUSTOMER: &str = "portal-customer";
 
 /// How long after its deadline a request is given up, so that fields that met the deadline themselves
 /// can still be answered.
@@ -160,9 +163,9 @@ async fn ask<V: Send + Sync + 'static>(
     }
     let viewer = match credentials.access {
         None => None,
-        Some(token) => Some(match (state.recall)(token) {
+        Some(token) => Some(match (state.recall)(token, customer(&parts.headers)) {
             Some(viewer) => viewer,
-            None => (state.authenticate)(token.to_owned()).await.map_err(|error| {
+            None => (state.authenticate)(presented(token, &parts.headers)).await.map_err(|error| {
                 // Else the browser would send it again, and could not even sign in.
                 if credentials.are_ambient && matches!(error, Error::Unauthenticated) {
                     cookies.forget(ACCESS);
@@ -172,6 +175,8 @@ async fn ask<V: Send + Sync + 'static>(
         }),
     };
 
+    record.partner = viewer.as_ref().and_then(state.partner);
+    let is_partner = record.partner.is_some();
     let bytes;
     let words = match form {
         Form::Address => parts.uri.query().unwrap_or_default().as_bytes(),
@@ -195,7 +200,9 @@ async fn ask<V: Send + Sync + 'static>(
     }
     let explain = state.explains && parts.headers.get(X_EXPLAIN).is_some_and(|value| value == "1");
     let mut is_old = false;
-    if let (Some(answers), Some(viewer), false) = (&state.answers, &viewer, wants_events || explain) {
+    if let (Some(answers), Some(viewer), false) =
+        (&state.answers, &viewer, wants_events || explain || is_partner)
+    {
         match answers.get(viewer, &question) {
             Found::Standing(kept) => {
                 record.note(Outcome::Hit);
@@ -215,7 +222,7 @@ async fn ask<V: Send + Sync + 'static>(
     let asker = |cost| Asker {
         viewer,
         request_id: *id,
-        budget: Budget::new(state.answer_within, Lane::Interactive),
+        budget: Budget::new(state.answer_within, if is_partner { Lane::Partner } else { Lane::Interactive }),
         cookies,
         cost,
         explain,
@@ -247,7 +254,9 @@ async fn ask<V: Send + Sync + 'static>(
             Form::Address => data.as_deref().and_then(finished::entity_tag),
             Form::Body => None,
         };
-        if let Some(answers) = &state.answers {
+        if is_partner {
+            record.note(Outcome::Partner);
+        } else if let Some(answers) = &state.answers {
             record.note(match answers.keep(owner, &question, data, reader.as_ref()) {
                 Outcome::Miss if is_old => Outcome::Old,
                 outcome => outcome,
@@ -259,6 +268,17 @@ async fn ask<V: Send + Sync + 'static>(
         })
     })
     .await
+}
+
+/// The customer whom a request names. Named twice, it is nobody.
+pub(super) fn customer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(PORTAL_CUSTOMER).iter();
+    let first = values.next()?;
+    Some(first.to_str().ok().filter(|_| values.next().is_none()).unwrap_or_default())
+}
+
+fn presented(token: &str, headers: &HeaderMap) -> Presented {
+    Presented { token: token.to_owned(), customer: customer(headers).map(str::to_owned) }
 }
 
 /// Reads and judges what was not asked before.
@@ -313,6 +333,11 @@ pub(super) fn unauthenticated(error: &Error) -> Fault {
         Error::Forbidden => {
             (StatusCode::FORBIDDEN, "this account may not do that", header(WWW_AUTHENTICATE, "Bearer"))
         }
+        Error::NotGranted => (
+            StatusCode::FORBIDDEN,
+            "no customer of this id has granted this partner access",
+            header(WWW_AUTHENTICATE, "Bearer"),
+        ),
         Error::RateLimited { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "too many requests", header(RETRY_AFTER, "1"))
         }

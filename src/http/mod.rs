@@ -20,6 +20,8 @@ pub mod graphiql;
 mod graphql;
 pub mod guard;
 mod health;
+mod metered;
+mod oauth;
 mod operation;
 mod origin;
 mod pace;
@@ -52,11 +54,13 @@ use crate::{
     deadline::Budget,
     error::Result,
     freshness::Reader,
+    id::PartnerId,
     schema::cookies::Cookies,
 };
 
 pub use door::Door;
 pub use entry::RequestId;
+pub use oauth::TokenEndpoint;
 pub use origin::Origins;
 pub use responses::Answers;
 pub use seats::{Badge, Ended, Seats};
@@ -83,12 +87,20 @@ pub struct Asker<V> {
     pub user_agent: Option<String>,
 }
 
-/// Verifies an access token. `Error::Unauthenticated` becomes 401.
-pub type Authenticate<V> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<V>> + Send + Sync>;
+/// What a request brings to say who asks.
+pub struct Presented {
+    /// The access token.
+    pub token: String,
+    /// The customer whom it names in `portal-customer`, when a partner acts for one.
+    pub customer: Option<String>,
+}
 
-/// What is known of an access token without asking anybody: whoever it names, when it was verified a
-/// moment ago. `None` says nothing against it: [`Authenticate`] tells.
-pub type Recall<V> = Arc<dyn Fn(&str) -> Option<V> + Send + Sync>;
+/// Verifies an access token. `Error::Unauthenticated` becomes 401.
+pub type Authenticate<V> = Arc<dyn Fn(Presented) -> BoxFuture<'static, Result<V>> + Send + Sync>;
+
+/// What is known of an access token, beside the customer whom the request names, without asking anybody: whoever it names, when
+/// it was verified a moment ago. `None` says nothing against it: [`Authenticate`] tells.
+pub type Recall<V> = Arc<dyn Fn(&str, Option<&str>) -> Option<V> + Send + Sync>;
 
 /// Executes a request whose document is parsed and admitted.
 pub type Execute<V> = Arc<dyn Fn(Request, Asker<V>) -> BoxFuture<'static, Executed> + Send + Sync>;
@@ -141,6 +153,8 @@ pub struct State<V> {
     pub authenticate: Authenticate<V>,
     /// The same without waiting, for tokens that were verified a moment ago.
     pub recall: Recall<V>,
+    /// The partner, when it is one that asks: its answers are counted one by one and not kept.
+    pub partner: fn(&V) -> Option<PartnerId>,
     /// What documents may ask.
     pub guard: guard::Guard,
     /// Which web pages may use us.
@@ -167,6 +181,8 @@ pub struct State<V> {
     pub graphiql: Option<graphiql::Graphiql>,
     /// For `/metrics`; without it the route is missing.
     pub metrics: Option<PrometheusHandle>,
+    /// For `/oauth/token`; without it the route is missing.
+    pub tokens: Option<Arc<TokenEndpoint>>,
     /// For `/webhooks/whmcs`; without it the route is missing.
     pub webhooks: Option<Arc<Webhooks>>,
     /// Whether a request may ask what each path of its answer cost.
@@ -185,7 +201,8 @@ impl<V> State<V> {
         Self {
             execute,
             authenticate,
-            recall: Arc::new(|_| None),
+            recall: Arc::new(|_, _| None),
+            partner: |_| None,
             guard: guard::Guard::new(guard::Limits::default()),
             origins: Origins::default(),
             body_bytes: 128 * 1024,
@@ -199,6 +216,7 @@ impl<V> State<V> {
             streams: None,
             graphiql: None,
             metrics: None,
+            tokens: None,
             webhooks: None,
             explains: false,
             answers: None,
@@ -211,6 +229,7 @@ impl<V> State<V> {
 /// The routes. A server takes a [`Door`], which is faster.
 pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router {
     let webhooks = state.webhooks.clone().map_or_else(Router::new, webhooks::router);
+    let tokens = state.tokens.clone().map_or_else(Router::new, oauth::router);
     let graphiql = state.graphiql.clone().map_or_else(Router::new, graphiql::router);
     Router::new()
         .route("/graphql", any(graphql::handle::<V>))
@@ -221,6 +240,7 @@ pub fn router<V: Clone + Send + Sync + 'static>(state: Arc<State<V>>) -> Router 
         .route("/metrics", get(health::metrics::<V>))
         .merge(graphiql)
         .merge(webhooks)
+        .merge(tokens)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(from_fn(entry::enter))

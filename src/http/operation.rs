@@ -21,6 +21,7 @@ use crate::http::{
     guard::Admitted,
     params::Params,
 };
+use crate::schema::policy::DocumentName;
 
 /// What an open connection has to say about an operation.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ impl Operation {
 
     /// An operation of a document that was admitted, which stands for its text.
     pub(super) fn new(admitted: Admitted, variables: Variables) -> Self {
-        let mut request = Request::new("").variables(variables);
+        let name = DocumentName(admitted.document.hash);
+        let mut request = Request::new("").variables(variables).data(name);
         request.operation_name.clone_from(&admitted.operation_name);
         request.set_parsed_query(admitted.document.parsed.clone());
         Self { request, admitted }

@@ -30,6 +30,8 @@ pub(super) enum Outcome {
     Mutation,
     /// Nobody is signed in.
     Anonymous,
+    /// A partner asks: its answers tell how its budget stands.
+    Partner,
     /// Something failed.
     Failed,
     /// Something was read that must not be kept, or is older than it should be.
@@ -45,15 +47,16 @@ impl Outcome {
             Self::Old => ("old", ""),
             Self::Mutation => ("bypass", "mutation"),
             Self::Anonymous => ("bypass", "anonymous"),
+            Self::Partner => ("bypass", "partner"),
             Self::Failed => ("bypass", "failed"),
             Self::Uncovered => ("bypass", "uncovered"),
         }
     }
 
     pub(super) fn count(self) {
-        static COUNTERS: LazyLock<[Counter; 7]> = LazyLock::new(|| {
-            use Outcome::{Anonymous, Failed, Hit, Miss, Mutation, Old, Uncovered};
-            [Hit, Miss, Old, Mutation, Anonymous, Failed, Uncovered].map(|outcome| {
+        static COUNTERS: LazyLock<[Counter; 8]> = LazyLock::new(|| {
+            use Outcome::{Anonymous, Failed, Hit, Miss, Mutation, Old, Partner, Uncovered};
+            [Hit, Miss, Old, Mutation, Anonymous, Partner, Failed, Uncovered].map(|outcome| {
                 let (outcome, reason) = outcome.as_str();
                 metrics::counter!("cache_responses_total", "outcome" => outcome, "reason" => reason)
             })

@@ -39,6 +39,8 @@ pub struct Limits {
     pub code_sends: Rate,
     /// Tries of a code.
     pub code_tries: Rate,
+    /// Tokens that a partner asks for, from one network address.
+    pub partner_tokens: Rate,
     /// For how many people one network address may stand.
     pub people_per_address: u32,
     /// Wrong passwords of everybody together.
@@ -56,6 +58,7 @@ impl Default for Limits {
             refresh: rate(10, 5),
             code_sends: rate(5, 5),
             code_tries: rate(10, 5),
+            partner_tokens: rate(30, 1),
             people_per_address: 10,
             failures: rate(3_000, 5),
         }
@@ -75,6 +78,8 @@ pub enum Purpose {
     CodeSend,
     /// A code is tried.
     CodeTry,
+    /// A partner asks for a token.
+    PartnerToken,
 }
 
 impl Purpose {
@@ -85,6 +90,7 @@ impl Purpose {
             Self::Refresh => "refresh",
             Self::CodeSend => "code-send",
             Self::CodeTry => "code-try",
+            Self::PartnerToken => "partner-token",
         }
     }
 
@@ -95,6 +101,7 @@ impl Purpose {
             Self::Refresh => limits.refresh,
             Self::CodeSend => limits.code_sends,
             Self::CodeTry => limits.code_tries,
+            Self::PartnerToken => limits.partner_tokens,
         }
     }
 }

@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod newcomer;
 mod origin;
+mod partners;
 mod passkeys;
 mod passwords;
 mod policy;
@@ -45,17 +46,23 @@ use sha2::Sha256;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+/// A partner as it is kept; what it used on a day.
+pub use crate::store::{PartnerRow as PartnerAccount, PartnerUsageRow as PartnerUsage};
 pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};
+pub use partners::{
+    Balance, Consent, Customers, Granted, NewPartner, PartnerDesk, PartnerGrant, PartnerToken, Scope, Scopes,
+    Terms, TokenRefusal, TokenRequest, Unpaid,
+};
 pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SignIn, Verified};
 pub use step_up::{StepUp, StepUpMethod};
-pub use viewer::{Principal, Viewer};
+pub use viewer::{Caller, Principal, Representative, Represented, Viewer};
 
 use crate::{
     clock::Clock,
@@ -67,6 +74,7 @@ use crate::{
         email::Email,
         keys::Keys,
         limits::Gate,
+        partners::Partners,
         passkeys::Site,
         passwords::Passwords,
         recall::Recall,
@@ -200,6 +208,7 @@ struct Inner {
     clock: Clock,
     passwords: Passwords,
     tokens: Tokens,
+    partners: Partners,
     sessions: Sessions,
     recall: Recall,
     gate: Arc<Gate>,
@@ -236,6 +245,7 @@ impl Identity {
         Ok(Self(Arc::new(Inner {
             passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
             tokens: Tokens::new(keys, settings),
+            partners: Partners::new(settings, redis.as_ref())?,
             sessions: Sessions::new(
                 store.clone(),
                 jobs.clone(),
@@ -329,13 +339,16 @@ impl Identity {
         Ok(changed)
     }
 
-    /// Which of some sessions no longer stand, asked of the store.
+    /// Which of some sessions no longer stand, asked of the store; and of grants and partners, by whose ids the connections of
+    /// partners stand.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
     pub async fn ended(&self, sessions: &[Uuid]) -> Result<HashSet<Uuid>> {
         let standing = self.0.store.standing_sessions(sessions, self.0.now()).await?;
-        Ok(sessions.iter().filter(|session| !standing.contains(session)).copied().collect())
+        let left: Vec<_> = sessions.iter().filter(|session| !standing.contains(session)).copied().collect();
+        let granted = self.0.store.standing_grants(&left).await?;
+        Ok(left.into_iter().filter(|one| !granted.contains(one)).collect())
     }
 
     /// Who an access token speaks for.
@@ -364,15 +377,8 @@ impl Identity {
             expires_at: token.expires_at,
         };
         let until = (seen.at + BELIEF).min(state.expires_at).min(token.expires_at + SKEW);
-        this.recall.insert(access_token, principal, now..until, ends);
+        this.recall.insert(access_token, None, Caller::Customer(principal), now..until, ends);
         Ok(principal)
-    }
-
-    /// The same from memory alone, for a token that was verified within the last 4 seconds; `None` when
-    /// that has to be found out anew, or something ended here since.
-    pub fn recall(&self, access_token: &str) -> Option<Principal> {
-        let this = &*self.0;
-        this.recall.get(access_token, this.now(), this.sessions.ends())
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 
-use crate::identity::Principal;
+use crate::{id::UserId, identity::Caller};
 
 /// Tokens that are recalled at most: about 250 bytes each.
 const CAPACITY: u64 = 50_000;
@@ -26,7 +26,7 @@ pub(super) struct Recall {
 /// Whom a token speaks for.
 #[derive(Clone)]
 struct Known {
-    principal: Principal,
+    caller: Caller,
     /// From when it was verified until the session's state must be read again.
     good: Range<DateTime<Utc>>,
     /// How many sessions had ended here before it was verified.
@@ -42,19 +42,33 @@ impl Recall {
         }
     }
 
-    /// Whom the token speaks for; `None` when that has to be found out.
-    pub(super) fn get(&self, token: &str, now: DateTime<Utc>, ends: u64) -> Option<Principal> {
-        let known = self.known.get(&self.name(token))?;
+    /// Whom the token speaks for, beside the customer that the request names; `None` when that has to be found out.
+    pub(super) fn get(
+        &self,
+        token: &str,
+        customer: Option<UserId>,
+        now: DateTime<Utc>,
+        ends: u64,
+    ) -> Option<Caller> {
+        let known = self.known.get(&self.name(token, customer))?;
         // A clock that was set back is no reason to believe for longer.
-        (known.ends == ends && known.good.contains(&now)).then_some(known.principal)
+        (known.ends == ends && known.good.contains(&now)).then_some(known.caller)
     }
 
     /// Notes what was found out. `ends` was read before.
-    pub(super) fn insert(&self, token: &str, principal: Principal, good: Range<DateTime<Utc>>, ends: u64) {
-        self.known.insert(self.name(token), Known { principal, good, ends });
+    pub(super) fn insert(
+        &self,
+        token: &str,
+        customer: Option<UserId>,
+        caller: Caller,
+        good: Range<DateTime<Utc>>,
+        ends: u64,
+    ) {
+        self.known.insert(self.name(token, customer), Known { caller, good, ends });
     }
 
-    fn name(&self, token: &str) -> [u64; 2] {
-        [self.keys[0].hash_one(token), self.keys[1].hash_one(token)]
+    fn name(&self, token: &str, customer: Option<UserId>) -> [u64; 2] {
+        let name = (token, customer);
+        [self.keys[0].hash_one(name), self.keys[1].hash_one(name)]
     }
 }

@@ -232,6 +232,11 @@ impl Sessions {
         self.ends.fetch_add(1, Ordering::Release);
     }
 
+    /// Makes what was believed of anybody doubtful.
+    pub(super) fn doubt(&self) {
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
     /// What was believed before this number changed must be looked at again.
     pub(super) fn ends(&self) -> u64 {
         self.ends.load(Ordering::Acquire)

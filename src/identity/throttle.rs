@@ -18,6 +18,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
+pub(super) use self::shared::Link;
 use self::shared::Shared;
 use crate::{
     error::{Error, Result},

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
 use moka::future::Cache;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -92,11 +92,6 @@ impl Tokens {
         session_ends_at: DateTime<Utc>,
     ) -> Result<(SecretString, DateTime<Utc>)> {
         let expires_at = (now + self.lifetime).min(session_ends_at);
-        let header = Header {
-            typ: Some(TYPE.to_owned()),
-            kid: Some(self.keys.kid.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -106,8 +101,32 @@ impl Tokens {
             nbf: now.timestamp(),
             exp: expires_at.timestamp(),
         };
-        let token = encode(&header, &claims, &self.keys.signing).map_err(Error::internal)?;
-        Ok((token.into(), DateTime::from_timestamp(claims.exp, 0).unwrap_or(expires_at)))
+        Ok((self.sign(TYPE, &claims)?, DateTime::from_timestamp(claims.exp, 0).unwrap_or(expires_at)))
+    }
+
+    /// Signs claims as a token of a type.
+    pub(super) fn sign(&self, of_type: &str, claims: &impl Serialize) -> Result<SecretString> {
+        let header = Header {
+            typ: Some(of_type.to_owned()),
+            kid: Some(self.keys.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        Ok(encode(&header, claims, &self.keys.signing).map_err(Error::internal)?.into())
+    }
+
+    /// The claims of a token of a type that a key of ours signed. Its times are not looked at.
+    pub(super) fn open<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        of_type: &str,
+        validation: &Validation,
+    ) -> Option<C> {
+        let header = decode_header(token).ok()?;
+        if token.len() > MAX_BYTES || header.typ.as_deref() != Some(of_type) || header.crit.is_some() {
+            return None;
+        }
+        let key = self.keys.verifying.get(header.kid.as_deref()?)?;
+        Some(decode::<C>(token, key, validation).ok()?.claims)
     }
 
     /// What a token says; `None` when it is not one of ours, or not valid now.
@@ -140,12 +159,7 @@ impl Tokens {
 
     /// Checks everything but the time.
     fn read(&self, token: &str) -> Option<Verified> {
-        let header = decode_header(token).ok()?;
-        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
-            return None;
-        }
-        let key = self.keys.verifying.get(header.kid.as_deref()?)?;
-        let claims = decode::<Claims>(token, key, &self.validation).ok()?.claims;
+        let claims: Claims = self.open(token, TYPE, &self.validation)?;
         let not_before = DateTime::from_timestamp(claims.nbf, 0)?;
         let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
         (expires_at - not_before <= LONGEST).then_some(Verified {

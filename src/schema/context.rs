@@ -13,7 +13,7 @@ use crate::{
     deadline::Budget,
     error::{Error, Result},
     freshness::{Read, Reader},
-    identity::{self, Viewer},
+    identity::{self, Caller, Representative, Viewer},
 };
 
 /// Short names for what every request carries.
@@ -22,6 +22,8 @@ pub(super) trait Ask {
     fn app(&self) -> Result<&App>;
     /// Who is asking.
     fn viewer(&self) -> Result<&Viewer>;
+    /// The partner that is asking.
+    fn partner(&self) -> Result<&Representative>;
     /// What this request reads with, and what it read.
     fn reader(&self) -> Result<&Reader>;
     /// Notes where the value behind this field came from.
@@ -43,6 +45,11 @@ impl Ask for Context<'_> {
 
     fn viewer(&self) -> Result<&Viewer> {
         self.data_opt::<Option<Viewer>>().and_then(Option::as_ref).ok_or(Error::Unauthenticated)
+    }
+
+    fn partner(&self) -> Result<&Representative> {
+        let caller = self.data_opt::<Option<Caller>>().and_then(Option::as_ref);
+        caller.and_then(Caller::partner).ok_or(Error::Forbidden)
     }
 
     fn reader(&self) -> Result<&Reader> {

@@ -17,22 +17,23 @@ use super::loaders::Loaders;
 use crate::{
     app::App,
     deadline::{Budget, Lane},
-    identity::{Principal, Viewer},
+    identity::{Caller, Viewer},
 };
 
 /// For whom a subscription delivers, and how long one delivery may take.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// Who subscribed.
-    pub principal: Principal,
+    pub caller: Caller,
     /// The whole time of one delivery.
     pub within: Duration,
 }
 
 impl Delivery {
-    /// The viewer of one delivery, which begins now.
-    pub(super) fn viewer(&self) -> Viewer {
-        Viewer::new(self.principal, Budget::new(self.within, Lane::Interactive))
+    /// The viewer of one delivery, which begins now; `None` for a partner that acts for nobody.
+    pub(super) fn viewer(&self) -> Option<Viewer> {
+        let lane = if self.caller.partner().is_some() { Lane::Partner } else { Lane::Interactive };
+        Viewer::of(&self.caller, Budget::new(self.within, lane))
     }
 }
 
@@ -56,7 +57,7 @@ impl Extension for Anew {
         let (Some(delivery), Some(app)) = (ctx.data_opt::<Delivery>(), ctx.data_opt::<App>()) else {
             return next.run(ctx, operation_name).await;
         };
-        let viewer = delivery.viewer();
+        let Some(viewer) = delivery.viewer() else { return next.run(ctx, operation_name).await };
         let mut data = Data::default();
         data.insert(viewer.budget());
         data.insert(Loaders::new(app.clone(), Some(viewer.clone())));

@@ -278,7 +278,9 @@ impl LiveUpdates {
                     (_, Subject::Everything) => None,
                     (_, Subject::Subscription(_)) => {
                         // While billing does not answer, the lines that were known are listened to.
-                        if let Ok(now) = listen_to_lines(&app, &delivery.viewer(), &mut hints).await {
+                        if let Some(viewer) = delivery.viewer()
+                            && let Ok(now) = listen_to_lines(&app, &viewer, &mut hints).await
+                        {
                             lines = now;
                         }
                         continue;

@@ -12,6 +12,7 @@ pub mod cookies;
 mod delivery;
 mod device;
 mod error;
+mod grant;
 mod invoice;
 mod line;
 mod live;
@@ -20,9 +21,11 @@ mod mutation;
 mod node;
 mod notification;
 mod order;
+mod partner;
 mod passkey;
 mod password_reset;
 mod payment_method;
+pub mod policy;
 mod postal;
 mod profile;
 mod query;
@@ -34,18 +37,23 @@ mod summary;
 mod viewer;
 
 use async_graphql::{Request, Response, Schema, SchemaBuilder};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    future::ready,
+    stream::{BoxStream, once},
+};
 use rust_decimal::Decimal;
 
 use self::{
     case::CaseList, connection::Paged, device::SignInNode, invoice::InvoiceList, loaders::Loaders,
-    notification::NotificationList,
+    notification::NotificationList, partner::PartnerCustomer,
 };
 pub use self::{
     delivery::Delivery,
     error::{mask, refuse, refused_path},
     live::LiveUpdates,
     mutation::Mutation,
+    node::customer_of,
     query::Query,
 };
 use crate::{
@@ -53,7 +61,7 @@ use crate::{
     billing::{Invoice, Subscription},
     crm::{Case, Order},
     error::Error,
-    identity::Viewer,
+    identity::{Caller, Viewer},
     notify::Notification,
 };
 
@@ -78,11 +86,15 @@ fn builder() -> SchemaBuilder<Query, Mutation, LiveUpdates> {
         .override_output_type_description::<Paged<Order>>("A page of orders.")
         .override_output_type_description::<Paged<Case, CaseList>>("A page of support cases.")
         .override_output_type_description::<Paged<SignInNode>>("A page of sign-ins.")
+        .override_output_type_description::<Paged<PartnerCustomer>>(
+            "A page of customers who allowed something.",
+        )
         .override_output_type_description::<Paged<Notification, NotificationList>>("A page of notifications.")
 }
 
 /// The graph over a running application.
 pub fn build(app: App) -> PortalSchema {
+    policy::prepare();
     builder().data(app).finish()
 }
 
@@ -96,10 +108,26 @@ pub fn sdl() -> String {
     builder().finish().sdl()
 }
 
-/// Answers one request for a viewer, or for nobody, and masks what failed.
-pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Viewer>) -> Response {
+/// Answers one request and masks what failed. `caller` is who asks, `viewer` the customer whom it is about; `None` for nobody.
+/// What its asker may not have is refused before anything runs.
+pub async fn execute(
+    schema: &PortalSchema,
+    mut request: Request,
+    caller: Option<Caller>,
+    viewer: Option<Viewer>,
+) -> Response {
+    if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
+        if let (Some(app), Some(viewer), Some(field)) =
+            (schema.data::<App>(), &viewer, policy::refused_field(&refused))
+        {
+            app.identity.note_refusal(viewer, Error::Forbidden.code(), &field).await;
+        }
+        return refused;
+    }
     let request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()),
+        Some(app) => {
+            request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer.clone()).data(caller)
+        }
         None => request,
     };
     let mut response = schema.execute(request).await;
@@ -117,12 +145,16 @@ pub async fn execute(schema: &PortalSchema, request: Request, viewer: Option<Vie
 /// ends after it delivered something could not keep up.
 pub fn subscribe(
     schema: &PortalSchema,
-    request: Request,
+    mut request: Request,
     delivery: Option<Delivery>,
 ) -> BoxStream<'static, Response> {
-    let viewer = delivery.as_ref().map(Delivery::viewer);
+    let caller = delivery.as_ref().map(|delivery| delivery.caller);
+    let viewer = delivery.as_ref().and_then(Delivery::viewer);
+    if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
+        return once(ready(refused)).boxed();
+    }
     let mut request = match schema.data::<App>() {
-        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer),
+        Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer).data(caller),
         None => request,
     };
     if let Some(delivery) = delivery {
@@ -133,4 +165,14 @@ pub fn subscribe(
         response
     });
     answers.boxed()
+}
+
+fn asker(caller: Option<&Caller>) -> policy::Asker {
+    match caller {
+        None => policy::Asker::Nobody,
+        Some(Caller::Customer(_)) => policy::Asker::Customer,
+        Some(Caller::Partner(partner)) => {
+            policy::Asker::Partner { scopes: partner.scopes, for_customer: partner.customer.is_some() }
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use async_graphql::MergedObject;
 
 use super::{
-    account::AccountMutation, device::DeviceMutation, notification::NotificationMutation,
-    passkey::PasskeyMutation, password_reset::PasswordResetMutation, profile::ProfileMutation,
-    session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
+    account::AccountMutation, device::DeviceMutation, grant::GrantMutation,
+    notification::NotificationMutation, passkey::PasskeyMutation, password_reset::PasswordResetMutation,
+    profile::ProfileMutation, session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
 };
 
 /// What can be changed.
@@ -19,5 +19,6 @@ pub struct Mutation(
     PasskeyMutation,
     StepUpMutation,
     DeviceMutation,
+    GrantMutation,
     NotificationMutation,
 );

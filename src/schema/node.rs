@@ -8,7 +8,8 @@ use crate::{
     billing::{Invoice, PaymentMethod, Subscription},
     crm::{Case, Order},
     error::{Error, Result},
-    id::{CaseId, InvoiceId, NotificationId, OrderId, PaymentMethodId, SubscriptionId},
+    id::{CaseId, InvoiceId, NotificationId, OrderId, PaymentMethodId, SubscriptionId, UserId},
+    identity::Scope,
     notify::Notification,
 };
 
@@ -34,6 +35,8 @@ pub enum Node {
     Notification(Notification),
 }
 
+const VIEWER: &str = "Viewer";
+
 /// What a global id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum NodeId {
@@ -46,6 +49,17 @@ pub(super) enum NodeId {
 }
 
 impl NodeId {
+    /// What a partner needs to see what it names.
+    pub(super) const fn scope(self) -> Scope {
+        match self {
+            Self::Subscription(_) => Scope::ServicesRead,
+            Self::Invoice(_) | Self::PaymentMethod(_) => Scope::BillingRead,
+            Self::Order(_) => Scope::OrdersRead,
+            Self::Case(_) => Scope::CasesRead,
+            Self::Notification(_) => Scope::NotificationsRead,
+        }
+    }
+
     /// The opaque text.
     pub(super) fn encode(self) -> ID {
         match self {
@@ -100,6 +114,16 @@ pub(super) fn key_of(argument: &'static str, kind: &str, id: &ID) -> Result<Uuid
     let (found, key) = text.split_once(':').ok_or_else(bad)?;
     let key = Uuid::try_parse(key).ok().filter(|_| found == kind);
     Ok(key.unwrap_or_default())
+}
+
+/// The customer whom a partner names, by the `id` of their `viewer`. For any other text it is a customer that does not exist.
+pub fn customer_of(id: &str) -> UserId {
+    UserId(key_of("portal-customer", VIEWER, &ID(id.to_owned())).unwrap_or_default())
+}
+
+/// The `id` of a `viewer`.
+pub(super) fn viewer_id(user: UserId) -> ID {
+    opaque(VIEWER, user)
 }
 
 /// An id of an object that `node` does not find: it only tells siblings apart.

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use super::{
     context::{Ask, load},
     node::{Node, NodeId},
+    partner::PartnerNode,
     postal,
     session::SignInHandOff,
     viewer::ViewerNode,
@@ -27,6 +28,16 @@ impl Query {
     /// The customer who is signed in. Null when nobody is.
     async fn viewer(&self, ctx: &Context<'_>) -> Option<ViewerNode> {
         ctx.viewer().ok().cloned().map(ViewerNode)
+    }
+
+    /// The partner whose program asks. It needs no `portal-customer`.
+    async fn partner(&self, ctx: &Context<'_>) -> Option<Result<PartnerNode>> {
+        let read = async {
+            let caller = ctx.partner()?;
+            let row = ctx.app()?.identity.partner(caller.partner).await?;
+            Ok(PartnerNode::new(caller, row))
+        };
+        Some(read.await)
     }
 
     /// Whose account a browser may sign in to without a code, since its address was proved at sign-up minutes ago. Null when
@@ -81,6 +92,10 @@ impl Query {
 async fn find(ctx: &Context<'_>, argument: &'static str, id: &str) -> Result<Option<Node>> {
     let id = NodeId::decode(argument, id)?;
     let (app, viewer) = (ctx.app()?, ctx.viewer()?);
+    // Its kind alone tells something, whatever is asked of it.
+    if !viewer.may(id.scope()) {
+        return Err(Error::Forbidden);
+    }
     Ok(match id {
         NodeId::Subscription(key) => load(ctx, key).await?.map(Arc::unwrap_or_clone).map(Node::Subscription),
         NodeId::Invoice(key) => {

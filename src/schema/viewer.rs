@@ -8,11 +8,13 @@ use super::{
     connection::{Counted, Paged, paged},
     context::Ask,
     device::{DeviceNode, SignInNode},
+    grant::{GrantNode, PartnerConsent},
     invoice::{InvoiceFilter, InvoiceList, InvoiceSort},
-    node::opaque,
+    node::viewer_id,
     notification::NotificationList,
     order::OrderFilter,
     passkey::PasskeyNode,
+    sign_up::Language,
     subscription::{SubscriptionFilter, SubscriptionSort},
     summary::Summary,
 };
@@ -34,7 +36,7 @@ pub struct ViewerNode(pub(super) Viewer);
 impl ViewerNode {
     /// Names this customer in the portal. Opaque, and not found by `node`.
     async fn id(&self) -> ID {
-        opaque("Viewer", self.0.user())
+        viewer_id(self.0.user())
     }
 
     /// Name, contact data and the current address. Null while billing does not answer.
@@ -201,6 +203,31 @@ impl ViewerNode {
             Ok(paged(&page, all, |item| item.key.to_string(), |_| list))
         };
         Some(read.await)
+    }
+
+    /// What this customer allows partners, the latest first.
+    async fn grants(&self, ctx: &Context<'_>) -> Option<Result<Vec<GrantNode>>> {
+        let read = async {
+            let all = ctx.app()?.identity.grants(&self.0).await?;
+            Ok(all.into_iter().map(GrantNode::from).collect())
+        };
+        Some(read.await)
+    }
+
+    /// Who asks for something, and for what, so that this customer can decide: `grantCreate` allows it. Null when there is no
+    /// such partner, or it needs no customer's word.
+    async fn partner_consent(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the partner calls itself.")] client_id: String,
+        #[graphql(desc = "The scopes that it asks for, by their names: `billing:read`.")] scopes: Vec<String>,
+        #[graphql(desc = "In which language the scopes are described.", default)] language: Language,
+    ) -> Option<Result<PartnerConsent>> {
+        let read = async {
+            let asked = ctx.app()?.identity.consent(&self.0, &client_id, &scopes).await?;
+            Ok(asked.map(|asked| PartnerConsent::new(asked, language)))
+        };
+        read.await.transpose()
     }
 
     /// The stored cards and bank accounts. Null while billing does not answer.

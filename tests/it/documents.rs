@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 10] = [
+const FLOWS: [&str; 14] = [
     "account-link",
+    "grant-create",
+    "grant-revoke",
+    "partner",
+    "partner-consent",
     "password-change",
     "password-reset",
     "password-reset-request",

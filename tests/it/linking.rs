@@ -165,7 +165,11 @@ async fn fifty_first_logins_at_once_make_one_user() {
 #[tokio::test]
 async fn a_login_with_a_second_factor_proves_nothing_by_its_password() {
     let gateway = hasty().await;
-    let email = email(&gateway, 2);
+    let known = email(&gateway, 2);
+    let refused = by_billing(&gateway, &known, DEMO_PASSWORD).await.data();
+    let told = &refused["signUpVerifyByBilling"]["userErrors"][0]["code"];
+    assert_eq!(told, "AUTH_INVALID_CREDENTIALS", "who has an account is not told even that");
+    let email = email(&gateway, 19);
     let refused = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
     let refused = &refused["signUpVerifyByBilling"];
     assert_eq!(refused["userErrors"][0]["code"], "BILLING_SECOND_FACTOR");

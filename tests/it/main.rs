@@ -22,6 +22,7 @@ mod mail;
 mod mirrors;
 mod notices;
 mod outages;
+mod partners;
 mod passkeys;
 mod password_reset;
 mod phone;

@@ -18,7 +18,7 @@ use portal_gateway::{
         whmcs::Reading,
     },
     freshness::{Source, Stale},
-    identity::{Principal, Viewer},
+    identity::{Caller, Principal, Viewer},
     money::Money,
     sandbox::{
         Listen, Options, Sandbox,
@@ -95,16 +95,19 @@ impl Bench {
         self.store.mapping_of_client(client).await.unwrap().unwrap()
     }
 
-    /// A request of a customer.
-    fn viewer(&self, customer: &Mapping) -> Viewer {
-        let principal = Principal {
+    fn principal(&self, customer: &Mapping) -> Principal {
+        Principal {
             user: customer.user,
             client: customer.client,
             account: customer.account,
             session: Uuid::nil(),
             expires_at: self.clock.now() + TimeDelta::hours(1),
-        };
-        Viewer::new(principal, Budget::new(Duration::from_secs(10), Lane::Interactive))
+        }
+    }
+
+    /// A request of a customer.
+    fn viewer(&self, customer: &Mapping) -> Viewer {
+        Viewer::new(self.principal(customer), Budget::new(Duration::from_secs(10), Lane::Interactive))
     }
 
     /// Waits until both lists of a customer are mirrored: nobody who reads waits for that.
@@ -161,9 +164,9 @@ async fn without_billing_and_with_nothing_cached_both_lists_come_from_the_mirror
     let question = "{ viewer {
         invoices(first: 50) { totalCount nodes { lines { description } } }
         subscriptions(first: 50) { totalCount } paymentMethods { id } } }";
-    let viewer = bench.viewer(&taro);
+    let (caller, viewer) = (Caller::Customer(bench.principal(&taro)), bench.viewer(&taro));
     let request = Request::new(question).data(viewer.budget());
-    let answer = schema::execute(&schema::build(second.clone()), request, Some(viewer)).await;
+    let answer = schema::execute(&schema::build(second.clone()), request, Some(caller), Some(viewer)).await;
     let errors = json_of(&answer.errors);
     let data = answer.data.into_json().unwrap()["viewer"].clone();
     assert_eq!(data["invoices"]["totalCount"], invoices.len(), "{errors}");

@@ -27,7 +27,7 @@ use tower::ServiceExt;
 
 use crate::{
     error::Error,
-    http::{Asker, Origins, State, guard::Guard, guard::Limits, router},
+    http::{Asker, Origins, Presented, State, guard::Guard, guard::Limits, router},
     schema::cookies::Cookies,
     secret::{ExposeSecret, SecretString},
 };
@@ -100,7 +100,7 @@ pub(super) fn state() -> (State<String>, Arc<Effects>) {
         }
         Box::pin(async move { schema.execute(request).await.into() }) as _
     };
-    let authenticate = |token: String| {
+    let authenticate = |Presented { token, .. }: Presented| {
         Box::pin(async move {
             match token.as_str() {
                 "good" => Ok("taro".to_owned()),

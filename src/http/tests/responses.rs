@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result, Service},
     freshness::{Cache, Kind, Owner, Reader, Settings, Tag},
-    http::{Answers, Asker, Executed, State, router, tests::Answer},
+    http::{Answers, Asker, Executed, Presented, State, router, tests::Answer},
     id::UserId,
 };
 
@@ -108,7 +108,7 @@ fn door() -> Door {
             Executed { response: schema.execute(request).await, reader: asker.viewer.map(|_| reader) }
         }) as _
     };
-    let authenticate = |token: String| {
+    let authenticate = |Presented { token, .. }: Presented| {
         Box::pin(async move { if token == "ended" { Err(Error::Unauthenticated) } else { Ok(token) } }) as _
     };
     let mut state = State::new(Arc::new(execute), Arc::new(authenticate));
@@ -287,7 +287,7 @@ async fn a_get_is_validated_by_a_weak_tag_over_the_data() {
     let tag = first.header("etag").to_owned();
     assert!(tag.starts_with("W/\""), "{tag}");
     assert_eq!(first.header("cache-control"), "private, no-cache");
-    assert_eq!(first.header("vary"), "Accept, Authorization, Cookie");
+    assert_eq!(first.header("vary"), "Accept, Authorization, Cookie, Portal-Customer");
     assert_eq!(door.get("taro", "{ thing }", "").await.header("etag"), tag, "kept or not, it is the same");
     for known in [tag.clone(), format!("\"x\", {tag}"), tag.replace("W/", ""), "*".to_owned()] {
         let answer = door.get("taro", "{ thing }", &known).await;

@@ -41,6 +41,9 @@ pub(super) struct Proof {
     /// Beside cookies: that a script of the page said it, as with the header of a request.
     #[serde(rename = "x-portal-csrf")]
     pub csrf: Option<String>,
+    /// The customer for whom a partner asks, as in the header of a request.
+    #[serde(rename = "portal-customer")]
+    pub customer: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ use axum::{
     response::IntoResponse,
 };
 
-use crate::http::{RequestId, State, answer::Fault, cookies::Credentials, entry, serve::Hold};
+use crate::http::{RequestId, State, answer::Fault, cookies::Credentials, entry, graphql, serve::Hold};
 
 use self::{
     message::PROTOCOL,
@@ -59,6 +59,7 @@ pub(super) async fn open<V: Clone + Send + Sync + 'static>(
         access: credentials.access.map(str::to_owned),
         is_ambient: credentials.are_ambient,
         is_malformed: credentials.are_malformed,
+        customer: graphql::customer(&parts.headers).map(str::to_owned),
         request_id: *id,
         address: entry::address(&parts, &state.proxies),
         user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),

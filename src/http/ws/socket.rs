@@ -17,7 +17,7 @@ use crate::{
     deadline::{Budget, Lane},
     error::Error,
     http::{
-        Asker, RequestId, State, Streams,
+        Asker, Presented, RequestId, State, Streams,
         answer::Fault,
         cookies::bearer,
         operation::{Operation, Said},
@@ -40,6 +40,8 @@ pub(super) struct Handshake {
     pub is_ambient: bool,
     /// Whether it cannot be a token.
     pub is_malformed: bool,
+    /// The customer for whom a partner asks.
+    pub customer: Option<String>,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
@@ -215,11 +217,13 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
             let message = "a mutation beside cookies needs x-portal-csrf in the payload of connection_init";
             return Err(Fault::refusal("FORBIDDEN", message));
         }
+        let is_partner = (self.state.partner)(&admitted.viewer).is_some();
+        let lane = if is_partner { Lane::Partner } else { Lane::Interactive };
         let asker = Asker {
             explain: false,
             viewer: Some(admitted.viewer.clone()),
             request_id: self.handshake.request_id,
-            budget: Budget::new(self.state.answer_within, Lane::Interactive),
+            budget: Budget::new(self.state.answer_within, lane),
             cookies: Cookies::unwritable(),
             cost: operation.admitted.cost,
             address: self.handshake.address,
@@ -294,8 +298,11 @@ async fn admit<V>(
             (token, handshake.is_ambient)
         }
     };
-    let viewer = (state.authenticate)(token).await.map_err(|error| match error {
-        Error::Unauthenticated | Error::Forbidden | Error::Rejected(_) => forbidden.clone(),
+    let customer = proof.customer.or_else(|| handshake.customer.clone());
+    let viewer = (state.authenticate)(Presented { token, customer }).await.map_err(|error| match error {
+        Error::Unauthenticated | Error::Forbidden | Error::NotGranted | Error::Rejected(_) => {
+            forbidden.clone()
+        }
         _ => Close::Later("Sessions cannot be checked now"),
     })?;
     let seat = streams.seats.take((streams.badge)(&viewer)).map_err(|denied| match denied {

@@ -84,19 +84,24 @@ pub(super) struct Judged {
 
 /// The buckets of all replicas.
 pub(super) struct Shared {
+    link: Link,
+    admit: Script,
+    settle: Script,
+}
+
+/// A way to Redis for short questions, which is left alone for a moment when it does not answer.
+pub(in crate::identity) struct Link {
     connection: ConnectionManager,
     /// All names begin with it; its braces keep the buckets of one question on one node of a cluster.
     prefix: String,
-    admit: Script,
-    settle: Script,
     born: Instant,
     /// Milliseconds after the birth until which Redis is left alone.
     away_until: AtomicI64,
 }
 
-impl Shared {
-    /// Nothing is connected yet. To be called within a Tokio runtime.
-    pub(super) fn new(settings: &Settings) -> Result<Self, RedisError> {
+impl Link {
+    /// Nothing is connected yet. `room` keeps its names apart. To be called within a Tokio runtime.
+    pub(in crate::identity) fn new(settings: &Settings, room: &str) -> Result<Self, RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
@@ -106,12 +111,44 @@ impl Shared {
         let client = Client::open(settings.url.expose_secret())?;
         Ok(Self {
             connection: client.get_connection_manager_lazy(config)?,
-            prefix: format!("{{{}:throttle}}:", settings.prefix),
-            admit: Script::new(ADMIT),
-            settle: Script::new(SETTLE),
+            prefix: format!("{{{}:{room}}}:", settings.prefix),
             born: Instant::now(),
             away_until: AtomicI64::new(0),
         })
+    }
+
+    /// With what all names begin.
+    pub(in crate::identity) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Asks Redis, unless it did not answer a moment ago.
+    pub(in crate::identity) async fn within<T>(
+        &self,
+        ask: impl AsyncFnOnce(ConnectionManager) -> Result<T, RedisError>,
+    ) -> Option<T> {
+        let elapsed = || i64::try_from(self.born.elapsed().as_millis()).unwrap_or(i64::MAX);
+        if elapsed() < self.away_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        match timeout(PATIENCE, ask(self.connection.clone())).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(_)) | Err(_) => {
+                let until = elapsed() + i64::try_from(PAUSE.as_millis()).unwrap_or(0);
+                if self.away_until.swap(until, Ordering::Relaxed) + 60_000 < until {
+                    tracing::warn!("Redis does not answer: this replica counts tries by itself");
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Nothing is connected yet. To be called within a Tokio runtime.
+    pub(super) fn new(settings: &Settings) -> Result<Self, RedisError> {
+        let link = Link::new(settings, "throttle")?;
+        Ok(Self { link, admit: Script::new(ADMIT), settle: Script::new(SETTLE) })
     }
 
     /// `None` while Redis does not answer.
@@ -125,7 +162,8 @@ impl Shared {
             let (kind, a, b) = words(bucket.rule);
             call.key(self.name(bucket)).arg(kind).arg(a).arg(b);
         }
-        let numbers: Vec<i64> = self.within(async |mut redis| call.invoke_async(&mut redis).await).await?;
+        let numbers: Vec<i64> =
+            self.link.within(async |mut redis| call.invoke_async(&mut redis).await).await?;
         let (wait, states) = numbers.split_first()?;
         let states: Vec<_> =
             states.chunks_exact(2).map(|pair| State { first: pair[0], second: pair[1] }).collect();
@@ -146,32 +184,11 @@ impl Shared {
             };
             call.key(self.name(bucket)).arg(outcome).arg(kind).arg(a).arg(b);
         }
-        self.within(async |mut redis| call.invoke_async::<i64>(&mut redis).await).await.is_some()
-    }
-
-    /// Asks Redis, unless it did not answer a moment ago.
-    async fn within<T>(
-        &self,
-        ask: impl AsyncFnOnce(ConnectionManager) -> Result<T, RedisError>,
-    ) -> Option<T> {
-        let elapsed = || i64::try_from(self.born.elapsed().as_millis()).unwrap_or(i64::MAX);
-        if elapsed() < self.away_until.load(Ordering::Relaxed) {
-            return None;
-        }
-        match timeout(PATIENCE, ask(self.connection.clone())).await {
-            Ok(Ok(answer)) => Some(answer),
-            Ok(Err(_)) | Err(_) => {
-                let until = elapsed() + i64::try_from(PAUSE.as_millis()).unwrap_or(0);
-                if self.away_until.swap(until, Ordering::Relaxed) + 60_000 < until {
-                    tracing::warn!("Redis does not answer: this replica counts tries by itself");
-                }
-                None
-            }
-        }
+        self.link.within(async |mut redis| call.invoke_async::<i64>(&mut redis).await).await.is_some()
     }
 
     fn name(&self, bucket: &Bucket) -> String {
-        format!("{}{}", self.prefix, hex::encode(&bucket.key[..16]))
+        format!("{}{}", self.link.prefix, hex::encode(&bucket.key[..16]))
     }
 }
 

@@ -89,8 +89,10 @@ async fn what_is_anothers_is_answered_in_the_bytes_of_what_does_not_exist() {
                 let seed = rand::random();
                 let answer = async |who: &Customer<'_>, id: &str| {
                     // The same chances: everything but the id is the same.
-                    let question = graph.question(door, 1, 1, &only(id, &pair), &mut Chance::new(seed));
-                    plain(&put(&gateway, who, &question).await, id)
+                    let question = graph.question(door, 0, 1, &only(id, &pair), &mut Chance::new(seed));
+                    let reply = put(&gateway, who, &question).await;
+                    assert!(reply.json()["data"].is_object(), "{}: {reply:?}", door.name());
+                    plain(&reply, id)
                 };
                 let random = nothing_like(id, &mut Chance::new(rand::random()));
                 let (foreign, missing) = (answer(&pair.a, id).await, answer(&pair.a, &random).await);
@@ -148,7 +150,8 @@ async fn what_is_anothers_is_answered_in_the_time_of_what_does_not_exist() {
             let ask_for = async |id: &str, fault: Duration| {
                 let question = graph.question(door, 0, 1, &only(id, &pair), &mut Chance::new(1));
                 let began = Instant::now();
-                put(&gateway, &pair.a, &question).await;
+                let reply = put(&gateway, &pair.a, &question).await;
+                assert!(reply.text.starts_with("{\"data\":{"), "{reply:?}");
                 tokio::time::sleep(fault).await;
                 began.elapsed().as_secs_f64()
             };

@@ -3,7 +3,7 @@
 //! The questions are made from the types of the arguments and of the answer, so a field that comes is asked without anybody
 //! thinking of it here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_graphql::parser::{
     parse_schema,
@@ -140,7 +140,7 @@ impl Graph {
     ) -> Question {
         let (mut declared, mut fields, mut variables, mut sent) =
             (String::new(), String::new(), Map::new(), 0);
-        let shown = self.shown(&door.field.ty.node, depth);
+        let shown = self.shown(&door.field.ty.node, depth, times == 1);
         for n in 0..times {
             let mut arguments = Vec::new();
             for argument in &door.field.arguments {
@@ -253,30 +253,47 @@ impl Graph {
             })
     }
 
-    /// The selection of a type: everything that needs no argument, so deep.
-    fn shown(&self, ty: &Type, depth: usize) -> String {
+    /// The selection of a type: everything that needs no argument, so deep. What several types have under one name and of
+    /// different types is shown under another name, or, since there may be few of those, not at all.
+    fn shown(&self, ty: &Type, depth: usize, renamed: bool) -> String {
         let name = named(&ty.base);
         let Some(definition) = self.types.get(name) else { return String::new() };
         let parts = match &definition.kind {
-            TypeKind::Interface(_) => self
-                .types
-                .values()
-                .filter(|candidate| match &candidate.kind {
+            TypeKind::Interface(_) => {
+                let all = self.types.values().filter(|candidate| match &candidate.kind {
                     TypeKind::Object(object) => object.implements.iter().any(|one| one.node == name),
                     _ => false,
-                })
-                // Fields of one name may differ in their types.
-                .map(|one| {
-                    format!("... on {} {{ {} }}", one.name.node, self.fields_of(one, depth, &one.name.node))
-                })
-                .collect(),
-            TypeKind::Object(_) => self.fields_of(definition, depth, ""),
+                });
+                let all: Vec<_> = all.collect();
+                let mut kinds = BTreeMap::<&str, BTreeSet<String>>::new();
+                for field in all.iter().flat_map(|one| fields(one)) {
+                    kinds.entry(&field.name.node).or_default().insert(field.ty.node.to_string());
+                }
+                let differs = |name: &str| kinds.get(name).is_some_and(|kinds| kinds.len() > 1);
+                let part = |one: &&TypeDefinition| {
+                    let of = &one.name.node;
+                    let alias = |name: &str| match (differs(name), renamed) {
+                        (false, _) => Some(String::new()),
+                        (true, true) => Some(format!("{of}_{name}: ")),
+                        (true, false) => None,
+                    };
+                    format!("... on {of} {{ {} }}", self.fields_of(one, depth, renamed, alias))
+                };
+                all.iter().map(part).collect()
+            }
+            TypeKind::Object(_) => self.fields_of(definition, depth, renamed, |_| Some(String::new())),
             _ => return String::new(),
         };
         format!("{{ __typename {parts} }}")
     }
 
-    fn fields_of(&self, definition: &TypeDefinition, depth: usize, prefix: &str) -> String {
+    fn fields_of(
+        &self,
+        definition: &TypeDefinition,
+        depth: usize,
+        renamed: bool,
+        alias: impl Fn(&str) -> Option<String>,
+    ) -> String {
         let mut text = String::new();
         for field in fields(definition) {
             let needs = |argument: &InputValueDefinition| {
@@ -293,14 +310,11 @@ impl Graph {
             if !is_plain && depth == 0 {
                 continue;
             }
+            let Some(alias) = alias(name) else { continue };
             let few = field.arguments.iter().any(|argument| argument.node.name.node == "first");
             let few = if few { "(first: 2)" } else { "" };
-            let shown = if is_plain { String::new() } else { self.shown(&field.ty.node, depth - 1) };
-            text += &if prefix.is_empty() {
-                format!("{name}{few} {shown} ")
-            } else {
-                format!("{prefix}_{name}: {name}{few} {shown} ")
-            };
+            let shown = if is_plain { String::new() } else { self.shown(&field.ty.node, depth - 1, renamed) };
+            text += &format!("{alias}{name}{few} {shown} ");
         }
         text
     }
