@@ -226,6 +226,8 @@ impl App {
             billing: billing.clone(),
             crm: crm.clone(),
             settle: sign_up::settle(&config.workflows),
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_blind_resend: config.workflows.plant_blind_resend,
         };
         let email_engine = Engine::new(
             store.clone(),

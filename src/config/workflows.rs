@@ -40,6 +40,8 @@ pub(super) fn read(env: &mut Reader<'_>) -> Settings {
                 "How long a customer can download what was gathered of all that is known of them.",
             )
             .duration("7d", "1h", "30d"),
+        #[cfg(any(test, feature = "sandbox"))]
+        plant_blind_resend: false,
         attempts: env
             .get(
                 "WORKFLOW_ATTEMPTS",

@@ -83,10 +83,17 @@ impl Identity {
         let this = &*self.0;
         let now = this.now();
         let void = || rejected(UserError { field: vec!["token"], ..LINK_VOID });
-        let token = read(token.expose_secret()).ok_or_else(void)?;
-        let hash = hash(&token);
+        let event = context.event("password.reset", Actor::Nobody, now).refused(LINK_VOID.code);
+        let hash = read(token.expose_secret()).map(|token| hash(&token));
         // Before the costly part, which nobody without a link may cause.
-        let user = this.store.user_of_password_reset(&hash, now).await?.ok_or_else(void)?;
+        let user = match &hash {
+            Some(hash) => this.store.user_of_password_reset(hash, now).await?,
+            None => None,
+        };
+        let (Some(hash), Some(user)) = (hash, user) else {
+            this.store.audit(event).await?;
+            return Err(void());
+        };
         let (found, email) = this.store.user(user).await?.ok_or_else(void)?;
         policy::check(new.clone(), vec![email.clone()], "newPassword").await?;
         let password = this.passwords.hash(new.clone()).await?;
@@ -94,6 +101,8 @@ impl Identity {
         let mail = Mail { to: email, language: Language::of(&found.locale), message };
         let mut tx = this.store.begin().await?;
         if tx.reset_password(&hash, &password, now).await?.is_none() {
+            drop(tx);
+            this.store.audit(event.about(user)).await?;
             return Err(void());
         }
         let ended = tx.revoke_sessions(user, "password reset", now).await?;

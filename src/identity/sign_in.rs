@@ -120,6 +120,8 @@ struct Known<'a> {
     token: &'a SecretString,
     /// `None` when others signed in on it, but not this account: then it spares and forgives nothing.
     row: Option<DeviceRow>,
+    /// Others signed in on it, too.
+    is_shared: bool,
 }
 
 impl Identity {
@@ -198,6 +200,9 @@ impl Identity {
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
         let opened = this.challenges.open(&mut tx, draft, &attempt).await?;
+        // Whoever has a stolen password leaves a trace, too.
+        let event = entry.from.event("session.challenge", Actor::Nobody, now).about(user.id);
+        tx.audit(event.with("challenge", opened.id));
         tx.commit().await?;
         this.challenges.wake();
         Ok(SignIn::Challenged(opened, step))
@@ -362,10 +367,11 @@ impl Inner {
         };
         let since = now - self.device_lifetime;
         let row = self.store.device_of_email(email, &hash(token), since).await?;
-        if row.is_none() && !self.store.is_device(&hash(token), since).await? {
+        let others = self.store.accounts_of_device(&hash(token), since).await? - i64::from(row.is_some());
+        if row.is_none() && others == 0 {
             return Ok(None);
         }
-        Ok(Some(Known { token, row }))
+        Ok(Some(Known { token, row, is_shared: others > 0 }))
     }
 
     /// Ends a sign-in that was proved: the device, the session, the history and the mail about a device that is new, in the
@@ -397,7 +403,7 @@ impl Inner {
         let id = Uuid::now_v7();
         // A browser that several people share keeps its token, so that none of them is forgotten; but nobody's trust rests on
         // a token that another person may have read.
-        let kept = known.filter(|known| known.row.is_some() || !remember);
+        let kept = known.filter(|known| !(remember && known.is_shared));
         let token = match kept {
             Some(known) => known.token.clone(),
             None => BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),

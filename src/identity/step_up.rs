@@ -219,7 +219,10 @@ impl Identity {
     ) -> Result<DateTime<Utc>> {
         let this = &*self.0;
         let (now, from) = (this.now(), viewer.context());
-        let refusal = match this.challenges.prove::<Uuid>(Kind::StepUp, challenge, code, from).await? {
+        // One of another session is none here: it is neither told nor tried.
+        let whose = this.challenges.peek::<Uuid>(Kind::StepUp, challenge).await?;
+        let asked = if whose == Some(viewer.session()) { challenge } else { Uuid::nil() };
+        let refusal = match this.challenges.prove::<Uuid>(Kind::StepUp, asked, code, from).await? {
             Answer::Refused(refusal) => refusal,
             Answer::Proved(proved) => {
                 let mut tx = this.store.begin().await?;

@@ -280,6 +280,36 @@ on_both_stores! {
         assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
 
+    async fn a_hash_of_the_earlier_portal_is_replaced_at_the_first_sign_in(store: TestStore) {
+        let replica = replica(&store);
+        let old = SecretString::from(bcrypt::hash(password().expose_secret(), 4).unwrap());
+        replica.register(&registration(1, EMAIL), Credential::Phc(old)).await.unwrap();
+        for hashes in [2, 1] {
+            let before = replica.0.passwords.performed();
+            replica.enter().await;
+            assert_eq!(replica.0.passwords.performed() - before, hashes);
+        }
+        let hash = store.user_by_email(EMAIL).await.unwrap().unwrap().password_hash;
+        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+
+    async fn beyond_the_failures_of_everybody_only_known_devices_enter(store: TestStore) {
+        let mut replica = replica(&store);
+        let failures = Rate { limit: 5, window: Duration::from_secs(300) };
+        let limits = Limits { failures, ..Limits::default() };
+        let settings = Settings { data_dir: replica.folder.path().to_owned(), limits, ..settings() };
+        replica.identity = Identity::new(ground(&store, &replica.clock), &settings).unwrap();
+        replica.enrol(1, EMAIL).await;
+        let from = Context::default();
+        for n in 0..5 {
+            let refused = replica.attempt(&format!("{n}@example.jp"), &password(), &from).await.err().unwrap();
+            assert_eq!(code(&refused), "AUTH_INVALID_CREDENTIALS");
+        }
+        let stranger = replica.attempt(EMAIL, &password(), &from).await.err().unwrap();
+        assert_eq!(code(&stranger), "RATE_LIMITED");
+        replica.on_a_trusted_device(EMAIL, &password(), &from).await;
+    }
+
     async fn a_refresh_token_is_exchanged_once_and_reuse_ends_the_session(store: TestStore) {
         let replica = replica(&store);
         let first = replica.session().await;
@@ -297,6 +327,8 @@ on_both_stores! {
         assert_eq!(code(&replica.refresh(&last.refresh_token, &Context::default()).await.unwrap_err()), "UNAUTHENTICATED");
         let refused = replica.authenticate(last.access_token.expose_secret()).await;
         assert_eq!(code(&refused.unwrap_err()), "UNAUTHENTICATED", "at once, on this replica");
+        let backlog = store.job_backlog().await.unwrap();
+        assert!(backlog.iter().any(|one| one.kind == "mail" && one.waiting == 1), "the owner is told");
     }
 
     async fn a_lost_answer_is_given_again_for_ten_seconds(store: TestStore) {

@@ -69,18 +69,18 @@ impl Store {
         )?)
     }
 
-    /// Whether anybody signed in with a device of this token since an instant.
+    /// How many accounts signed in with a device of this token since an instant.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn is_device(&self, token_hash: &[u8], since: DateTime<Utc>) -> Result<bool> {
+    pub async fn accounts_of_device(&self, token_hash: &[u8], since: DateTime<Utc>) -> Result<i64> {
         let (count,) = sql!(
             self.read(),
             "SELECT count(*) FROM devices WHERE token_hash = $1 AND seen_at > $2",
             [token_hash, since],
             fetch_one as (i64,)
         )?;
-        Ok(count > 0)
+        Ok(count)
     }
 
     /// The devices in which a user signed in since an instant, the one that was last seen first.

@@ -32,6 +32,9 @@ pub struct Settings {
     pub terms_version: String,
     /// How long what was gathered for a person can be had.
     pub export_keep: std::time::Duration,
+    /// Plants the fault of a workflow that sends again without looking, so that a test can see that it is noticed.
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_blind_resend: bool,
     /// Tries of a workflow, and of what is brought to the CRM later, before people must look.
     pub attempts: u32,
 }
@@ -46,6 +49,8 @@ impl Default for Settings {
             least_age: 18,
             terms_version: "1".to_owned(),
             export_keep: Duration::from_secs(7 * 24 * 60 * 60),
+            #[cfg(any(test, feature = "sandbox"))]
+            plant_blind_resend: false,
             attempts: 100,
         }
     }

@@ -111,6 +111,20 @@ pub struct Desk {
     pub crm: Crm,
     /// How long what an unknown call may have made can still appear.
     pub settle: TimeDelta,
+    /// See [`super::Settings::plant_blind_resend`].
+    #[cfg(any(test, feature = "sandbox"))]
+    pub plant_blind_resend: bool,
+}
+
+impl Desk {
+    /// Whether what may have been made is looked for before it is made again: always, but for a fault that a test plants.
+    const fn looks_first(&self) -> bool {
+        #[cfg(any(test, feature = "sandbox"))]
+        if self.plant_blind_resend {
+            return false;
+        }
+        true
+    }
 }
 
 impl Workflow for Registration {
@@ -268,7 +282,7 @@ impl Registration {
     }
 
     async fn put_client(&mut self, desk: &Desk, turn: Turn) -> Result<Next> {
-        if self.client.is_none() && turn.again {
+        if self.client.is_none() && turn.again && desk.looks_first() {
             self.find_own_client(desk, turn.budget).await?;
             if self.client.is_none() && desk.clock.now() < turn.since + desk.settle {
                 // What was sent may still be at work.

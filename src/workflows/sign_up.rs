@@ -27,6 +27,7 @@ use crate::{
     },
     mail::Language,
     secret::{ExposeSecret, SecretString},
+    store::audit::Actor,
 };
 
 /// People who complete a sign-up at one moment, on one replica: those of one verification go one by one.
@@ -128,7 +129,13 @@ pub struct SignUp {
     engine: Engine<Registration>,
     settings: Arc<Settings>,
     /// Passwords are hashed once for each verification, however often it is shown at one moment.
-    turns: Cache<Uuid, Arc<Mutex<()>>>,
+    turns: Cache<Uuid, Arc<Mutex<Option<Chosen>>>>,
+}
+
+/// The password with which a sign-up was begun here, as a keyed name that says nothing of it, and its PHC string.
+struct Chosen {
+    name: [u8; 32],
+    hash: SecretString,
 }
 
 impl SignUp {
@@ -154,6 +161,9 @@ impl SignUp {
         let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
         let mut tx = self.desk.store.begin().await?;
         let opened = identity.challenges().open(&mut tx, draft, &()).await?;
+        tx.audit(
+            from.event("sign-up.begin", Actor::Nobody, self.desk.clock.now()).with("challenge", opened.id),
+        );
         tx.commit().await?;
         identity.challenges().wake();
         Ok(opened)
@@ -182,7 +192,11 @@ impl SignUp {
         let challenges = self.desk.identity.challenges();
         let proved = match challenges.prove::<()>(Kind::SignUp, challenge, code, from).await? {
             Answer::Proved(proved) => proved,
-            Answer::Refused(refusal) => return Ok(Err(refusal)),
+            Answer::Refused(refusal) => {
+                let event = from.event("verification.create", Actor::Nobody, self.desk.clock.now());
+                self.desk.store.audit(event.with("challenge", challenge).refused(refusal.error.code)).await?;
+                return Ok(Err(refusal));
+            }
         };
         let mut tx = self.desk.store.begin().await?;
         if !challenges.consume(&mut tx, &proved).await? {
@@ -385,15 +399,16 @@ impl SignUp {
         self.desk.identity.check_open()?;
         let verification = self.resume(token).await?.verification;
         let password = ending.password.clone();
-        let mut hashed = None;
+        let name = self.desk.identity.keyed("chosen password", password.expose_secret());
         let turn = self.turns.get_with(verification.id, Arc::default);
         {
-            let _turn = turn.lock().await;
+            let mut chosen = turn.lock().await;
             let begun = match self.engine.outcome(verification.id).await? {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
                 Some(Outcome::Refused(_)) | None => {
                     let registration = self.read(&verification, ending, read).await?;
-                    hashed = Some(SecretString::from(registration.password_hash.as_str()));
+                    let hash = SecretString::from(registration.password_hash.as_str());
+                    *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
                     self.engine.begin(verification.id, &key, registration).await?
                 }
@@ -409,7 +424,10 @@ impl SignUp {
             Outcome::Done(user) => {
                 let user = Uuid::parse_str(&user).map(UserId);
                 let user = user.map_err(|_| Error::internal("a registration ended without a user"))?;
-                let _turn = turn.lock().await;
+                let chosen = turn.lock().await;
+                let hashed =
+                    chosen.as_ref().filter(|chosen| chosen.name == name).map(|chosen| chosen.hash.clone());
+                drop(chosen);
                 let grant = self.desk.identity.welcome(user, &password, hashed.as_ref(), from).await?;
                 grant.map_or_else(
                     || refused(refusals::ACCOUNT_EXISTS),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 12] = [
+const FLOWS: [&str; 17] = [
     "account-erase",
     "account-link",
     "data-export",
@@ -22,10 +22,15 @@ const FLOWS: [&str; 12] = [
     "grant-revoke",
     "partner",
     "partner-consent",
+    "password-change",
     "password-reset",
     "password-reset-request",
     "profile-update",
+    "session-end",
+    "session-refresh",
+    "session-revoke",
     "sign-up",
+    "sign-up-resume",
 ];
 
 /// The id of a challenge that never was.

@@ -52,6 +52,8 @@ pub struct Wishes {
     pub customers: u64,
     /// A fault.
     pub plant: Option<LostOwner>,
+    /// Plants the fault of a sign-up that creates a client again without a look.
+    pub blind_resend: bool,
 }
 
 /// A running gateway over a running sandbox; both end with it.
@@ -96,6 +98,7 @@ impl Gateway {
         env.extend(wishes.env);
         let mut config = Config::from_env(|name| env.get(name).cloned()).unwrap();
         config.cache.plant_lost_owner = wishes.plant == Some(LostOwner::OfEntries);
+        config.workflows.plant_blind_resend = wishes.blind_resend;
 
         let noon = today().and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap());
         let noon = noon.and_local_timezone(TOKYO).unwrap().to_utc();

@@ -105,9 +105,8 @@ async fn a_billing_password_spares_nobody_the_second_factor() {
     let (first, second) = (proved().await, proved().await);
     assert_eq!(link(&gateway, &first, json!({})).await["status"], "COMPLETE");
     // What was proved before says where one belongs now, and no more.
-    let resume = "mutation($token: String!) { signUpResume(input: { verification: $token }) {
-        verification { routing { route handOff { token } userErrors { code } } } userErrors { code } } }";
-    let resumed = gateway.nobody().ask(resume, json!({ "token": second })).await.data();
+    let resume = include_str!("../../examples/queries/sign-up-resume.graphql");
+    let resumed = gateway.nobody().ask(resume, json!({ "verification": second })).await.data();
     let routing = &resumed["signUpResume"]["verification"]["routing"];
     assert_eq!(
         (&routing["route"], &routing["handOff"]),
@@ -166,7 +165,11 @@ async fn fifty_first_logins_at_once_make_one_user() {
 #[tokio::test]
 async fn a_login_with_a_second_factor_proves_nothing_by_its_password() {
     let gateway = hasty().await;
-    let email = email(&gateway, 2);
+    let known = email(&gateway, 2);
+    let refused = by_billing(&gateway, &known, DEMO_PASSWORD).await.data();
+    let told = &refused["signUpVerifyByBilling"]["userErrors"][0]["code"];
+    assert_eq!(told, "AUTH_INVALID_CREDENTIALS", "who has an account is not told even that");
+    let email = email(&gateway, 19);
     let refused = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
     let refused = &refused["signUpVerifyByBilling"];
     assert_eq!(refused["userErrors"][0]["code"], "BILLING_SECOND_FACTOR");

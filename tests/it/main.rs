@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "some measure, and say what they found")]
 
 mod account;
+mod audit;
 mod canaries;
 mod commands;
 mod dashboard;
@@ -15,6 +16,7 @@ mod events;
 mod examples;
 mod export;
 mod fleet;
+mod foreign;
 mod gateway;
 mod headers;
 mod hook_file;
@@ -41,6 +43,7 @@ mod protocol;
 mod registration_kills;
 mod responses;
 mod schema;
+mod session_kills;
 mod sessions;
 mod sign_in;
 mod sign_up;
@@ -50,3 +53,4 @@ mod step_up;
 mod totp;
 mod webhooks;
 mod wire;
+mod with_redis;

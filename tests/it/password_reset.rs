@@ -1,11 +1,12 @@
 //! A forgotten password is replaced by a mailed link.
 
 use chrono::TimeDelta;
-use portal_gateway::sandbox::credentials::DEMO_PASSWORD;
+use portal_gateway::sandbox::credentials::{DEMO_DEVICE, DEMO_PASSWORD};
 use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
+    sign_in,
     wire::{Reply, post},
 };
 
@@ -24,13 +25,13 @@ async fn request(gateway: &Gateway, email: &str) -> Reply {
     ask(gateway, REQUEST, json!({ "email": email })).await
 }
 
-async fn reset(gateway: &Gateway, token: &str, new: &str) -> Value {
+pub async fn reset(gateway: &Gateway, token: &str, new: &str) -> Value {
     let reply = ask(gateway, RESET, json!({ "token": token, "newPassword": new })).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()["data"]["passwordReset"].clone()
 }
 
-fn done() -> Value {
+pub fn done() -> Value {
     json!({ "changed": true, "userErrors": [] })
 }
 
@@ -44,7 +45,7 @@ fn email(gateway: &Gateway, n: u64) -> String {
 }
 
 /// Asks for a link and reads its token from the mail.
-async fn token(gateway: &Gateway, email: &str) -> String {
+pub async fn token(gateway: &Gateway, email: &str) -> String {
     let mailbox = gateway.sandbox.mail();
     let since = gateway.mailed_so_far().await;
     let reply = request(gateway, email).await;
@@ -85,6 +86,30 @@ async fn a_mailed_link_sets_a_new_password_once_ends_all_sessions_and_signs_nobo
     let refused = signs_in(&gateway, &email, DEMO_PASSWORD).await;
     assert_eq!(refused["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS");
     assert_eq!(signs_in(&gateway, &email, NEW).await["userErrors"], json!([]));
+}
+
+#[tokio::test]
+async fn a_reset_is_no_way_round_the_second_step() {
+    let gateway = Gateway::start().await;
+    let email = email(&gateway, 1);
+    let on_device = async |password: &str| {
+        let input = json!({ "email": email, "password": password, "deviceToken": DEMO_DEVICE });
+        let document = include_str!("../../examples/queries/session.graphql");
+        gateway.nobody().ask(document, json!({ "input": input })).await.data()["sessionCreate"].clone()
+    };
+    assert!(on_device(DEMO_PASSWORD).await["session"].is_object(), "the device is trusted");
+    let (before, code) = sign_in::challenge(&gateway, &email).await;
+    // The longest password there may be, in letters of three bytes each.
+    let long: String = (0..128_u32).map(|n| char::from_u32(0x3042 + n * 37 % 80).unwrap()).collect();
+    let token = token(&gateway, &email).await;
+    assert_eq!(reset(&gateway, &token, &long).await, done());
+    let now = on_device(&long).await;
+    assert!(now["session"].is_null() && now["challenge"]["id"].is_string(), "trust has ended: {now}");
+    let late = sign_in::verify(&gateway, json!({ "challengeId": before["id"], "code": code })).await;
+    assert_eq!(late["userErrors"][0]["code"], "AUTH_OTP_EXPIRED", "so has what was begun before: {late}");
+    let shorter: String = long.chars().take(127).collect();
+    assert_eq!(on_device(&shorter).await["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS");
+    assert!(sign_in::enter(&gateway, &email, &long).await["session"].is_object());
 }
 
 #[tokio::test]

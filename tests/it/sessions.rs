@@ -15,7 +15,7 @@ pub const SIGN_IN: &str = "mutation SignIn($input: SessionCreateInput!) { sessio
     viewer { id } userErrors { code field message } } }";
 pub const REFRESH: &str = "mutation Refresh($input: SessionRefreshInput) { sessionRefresh(input: $input) {
     session { accessToken refreshToken } userErrors { code } } }";
-pub const SIGN_OUT: &str = "mutation SignOut { sessionEnd { ended userErrors { code } } }";
+pub const SIGN_OUT: &str = include_str!("../../examples/queries/session-end.graphql");
 const WHO: &str = "query Who { viewer { id } }";
 /// A question that cannot be answered without the upstream systems.
 const PROFILE: &str = "query Profile { viewer { profile { email } orders(first: 1) { totalCount } } }";

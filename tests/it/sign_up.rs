@@ -34,6 +34,10 @@ pub async fn hasty() -> Gateway {
 }
 
 async fn hasty_with(more: &[(&'static str, &str)]) -> Gateway {
+    hasty_of(more, false).await
+}
+
+async fn hasty_of(more: &[(&'static str, &str)], blind_resend: bool) -> Gateway {
     let mut env = HashMap::from([
         ("QUEUE_BACKOFF_DELAY", "50ms".to_owned()),
         ("QUEUE_BACKOFF_MOST", "200ms".to_owned()),
@@ -43,7 +47,7 @@ async fn hasty_with(more: &[(&'static str, &str)]) -> Gateway {
         ("SF_TIMEOUT", "2s".to_owned()),
     ]);
     env.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Gateway::with(Wishes { env, ..Wishes::default() }).await
+    Gateway::with(Wishes { env, blind_resend, ..Wishes::default() }).await
 }
 
 /// One operation of the document, by somebody who is not signed in.
@@ -555,9 +559,38 @@ async fn a_write_whose_answer_is_lost_is_looked_up_and_never_repeated() {
                 .await;
                 assert!(gateway.sandbox.core().faults.list().is_empty(), "{operation}: it struck");
                 assert_one_of_each(&gateway, EMAIL).await;
+                assert_eq!(sent_blindly(&gateway), 0, "{operation} {kind:?} {applied}");
             }
         }
     }
+}
+
+/// How often a client was created again without a look for the one that the call before may have made. Billing takes no
+/// second client of an address, so that alone would hide it.
+fn sent_blindly(gateway: &Gateway) -> usize {
+    let filter = Filter { kind: Some(Kind::Call), system: Some(System::Whmcs), ..Filter::default() };
+    let (mut blind, mut is_unknown) = (0, false);
+    for call in gateway.sandbox.core().journal.entries(&filter) {
+        match &*call.operation {
+            "AddClient" => {
+                blind += usize::from(is_unknown);
+                is_unknown = true;
+            }
+            "GetClients" => is_unknown = false,
+            _ => {}
+        }
+    }
+    blind
+}
+
+#[tokio::test]
+async fn a_client_that_is_created_again_without_a_look_is_noticed() {
+    let gateway = hasty_of(&[], true).await;
+    let verification = verified(&gateway, EMAIL).await;
+    fail(&gateway, System::Whmcs, "AddClient", RuleKind::Drop, true);
+    let done = complete_at_last(&gateway, &form(&verification["token"])).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    assert_eq!(sent_blindly(&gateway), 1, "the planted fault was not seen");
 }
 
 #[tokio::test]

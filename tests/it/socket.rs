@@ -29,15 +29,20 @@ impl Socket {
 
     /// Opens a socket with these headers, or gives the status that refused it.
     pub async fn with(gateway: &Gateway, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
-        let mut request = gateway.url.replace("http://", "ws://").into_client_request().unwrap();
-        *request.uri_mut() = format!("{}/graphql", gateway.url.replace("http://", "ws://")).parse().unwrap();
+        Self::at(&gateway.url, headers).await
+    }
+
+    /// The same at the address of any gateway.
+    pub async fn at(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        let mut request = url.replace("http://", "ws://").into_client_request().unwrap();
+        *request.uri_mut() = format!("{}/graphql", url.replace("http://", "ws://")).parse().unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_str(value).unwrap());
         }
         let socket = TcpSocket::new_v4().unwrap();
         // Little room for what is not read.
         socket.set_recv_buffer_size(4 * 1024).unwrap();
-        let address = gateway.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
         let stream = MaybeTlsStream::Plain(socket.connect(address).await.unwrap());
         match client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self(socket)),

@@ -18,7 +18,7 @@ use crate::sandbox::world::{
 };
 
 /// The customer whose user has a second factor.
-pub const SECOND_FACTOR_N: u64 = 2;
+pub const SECOND_FACTOR: [u64; 2] = [2, 19];
 
 /// All rows of a customer.
 pub fn account(customer: &Customer) -> Account {
@@ -48,7 +48,7 @@ pub fn user(customer: &Customer) -> User {
         language: language(customer).to_owned(),
         created: Some(customer.registered_on.and_time(NaiveTime::MIN) + TimeDelta::hours(10)),
         password: DEMO_PASSWORD.to_owned(),
-        second_factor: customer.n == SECOND_FACTOR_N,
+        second_factor: SECOND_FACTOR.contains(&customer.n),
         last_login: None,
     }
 }

@@ -6,11 +6,13 @@ mod faults;
 mod fresh;
 mod history;
 pub mod inbox;
+mod limits;
 mod outage;
 mod own;
 mod proxy;
 pub mod redis;
 mod registers;
+mod revocation;
 mod shared;
 mod traffic;
 
