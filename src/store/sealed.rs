@@ -54,6 +54,7 @@ const fn by_uuid(
 const COLUMNS: &[Column] = &[
     by_uuid("challenges", "address", &[("challenge_id", Kind::Uuid)]),
     by_uuid("challenges", "payload", &[("challenge_id", Kind::Uuid)]),
+    by_uuid("data_exports", "content", &[("export_id", Kind::Uuid)]),
     by_uuid("devices", "network", &[("device_id", Kind::Uuid)]),
     Column {
         table: "invoices_mirror",
@@ -77,6 +78,8 @@ const COLUMNS: &[Column] = &[
         column: "payload",
         key: &[("channel", Kind::Text), ("event_id", Kind::Text)],
     },
+    by_uuid("totp_enrolments", "secret", &[("factor_id", Kind::Uuid)]),
+    by_uuid("totp_factors", "secret", &[("factor_id", Kind::Uuid)]),
     by_uuid("users", "email_sealed", &[("user_id", Kind::Uuid)]),
     by_uuid("verifications", "proved", &[("verification_id", Kind::Uuid)]),
     by_uuid("workflows", "state", &[("workflow_id", Kind::Uuid)]),

@@ -13,7 +13,7 @@ use tokio::{
 use crate::{commands::dev_on_free_ports, process::Running, sessions::SIGN_IN};
 
 /// Every route, and some that are none.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 17] = [
     "/graphql",
     "/graphiql",
     "/graphiql/",
@@ -27,6 +27,8 @@ const PATHS: [&str; 15] = [
     "/metrics",
     "/.well-known/jwks.json",
     "/webhooks/whmcs",
+    "/oauth/token",
+    "/exports/{id}",
     "/nothing/here",
     "/",
 ];

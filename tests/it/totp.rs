@@ -340,7 +340,8 @@ async fn nothing_that_is_mailed_is_a_way_around_the_app() {
     let step_up_code = gateway.sandbox.mail().next(&email, since).await.code.clone().unwrap();
     let mut tx = gateway.app.store.begin().await.unwrap();
     let now = gateway.app.clock.now();
-    let given = gateway.app.identity.hand_off(&mut tx, &email, now).await.unwrap().unwrap();
+    let user = gateway.app.store.user_by_email(&email).await.unwrap().unwrap().id;
+    let given = gateway.app.identity.hand_off(&mut tx, user, &email, now).await.unwrap().unwrap();
     tx.commit().await.unwrap();
 
     let (app, _) = enrol(&gateway, &customer).await;

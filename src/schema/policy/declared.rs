@@ -79,8 +79,18 @@ const OPERATIONS: Lines = &[
     ("Mutation.stepUpBegin", Customer),
     ("Mutation.stepUpCodeSend", Customer),
     ("Mutation.stepUp(input)", Customer),
+    ("Mutation.totpEnrolBegin", Customer),
+    ("Mutation.totpEnrolFinish(input)", Customer),
+    ("Mutation.totpRemove", Customer),
+    ("Mutation.recoveryCodesRegenerate", Customer),
     ("Mutation.profileUpdate(input)", Customer),
     ("Mutation.addressUpdate(input)", Customer),
+    ("Mutation.emailChangeBegin(input)", Customer),
+    ("Mutation.emailChangeResend(input)", Customer),
+    ("Mutation.emailChangeFinish(input)", Customer),
+    ("Mutation.dataExportRequest", Customer),
+    ("Mutation.accountEraseBegin", Customer),
+    ("Mutation.accountErase(input)", Customer),
     ("Mutation.grantCreate(input)", Customer),
     ("Mutation.grantRevoke(input)", Customer),
     // What a person has read.
@@ -97,6 +107,7 @@ const OPERATIONS: Lines = &[
 ];
 
 const VIEWER: Lines = &[
+    ("Viewer.secondFactors", Customer),
     ("Viewer.id", ForCustomer),
     ("Viewer.summary", ForCustomer),
     ("Viewer.profile", PROFILE),
@@ -110,6 +121,7 @@ const VIEWER: Lines = &[
     ("Viewer.devices", Customer),
     ("Viewer.signIns(first, after)", Customer),
     ("Viewer.passkeys", Customer),
+    ("Viewer.dataExports", Customer),
     ("Viewer.grants", Customer),
     ("Viewer.partnerConsent(clientId, scopes, language)", Customer),
     ("Summary.activeSubscriptions", SERVICES),
@@ -183,12 +195,19 @@ const BELL: Lines = &[
 ];
 
 const ACCOUNT: Lines = &[
+    ("SecondFactors.*", Customer),
+    ("Totp.*", Customer),
+    ("TotpEnrolment.*", Customer),
     ("ActiveSession.*", Customer),
     ("Device.*", Customer),
     ("SignInConnection.*", Customer),
     ("SignInEdge.*", Customer),
     ("SignIn.*", Customer),
     ("Passkey.*", Customer),
+    ("DataExport.*", Customer),
+    ("EmailChangeChallenge.*", Customer),
+    ("EmailChangeCode.*", Customer),
+    ("ErasurePart.*", Customer),
     ("PartnerGrant.*", Customer),
     ("PartnerConsent.*", Customer),
     ("PartnerScope.*", Customer),
@@ -208,6 +227,10 @@ const PARTNER: Lines = &[
 
 /// What mutations answer: never a partner's, as the mutations are not.
 const PAYLOADS: Lines = &[
+    ("TotpEnrolBeginPayload.*", Customer),
+    ("TotpEnrolFinishPayload.*", Customer),
+    ("TotpRemovePayload.*", Customer),
+    ("RecoveryCodesRegeneratePayload.*", Customer),
     ("Session.*", People),
     ("SessionChallenge.*", People),
     ("SessionCreatePayload.*", People),
@@ -242,6 +265,12 @@ const PAYLOADS: Lines = &[
     ("GrantCreatePayload.*", Customer),
     ("GrantRevokePayload.*", Customer),
     ("ProfileUpdatePayload.*", Customer),
+    ("EmailChangeBeginPayload.*", Customer),
+    ("EmailChangeResendPayload.*", Customer),
+    ("EmailChangeFinishPayload.*", Customer),
+    ("DataExportRequestPayload.*", Customer),
+    ("AccountEraseBeginPayload.*", Customer),
+    ("AccountErasePayload.*", Customer),
     ("NotificationMarkReadPayload.*", Customer),
     ("NotificationMarkAllReadPayload.*", Customer),
     ("NotificationDismissPayload.*", Customer),
