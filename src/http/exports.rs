@@ -56,7 +56,9 @@ async fn find<V: Send + Sync + 'static>(
     }
     let token = credentials.access.filter(|_| !credentials.are_malformed);
     let token = token.ok_or_else(|| unauthenticated(&Error::Unauthenticated))?;
-    let viewer = (state.authenticate)(Presented { token: token.to_owned(), customer: None }).await.map_err(|error| unauthenticated(&error))?;
+    let viewer = (state.authenticate)(Presented { token: token.to_owned(), customer: None })
+        .await
+        .map_err(|error| unauthenticated(&error))?;
     let origin = Origin {
         address: entry::address(parts, &state.proxies),
         user_agent: parts.headers.get("user-agent").and_then(|value| value.to_str().ok()).map(str::to_owned),

@@ -9,8 +9,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    Answers, Asker, Badge, Executed, Origin, Origins, Presented, Seats, State, Streams, TokenEndpoint, Webhooks,
-    graphiql::Example, guard::Guard, metered,
+    Answers, Asker, Badge, Executed, Origin, Origins, Presented, Seats, State, Streams, TokenEndpoint,
+    Webhooks, graphiql::Example, guard::Guard, metered,
 };
 use crate::{
     app::App,

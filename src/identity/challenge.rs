@@ -60,11 +60,8 @@ const MOST_SENDS: i64 = 5;
 /// A challenge ends this many lifetimes of a code after its beginning.
 const LONGEST: i32 = 3;
 
-const CODE_INVALID: UserError = UserError {
-    code: "AUTH_OTP_INVALID",
-    field: Vec::new(),
-    message: "This is not the right code.",
-};
+const CODE_INVALID: UserError =
+    UserError { code: "AUTH_OTP_INVALID", field: Vec::new(), message: "This is not the right code." };
 const CODE_EXPIRED: UserError = UserError {
     code: "AUTH_OTP_EXPIRED",
     field: Vec::new(),

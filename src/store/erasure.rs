@@ -16,7 +16,12 @@ impl Tx {
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn erase_user(&mut self, user: UserId, client: ClientId, subjects: &[[u8; 32]]) -> Result<bool> {
+    pub async fn erase_user(
+        &mut self,
+        user: UserId,
+        client: ClientId,
+        subjects: &[[u8; 32]],
+    ) -> Result<bool> {
         if sql!(self.on(), "DELETE FROM users WHERE user_id = $1", [user.0])? == 0 {
             return Ok(false);
         }

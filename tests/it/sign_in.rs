@@ -450,7 +450,13 @@ async fn who_proved_the_address_at_sign_up_needs_the_password_alone_once() {
     let hand_off = async |email: &str| {
         let user = gateway.app.store.user_by_email(email).await.unwrap().unwrap();
         let mut tx = gateway.app.store.begin().await.unwrap();
-        let hand_off = gateway.app.identity.hand_off(&mut tx, user.id, email, gateway.app.clock.now()).await.unwrap().unwrap();
+        let hand_off = gateway
+            .app
+            .identity
+            .hand_off(&mut tx, user.id, email, gateway.app.clock.now())
+            .await
+            .unwrap()
+            .unwrap();
         tx.commit().await.unwrap();
         hand_off
     };
