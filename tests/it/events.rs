@@ -652,7 +652,7 @@ async fn what_was_lost_with_a_refused_position_is_found_by_the_comparison_and_he
     const QUESTION: &str = "{ viewer { orders(first: 1) { nodes { address { city } } } } }";
     let env = HashMap::from([
         ("SF_EVENTS_ENABLED", "true".to_owned()),
-        ("SF_EVENTS_RECONNECT_MAX", "100ms".to_owned()),
+        ("SF_EVENTS_RECONNECT_MAX", "1s".to_owned()),
         ("CACHE_ORDERS", "12h".to_owned()),
         ("RECONCILE_PER_MINUTE", "600".to_owned()),
         ("RECONCILE_SETTLE", "0s".to_owned()),

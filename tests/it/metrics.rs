@@ -174,6 +174,8 @@ async fn every_figure_that_an_operator_needs_is_exposed() {
     assert_eq!(dev.process.stop().await.code, Some(0));
     let dev = Dev::start(&data, &redis).await;
     dev.until_shared().await;
+    // It listens on another port, for which the former token is not good.
+    let token = dev.sign_in().await;
     dev.ask("{ viewer { orders(first: 1) { totalCount } } }", &token).await;
     let told = dev.scrape().await;
     assert_eq!((reads(&told, "orders", "redis"), reads(&told, "orders", "load")), (1.0, 0.0), "{}", told.0);
