@@ -91,7 +91,10 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
     let again = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
     let again = &again["signUpVerifyByBilling"];
     assert_eq!(again["userErrors"], wrong["signUpVerifyByBilling"]["userErrors"], "in the same words");
-    assert_eq!((&again["verification"], gateway.calls()), (&Value::Null, vec![]), "billing is not asked");
+    assert_eq!(again["verification"], Value::Null);
+    // Mails of the linking may still leave.
+    let asked: Vec<_> = gateway.calls().into_iter().filter(|(system, ..)| *system != "smtp").collect();
+    assert_eq!(asked, [], "billing is not asked");
 }
 
 #[tokio::test]

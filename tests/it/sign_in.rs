@@ -404,7 +404,10 @@ async fn while_closed_nobody_signs_in_and_sessions_go_on() {
         json!({ "verification": token, "password": "an entirely different staple", "termsVersion": "1" });
     let closed = [
         ("SignUpBegin", json!({ "email": "zoe.obrien@example.jp" })),
-        ("SignUpVerify", json!({ "challengeId": "U2lnblVwQ2hhbGxlbmdlOng", "code": "000000" })),
+        (
+            "SignUpVerify",
+            json!({ "challengeId": "U2lnblVwQ2hhbGxlbmdlOjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwMA", "code": "000000" }),
+        ),
         ("SignUpComplete", crate::sign_up::form(&token)),
     ];
     let known = email(&gateway, 20);
@@ -419,7 +422,7 @@ async fn while_closed_nobody_signs_in_and_sessions_go_on() {
         let answer = gateway.nobody().operate(document, operation, variables).await.body;
         assert_eq!(answer["errors"][0]["extensions"]["code"], "AUTH_MAINTENANCE", "{operation}: {answer}");
     }
-    let resend = "mutation { signUpResend(input: { challengeId: \"U2lnblVwQ2hhbGxlbmdlOng\" }) { userErrors { code } } }";
+    let resend = "mutation { signUpResend(input: { challengeId: \"U2lnblVwQ2hhbGxlbmdlOjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwMA\" }) { userErrors { code } } }";
     let answer = gateway.nobody().ask(resend, json!({})).await.body;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "AUTH_MAINTENANCE", "{answer}");
     assert_eq!(gateway.calls(), []);
