@@ -183,8 +183,14 @@ impl Gateway {
 
     /// Writes that took effect in the emulators.
     pub fn effects(&self) -> usize {
+        self.written().len()
+    }
+
+    /// The same by their names: `whmcs client.updated`.
+    pub fn written(&self) -> Vec<String> {
         let filter = Filter { kind: Some(Kind::Effect), ..Filter::default() };
-        self.sandbox.core().journal.entries(&filter).len()
+        let effects = self.sandbox.core().journal.entries(&filter);
+        effects.iter().map(|effect| format!("{} {}", effect.system.as_str(), effect.operation)).collect()
     }
 
     /// Clears the journal.
