@@ -219,10 +219,11 @@ async fn nothing_of_another_customer_is_read_or_changed_through_any_argument() {
     assert!(written.iter().all(|effect| effect.starts_with("smtp ")), "{written:?}");
     assert_eq!(pair.b.ask(ALL, json!({})).await.data(), before, "nothing of the other's has changed");
 
-    // The same questions do open what they name, for its owner.
+    // The same ids do open what they name, for their owner. Pages are cut so oddly by cursors and words that they may be
+    // empty for anybody.
     let (graph, mut chance) = (Graph::read(), Chance::new(1));
     let theirs: Pair<'_> = Pair { a: Customer::with(&gateway, pair.b.token.clone().unwrap()), ..pair };
-    for door in graph.doors().iter().filter(|door| door.root == Root::Query) {
+    for door in graph.doors().iter().filter(|door| door.root == Root::Query && door.takes_an_id(&graph)) {
         let mut opened = false;
         for _ in 0..200 {
             let question = graph.question(door, 1, 1, &theirs.pool, &mut chance);
