@@ -49,7 +49,7 @@ on_both_stores! {
     async fn a_rotation_under_running_sessions_signs_nobody_out(store: TestStore) {
         let replica = replica(&store);
         let twin = replica.twin(&store);
-        let mut grants = vec![replica.session().await, replica.session().await];
+        let mut grants = [replica.session().await, replica.session().await];
         let first = kid(&grants[0]);
         let mut second = None;
         let mut seen = Vec::new();
@@ -78,7 +78,7 @@ on_both_stores! {
         let second = second.unwrap();
         assert!(seen.iter().all(|(minute, kid)| *kid == if *minute < 14 { &*first } else { &*second }), "{seen:?}");
         assert!(seen.iter().any(|(minute, _)| *minute > 3 && *minute < 14), "signed by the old one, the new one waiting");
-        assert_eq!(published(&twin), [second.clone()], "the old one is of no use any more");
+        assert_eq!(published(&twin), std::slice::from_ref(&second), "the old one is of no use any more");
         replica.0.purge().await;
         let left: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|row| row.kid).collect();
         assert_eq!(left, [second]);
@@ -92,7 +92,7 @@ on_both_stores! {
         let replica = replica(&store);
         let old = replica.session().await;
         let first = kid(&old);
-        assert_eq!(published(&replica), [first.clone()]);
+        assert_eq!(published(&replica), std::slice::from_ref(&first));
         let second = rotate(&replica, &store, TimeDelta::minutes(10)).await;
         let state = async || {
             replica.0.tokens.keys().look(replica.clock.now()).await.unwrap();
