@@ -257,7 +257,7 @@ fn subscribe(
 #[folder = "examples/queries"]
 struct Queries;
 
-/// The tabs of GraphiQL: those that run as they stand, the dashboard first.
+/// The tabs of GraphiQL: the one question of each that runs as it stands and changes nothing, the dashboard first.
 pub fn examples() -> Vec<Example> {
     let mut examples: Vec<_> = Queries::iter()
         .filter(|file| file.ends_with(".graphql"))
@@ -266,9 +266,10 @@ pub fn examples() -> Vec<Example> {
             // A variable without a default has to be filled in by hand.
             let runs = !query.lines().any(|line| line.contains('$') && line.contains("!"));
             let name = file.trim_end_matches(".graphql").to_owned();
-            // One that listens has no answer to show at once.
-            let listens = query.lines().any(|line| line.starts_with("subscription"));
-            (runs && !listens).then_some(Example { name, query, variables: None })
+            let kinds = ["query", "mutation", "subscription"];
+            let mut operations = query.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+            let shows = operations.next().is_some_and(|first| first.starts_with("query"));
+            (runs && shows && operations.next().is_none()).then_some(Example { name, query, variables: None })
         })
         .collect();
     examples.sort_by_key(|example| (example.name != "dashboard", example.name.clone()));
