@@ -82,7 +82,7 @@ use crate::{
         limits::Gate,
         partners::Partners,
         passkeys::Site,
-        passwords::Passwords,
+        passwords::{Admission, Passwords},
         recall::Recall,
         sessions::{BELIEF, Issued, Sessions},
         sign_in::delta,
@@ -256,7 +256,7 @@ impl Identity {
         let throttle = Throttle::new(redis.as_ref())?;
         let gate = Arc::new(Gate::new(throttle, derive(&secret, b"throttle"), settings.limits));
         Ok(Self(Arc::new(Inner {
-            passwords: Passwords::new(&settings.passwords).map_err(Error::internal)?,
+            passwords: Passwords::new(&settings.passwords)?,
             tokens: Tokens::new(keys, settings),
             partners: Partners::new(settings, redis.as_ref())?,
             sessions: Sessions::new(
@@ -425,13 +425,18 @@ impl Inner {
 
     /// Compares a password with that of an address. An unknown address, a wrong password and a disabled account cost one
     /// hash each.
-    async fn compare(&self, email: Option<&Email>, password: &SecretString) -> Result<Compared> {
+    async fn compare(
+        &self,
+        admission: Admission,
+        email: Option<&Email>,
+        password: &SecretString,
+    ) -> Result<Compared> {
         let user = match email {
             Some(email) => self.store.user_by_email(email.as_str()).await?,
             None => None,
         };
         let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let verdict = self.passwords.verify(password.clone(), stored).await?;
+        let verdict = self.passwords.verify(admission, password.clone(), stored).await?;
         let is_enabled = user.as_ref().is_some_and(|user| !user.is_disabled);
         Ok(Compared {
             whose: user.as_ref().map(|user| user.id),

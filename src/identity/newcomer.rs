@@ -209,8 +209,10 @@ impl Identity {
         }
         let is_theirs = |hash: &&SecretString| hash.expose_secret() == found.password_hash.expose_secret();
         if hashed.filter(is_theirs).is_none() {
+            let admission = this.passwords.admit()?;
             let guess = this.gate.guess(email.as_bytes(), context, now).await?;
-            let verdict = this.passwords.verify(password.clone(), Some(found.password_hash.clone())).await;
+            let verdict =
+                this.passwords.verify(admission, password.clone(), Some(found.password_hash.clone())).await;
             match &verdict {
                 Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
                 Ok(_) => {}

@@ -1,8 +1,10 @@
 //! Passwords: Argon2id, off the async threads, never more at once than there are cores. Hashes of the earlier portal
 //! (bcrypt) are still understood.
 //!
-//! A hash is meant to cost tens of milliseconds and 19 MiB, so a crowd of sign-ins could starve
-//! everything else. Few run at once, few more wait, and the rest are told to come back (requirement A2).
+//! A hash is meant to cost tens of milliseconds and 19 MiB, so a crowd of sign-ins could starve everything else. Few run at
+//! once, few more wait, and the rest are told to come back (requirement A2): before anything is looked up for them. Hashes
+//! have threads of their own, for two reasons: where the system allows it these give way to everybody else's, and each
+//! thread's allocator keeps what a hash has used, so few threads mean little memory.
 
 use std::{
     sync::{
@@ -17,7 +19,8 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
     password_hash::{Output, SaltString, rand_core::OsRng},
 };
-use tokio::sync::Semaphore;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     error::{Error, Result},
@@ -26,6 +29,9 @@ use crate::{
 
 /// When to come back after being turned away. The queue takes about half a second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// By how much the threads that hash are nicer than the others.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// The cost of a hash. Stored hashes of a lower cost are made anew at the next sign-in.
 #[derive(Clone, Debug)]
@@ -61,35 +67,58 @@ pub(super) struct Passwords {
     /// A hash of nothing: it is compared where there is no account, so that this costs the same.
     dummy: SecretString,
     /// Whoever may run or wait.
-    admission: Arc<Semaphore>,
-    /// Whoever may run.
-    running: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    threads: ThreadPool,
     performed: Arc<AtomicU64>,
 }
 
+/// The right to have one password compared or hashed, now or as soon as a core is free.
+pub(super) struct Admission {
+    _place: OwnedSemaphorePermit,
+}
+
 impl Passwords {
-    pub(super) fn new(settings: &Settings) -> Result<Self, argon2::Error> {
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
         let least = Settings::default();
         let params = Params::new(
             settings.memory_kib.max(least.memory_kib),
             settings.passes.max(least.passes),
             settings.lanes.max(least.lanes),
             None,
-        )?;
+        )
+        .map_err(Error::internal)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(cores)
+            .thread_name(|n| format!("hash-{n}"))
+            .start_handler(|_| give_way())
+            // Whoever waits for the outcome learns of it.
+            .panic_handler(|_| {});
         Ok(Self {
-            dummy: dummy(&params)?.into(),
+            dummy: dummy(&params).map_err(Error::internal)?.into(),
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            admission: Arc::new(Semaphore::new(cores + settings.queue)),
-            running: Arc::new(Semaphore::new(cores)),
+            places: Arc::new(Semaphore::new(cores + settings.queue)),
+            threads: threads.build().map_err(Error::internal)?,
             performed: Arc::default(),
         })
     }
 
+    /// Admits one password. To be asked for before anything else is done for it.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] while too many wait.
+    pub(super) fn admit(&self) -> Result<Admission> {
+        let busy = |_| Error::RateLimited { retry_after: RETRY_AFTER, service: None };
+        self.places.clone().try_acquire_owned().map(|place| Admission { _place: place }).map_err(busy)
+    }
+
     /// The PHC string of a password.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] while too many wait.
     pub(super) async fn hash(&self, password: SecretString) -> Result<SecretString> {
         let argon2 = self.argon2.clone();
-        self.run(move || {
+        self.run(self.admit()?, move || {
             let salt = SaltString::generate(&mut OsRng);
             argon2
                 .hash_password(password.expose_secret().as_bytes(), &salt)
@@ -102,12 +131,13 @@ impl Passwords {
     /// Compares a password with what is stored; without anything stored it costs the same and never fits.
     pub(super) async fn verify(
         &self,
+        admission: Admission,
         password: SecretString,
         stored: Option<SecretString>,
     ) -> Result<Verdict> {
         let (argon2, is_known) = (self.argon2.clone(), stored.is_some());
         let stored = stored.unwrap_or_else(|| self.dummy.clone());
-        self.run(move || {
+        self.run(admission, move || {
             if stored.expose_secret().starts_with("$2") {
                 // Of an earlier portal; made anew with the next sign-in (domain reference §7.5).
                 let fits = bcrypt::verify(password.expose_secret(), stored.expose_secret());
@@ -128,22 +158,36 @@ impl Passwords {
         self.performed.load(Ordering::Relaxed)
     }
 
-    /// Runs a hash on a thread that may block. Its place is held until it is done, also when nobody
-    /// waits for it any more.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let busy = || Error::RateLimited { retry_after: RETRY_AFTER, service: None };
-        let admitted = self.admission.clone().try_acquire_owned().map_err(|_| busy())?;
-        let turn = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
+    /// Runs a hash. Its admission is held until it is done, also when nobody waits for it any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        admission: Admission,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let (done, outcome) = oneshot::channel();
         let performed = self.performed.clone();
-        tokio::task::spawn_blocking(move || {
-            let _held = (admitted, turn);
+        self.threads.spawn_fifo(move || {
             performed.fetch_add(1, Ordering::Relaxed);
-            work()
-        })
-        .await
-        .map_err(Error::internal)
+            let worked = work();
+            drop(admission);
+            // Nobody may wait for it any more.
+            let _ = done.send(worked);
+        });
+        outcome.await.map_err(Error::internal)
     }
 }
+
+/// Lets a thread have what the others leave: a tenth of a core at least, while they want all of it.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    // Of this thread alone. Elsewhere it would be that of the process, which must not give way to others.
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "hashes are not slower than other work");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 /// A PHC string of random bytes with today's parameters: comparing with it takes as long as with a real one.
 fn dummy(params: &Params) -> Result<String, argon2::Error> {
@@ -171,22 +215,30 @@ mod tests {
         Passwords::new(&Settings::default()).unwrap()
     }
 
+    async fn verify(
+        passwords: &Passwords,
+        password: SecretString,
+        stored: Option<SecretString>,
+    ) -> Result<Verdict> {
+        passwords.verify(passwords.admit()?, password, stored).await
+    }
+
     #[tokio::test]
     async fn a_stored_string_says_the_required_cost_and_fits_only_its_password() {
         let passwords = passwords();
         let long = SecretString::from("あ".repeat(128));
         let hash = passwords.hash(long.clone()).await.unwrap();
         assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verdict = passwords.verify(long, Some(hash.clone())).await.unwrap();
+        let verdict = verify(&passwords, long, Some(hash.clone())).await.unwrap();
         assert_eq!(verdict, Verdict { is_match: true, is_outdated: false });
-        let verdict = passwords.verify("あ".repeat(127).into(), Some(hash)).await.unwrap();
+        let verdict = verify(&passwords, "あ".repeat(127).into(), Some(hash)).await.unwrap();
         assert!(!verdict.is_match);
     }
 
     #[tokio::test]
     async fn nothing_fits_an_unknown_account_and_it_costs_one_hash() {
         let passwords = passwords();
-        let verdict = passwords.verify("correct horse battery".into(), None).await.unwrap();
+        let verdict = verify(&passwords, "correct horse battery".into(), None).await.unwrap();
         assert_eq!(verdict, Verdict { is_match: false, is_outdated: false });
         assert_eq!(passwords.performed(), 1);
     }
@@ -197,7 +249,7 @@ mod tests {
         let hash = Passwords::new(&weak).unwrap().hash("correct horse battery".into()).await.unwrap();
         assert!(hash.expose_secret().contains("m=19456,t=2,p=1"));
         let strong = Passwords::new(&Settings { passes: 3, ..Settings::default() }).unwrap();
-        let verdict = strong.verify("correct horse battery".into(), Some(hash)).await.unwrap();
+        let verdict = verify(&strong, "correct horse battery".into(), Some(hash)).await.unwrap();
         assert_eq!(verdict, Verdict { is_match: true, is_outdated: true });
     }
 
@@ -206,20 +258,20 @@ mod tests {
         let passwords = passwords();
         let hash = SecretString::from(bcrypt::hash("Correct1horse", 4).unwrap());
         for (password, is_match) in [("Correct1horse", true), ("correct1horse", false), ("", false)] {
-            let verdict = passwords.verify(password.into(), Some(hash.clone())).await.unwrap();
+            let verdict = verify(&passwords, password.into(), Some(hash.clone())).await.unwrap();
             assert_eq!(verdict, Verdict { is_match, is_outdated: true }, "{password}");
         }
-        assert!(passwords.verify("x".into(), Some("$2b$04$broken".into())).await.is_err());
+        assert!(verify(&passwords, "x".into(), Some("$2b$04$broken".into())).await.is_err());
     }
 
     #[tokio::test]
     async fn a_crowd_is_turned_away_at_once() {
         let passwords = Arc::new(passwords());
-        let places = passwords.admission.available_permits();
+        let places = passwords.places.available_permits();
         let tries: Vec<_> = (0..places + 10)
             .map(|_| {
                 let passwords = passwords.clone();
-                tokio::spawn(async move { passwords.verify("wrong password".into(), None).await })
+                tokio::spawn(async move { verify(&passwords, "wrong password".into(), None).await })
             })
             .collect();
         let mut refused = 0;
@@ -228,6 +280,6 @@ mod tests {
         }
         assert_eq!(refused, 10);
         assert_eq!(passwords.performed(), places as u64);
-        assert_eq!(passwords.admission.available_permits(), places);
+        assert_eq!(passwords.places.available_permits(), places);
     }
 }

@@ -142,6 +142,7 @@ impl Identity {
     ) -> Result<SignIn> {
         let this = &*self.0;
         this.check_open()?;
+        let admission = this.passwords.admit()?;
         let (began, now) = (Instant::now(), this.now());
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
@@ -150,7 +151,7 @@ impl Identity {
             Some(known) => this.gate.guess_on_device(text.as_bytes(), &hash(known.token), now).await?,
             None => this.gate.guess(text.as_bytes(), entry.from, now).await?,
         };
-        let compared = this.compare(known_as.as_ref(), password).await;
+        let compared = this.compare(admission, known_as.as_ref(), password).await;
         match &compared {
             Ok(compared) if compared.is_right => this.gate.right(guess).await,
             // A failure stays counted.

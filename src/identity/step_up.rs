@@ -123,8 +123,10 @@ impl Identity {
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         // A stolen session is no way round the limit on guesses; nor do those who guess without one get in its owner's way.
         let session = viewer.session();
+        let admission = this.passwords.admit()?;
         let guess = this.gate.guess_on_device(email.as_bytes(), session.as_bytes(), now).await?;
-        let verdict = this.passwords.verify(password.clone(), Some(user.password_hash.clone())).await;
+        let verdict =
+            this.passwords.verify(admission, password.clone(), Some(user.password_hash.clone())).await;
         match &verdict {
             Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
             Ok(_) => {}
