@@ -44,6 +44,11 @@ impl Hook {
         HOOKS.iter().find(|hook| hook.name == name)
     }
 
+    /// All that we know.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        HOOKS.iter()
+    }
+
     /// Whether anything that the portal serves changes with it.
     pub fn has_effect(&self) -> bool {
         !self.touches.is_empty()

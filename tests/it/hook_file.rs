@@ -1,8 +1,9 @@
 //! `deploy/whmcs/portal_gateway.php`, run by PHP against the running gateway.
 //!
-//! It needs `php`, which `scripts/test` installs.
+//! It needs `php` with cURL, which `scripts/test` installs.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use std::{
 use chrono::Utc;
 use portal_gateway::{
     demo,
+    events::whmcs::Hook,
     sandbox::{Listen, Options, Sandbox, credentials},
     secret::ExposeSecret,
     store::inbox::Source,
@@ -36,13 +38,14 @@ const NOWHERE: &str = "http://127.0.0.1:1/webhooks/whmcs";
 struct Installation {
     folder: tempfile::TempDir,
     with_capsule: bool,
+    with_curl: bool,
 }
 
 impl Installation {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("web")).unwrap();
-        Self { folder, with_capsule: false }
+        Self { folder, with_capsule: false, with_curl: true }
     }
 
     fn spool(&self) -> PathBuf {
@@ -61,14 +64,22 @@ impl Installation {
 
     /// One request to WHMCS that fires hooks. Nothing may be printed, and PHP ends as if nothing was.
     fn fire(&self, hooks: &Value) {
+        assert_eq!(self.php(&hooks.to_string()), "", "a hook must not print");
+    }
+
+    /// What PHP prints.
+    fn php(&self, argument: &str) -> String {
         let mut php = php();
-        php.args([WHMCS, HOOK_FILE, &hooks.to_string()]).env("WHMCS_ROOT", self.folder.path().join("web"));
+        if !self.with_curl {
+            php.args(["-d", "disable_functions=curl_init"]);
+        }
+        php.args([WHMCS, HOOK_FILE, argument]).env("WHMCS_ROOT", self.folder.path().join("web"));
         if self.with_capsule {
             php.env("WITH_CAPSULE", "1");
         }
         let Output { status, stdout, .. } = php.output().unwrap();
         assert!(status.success(), "{status}");
-        assert_eq!(String::from_utf8_lossy(&stdout), "", "a hook must not print");
+        String::from_utf8(stdout).unwrap()
     }
 
     fn queue(&self, folder: &str) -> Vec<PathBuf> {
@@ -93,8 +104,10 @@ impl Installation {
 }
 
 fn php() -> Command {
-    let found = Command::new("php").arg("--version").output();
-    assert!(found.is_ok(), "php is missing: run scripts/need php=php-cli");
+    let found = Command::new("php").arg("-m").output();
+    let is_whole = found
+        .is_ok_and(|found| String::from_utf8_lossy(&found.stdout).lines().any(|module| module == "curl"));
+    assert!(is_whole, "PHP with cURL is missing: run scripts/need php=php-cli php/curl=php-curl");
     let mut php = Command::new("php");
     php.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     php
@@ -113,7 +126,13 @@ async fn gateway() -> Gateway {
 // PHP keeps the thread of the test; the gateway needs one of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_are_queued_while_the_gateway_is_away_arrive_when_it_is_back() {
-    let (gateway, whmcs) = (gateway().await, Installation::new());
+    for with_curl in [true, false] {
+        events_arrive_late(with_curl).await;
+    }
+}
+
+async fn events_arrive_late(with_curl: bool) {
+    let (gateway, whmcs) = (gateway().await, Installation { with_curl, ..Installation::new() });
     let question = "{ viewer { invoices(first: 100) { totals { paid { amount } } } } }";
     let n = ACCOUNTS;
     let (customer, client) = (gateway.sign_in(n).await, portal_gateway::sandbox::world::ids::client_id(n));
@@ -242,7 +261,7 @@ async fn a_gateway_that_is_killed_and_started_again_meanwhile_loses_no_event() {
     assert!(whmcs.queue("new").is_empty() && whmcs.queue("sending").is_empty(), "some were never sent");
     let stored = inbox::events(&store).await;
     let clients: Vec<_> = stored.iter().filter(|event| event.record.starts_with("client:")).collect();
-    let records: std::collections::BTreeSet<_> = clients.iter().map(|event| &event.record).collect();
+    let records: BTreeSet<_> = clients.iter().map(|event| &event.record).collect();
     assert_eq!(records.len() as u64, REQUESTS * EACH, "{stored:?}");
     assert_eq!(clients.len(), records.len(), "one was stored twice");
     gateway.kill().await;
@@ -269,12 +288,27 @@ async fn what_the_gateway_will_never_take_is_put_aside_and_what_it_may_take_late
     for (status, is_hopeless) in
         [(400, true), (409, true), (413, true), (401, false), (429, false), (503, false)]
     {
-        let whmcs = Installation::new();
-        whmcs.configure(&format!("{url}/{status}"));
-        whmcs.fire(&json!([["InvoicePaid", { "invoiceid": 31 }]]));
-        let (new, refused) = (whmcs.queue("new").len(), whmcs.queue("refused").len());
-        assert_eq!((new, refused), if is_hopeless { (0, 1) } else { (1, 0) }, "{status}");
+        for with_curl in [true, false] {
+            let whmcs = Installation { with_curl, ..Installation::new() };
+            whmcs.configure(&format!("{url}/{status}"));
+            whmcs.fire(&json!([["InvoicePaid", { "invoiceid": 31 }]]));
+            let (new, refused) = (whmcs.queue("new").len(), whmcs.queue("refused").len());
+            assert_eq!((new, refused), if is_hopeless { (0, 1) } else { (1, 0) }, "{status} {with_curl}");
+        }
     }
+}
+
+#[test]
+fn it_sends_every_hook_that_has_an_effect_and_no_other() {
+    let whmcs = Installation::new();
+    whmcs.configure(NOWHERE);
+    let listed = whmcs.php("--names");
+    let sent: BTreeSet<_> = listed.lines().collect();
+    let has_effect: BTreeSet<_> =
+        Hook::all().filter(|hook| hook.has_effect()).map(|hook| hook.name).collect();
+    // AfterCronJob sends what is queued, and is nothing to send: the daily run says as much.
+    assert!(sent.contains("AfterCronJob"));
+    assert_eq!(sent, has_effect);
 }
 
 #[test]

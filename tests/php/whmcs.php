@@ -1,5 +1,6 @@
 <?php
 // As much of WHMCS as a hook file meets: php whmcs.php HOOK_FILE HOOKS, where HOOKS is JSON: [[name, params], …].
+// With --names in their place it prints the names of the hooks for which the file has something to do.
 error_reporting(E_ALL);
 ini_set('display_errors', '1');
 define('WHMCS', true);
@@ -26,6 +27,10 @@ if (getenv('WITH_CAPSULE')) {
 
 require $argv[1];
 
+if ($argv[2] === '--names') {
+    echo implode("\n", array_keys($registered));
+    exit;
+}
 foreach (json_decode($argv[2], true) as list($name, $params)) {
     if (isset($params['invoice'])) {
         $params['invoice'] = (object) $params['invoice'];
