@@ -170,7 +170,8 @@ impl App {
         let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
         store.migrate(&keys).await?;
         let upstreams = Upstreams::new(config, &clock)?;
-        let cache = Cache::new(cache_settings(config), clock.clone()).map_err(BuildError::keys)?;
+        let cache =
+            Cache::new(cache_settings(config), keys.clone(), clock.clone()).map_err(BuildError::keys)?;
         let inbox = Inbox::new(store.clone(), clock.clone());
         let jobs = jobs::Queue::new(store.clone(), keys.clone(), clock.clone());
         let redis = config.redis.as_ref().map(config::Redis::settings);

@@ -58,6 +58,7 @@ use crate::{
     clock::Clock,
     deadline::Budget,
     error::{Error, Result, Service, SourceError},
+    seal::Keyring,
 };
 
 /// Settings of the cache.
@@ -127,16 +128,17 @@ enum Use {
 }
 
 impl Cache {
-    /// An empty cache. With Redis it connects in the background, and works meanwhile as if Redis were away.
+    /// An empty cache. With Redis it connects in the background, and works meanwhile as if Redis were away. What lies in
+    /// Redis is sealed with the keys, which all replicas share.
     ///
     /// # Errors
     /// When the address of Redis cannot be read.
-    pub fn new(settings: Settings, clock: Clock) -> Result<Self> {
+    pub fn new(settings: Settings, keys: Keyring, clock: Clock) -> Result<Self> {
         let stop = CancellationToken::new();
         let mirror = Arc::new(if settings.redis.is_some() { Mirror::following() } else { Mirror::alone() });
         let link = match &settings.redis {
             Some(redis) => {
-                let opened = Link::open(redis, Arc::clone(&mirror), stop.clone());
+                let opened = Link::open(redis, keys, Arc::clone(&mirror), stop.clone());
                 Some(opened.map_err(|_| Error::internal("the address of Redis cannot be read"))?)
             }
             None => None,

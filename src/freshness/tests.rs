@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     deadline::Lane,
     id::{PartnerId, UserId},
+    store::testing::keys,
 };
 
 const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
@@ -29,14 +30,14 @@ fn tags() -> Vec<Tag> {
 
 fn cache() -> (Cache, Clock) {
     let clock = Clock::system();
-    (Cache::new(Settings::default(), clock.clone()).unwrap(), clock)
+    (Cache::new(Settings::default(), keys(), clock.clone()).unwrap(), clock)
 }
 
 /// A replica on the Redis of the test run, with keys of its own test.
 fn replica(prefix: &str, settings: Settings) -> Cache {
     let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL: scripts/services sets it");
     let redis = Some(redis::Settings { url: url.into(), prefix: prefix.to_owned() });
-    Cache::new(Settings { redis, ..settings }, Clock::system()).unwrap()
+    Cache::new(Settings { redis, ..settings }, keys(), Clock::system()).unwrap()
 }
 
 async fn fleet(count: usize) -> Vec<Cache> {
@@ -170,7 +171,7 @@ async fn a_load_that_began_before_a_change_is_not_believed_after_it() {
 #[tokio::test]
 async fn with_the_versions_noted_late_it_would_be_believed() {
     let settings = Settings { plant_late_capture: true, ..Settings::default() };
-    let cache = Cache::new(settings, Clock::system()).unwrap();
+    let cache = Cache::new(settings, keys(), Clock::system()).unwrap();
     assert_eq!(read_across_a_change(&cache).await, "old");
 }
 
@@ -398,7 +399,7 @@ async fn without_redis_reads_go_on_and_changes_stay_owed() {
 fn cut_off() -> (Cache, Clock) {
     let redis = Some(redis::Settings { url: "redis://127.0.0.1:1".into(), prefix: "test".into() });
     let clock = Clock::system();
-    (Cache::new(Settings { redis, ..Settings::default() }, clock.clone()).unwrap(), clock)
+    (Cache::new(Settings { redis, ..Settings::default() }, keys(), clock.clone()).unwrap(), clock)
 }
 
 #[tokio::test]
@@ -473,7 +474,7 @@ fn what_is_loaded_together_does_not_grow_old_together() {
 #[tokio::test]
 async fn memory_holds_no_more_than_it_may() {
     let settings = Settings { memory_bytes: 1 << 20, ..Settings::default() };
-    let cache = Cache::new(settings, Clock::system()).unwrap();
+    let cache = Cache::new(settings, keys(), Clock::system()).unwrap();
     let text = "x".repeat(10_000);
     for n in 0..500 {
         let text = text.clone();
@@ -490,23 +491,49 @@ fn link(cache: &Cache) -> &Link {
     cache.0.link.as_ref().unwrap()
 }
 
-#[tokio::test]
-async fn entries_are_compressed_in_redis() {
-    let cache = fleet(1).await.remove(0);
-    let key = owner(1).key(&KIND, "");
-    let value = "a value that says the same again and again; ".repeat(500);
-    let text = value.clone();
-    cache.read(&reader(), &KIND, key.clone(), tags(), || async { Ok(text) }).await.unwrap();
-    let stored = loop {
-        // It is stored without anybody waiting for it.
-        if let Some(stored) = link(&cache).get(std::slice::from_ref(&key)).await.unwrap().remove(0) {
-            break stored;
+/// What lies in Redis under the key of an entry; it is stored without anybody waiting for it.
+async fn stored(redis: &mut ::redis::aio::MultiplexedConnection, name: &str) -> Vec<u8> {
+    loop {
+        let stored: Option<Vec<u8>> = ::redis::cmd("GET").arg(name).query_async(redis).await.unwrap();
+        if let Some(stored) = stored {
+            return stored;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
-    };
-    assert!(stored.len() < value.len() / 20, "{} of {} bytes", stored.len(), value.len());
-    assert!(serde_json::from_slice::<serde_json::Value>(&stored).is_err());
-    assert_eq!(*Entry::unpack::<String>(&stored).unwrap().value.clone().downcast::<String>().unwrap(), value);
+    }
+}
+
+#[tokio::test]
+async fn entries_lie_in_redis_compressed_and_sealed_and_count_under_their_own_name_alone() {
+    let fleet = fleet(2).await;
+    let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL: scripts/services sets it");
+    let client = ::redis::Client::open(url).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let (mine, theirs) = (owner(1).key(&KIND, ""), owner(2).key(&KIND, ""));
+    let name = |key: &Key| link(&fleet[0]).entry_name(key);
+    let value = "a value that says the same again and again; ".repeat(500);
+    for (key, text) in [(&mine, value.clone()), (&theirs, "of somebody else".to_owned())] {
+        let load = || async { Ok(text) };
+        fleet[0].read(&reader(), &KIND, key.clone(), tags(), load).await.unwrap();
+    }
+    let sealed = stored(&mut redis, &name(&mine)).await;
+    assert!(sealed.len() < value.len() / 20, "{} of {} bytes", sealed.len(), value.len());
+    for part in ["a value", "client:1:things"] {
+        assert!(!sealed.windows(part.len()).any(|bytes| bytes == part.as_bytes()), "{part}");
+    }
+    let of_link = link(&fleet[1]).get(std::slice::from_ref(&mine)).await.unwrap().remove(0).unwrap();
+    assert_eq!(
+        *Entry::unpack::<String>(&of_link).unwrap().value.clone().downcast::<String>().unwrap(),
+        value
+    );
+
+    // Whoever can write to Redis cannot give one the entry of another, nor make one up.
+    let foreign = stored(&mut redis, &name(&theirs)).await;
+    for planted in [foreign, of_link] {
+        ::redis::cmd("SET").arg(name(&mine)).arg(planted).exec_async(&mut redis).await.unwrap();
+        assert!(link(&fleet[1]).get(std::slice::from_ref(&mine)).await.unwrap()[0].is_none());
+    }
+    let load = || async { Ok("loaded anew".to_owned()) };
+    assert_eq!(*fleet[1].read(&reader(), &KIND, mine, tags(), load).await.unwrap(), "loaded anew");
 }
 
 #[tokio::test]

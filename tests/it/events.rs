@@ -23,7 +23,7 @@ use portal_gateway::{
     },
     store::{
         inbox::{Claimed, Source},
-        testing::TestStore,
+        testing::{TestStore, keys},
     },
     upstream::salesforce::{
         Client,
@@ -85,7 +85,7 @@ impl Bench {
         settings.reconnect_max = Duration::from_millis(50);
         settings.comments_every = None;
         let crm = Client::new(config.salesforce, clock.clone()).unwrap();
-        let cache = Cache::new(freshness::Settings::default(), clock.clone()).unwrap();
+        let cache = Cache::new(freshness::Settings::default(), keys(), clock.clone()).unwrap();
         let (store, own_clock) = (database().await, Clock::starting_at(clock.now()));
         Self {
             inbox: Inbox::new(store.clone(), own_clock.clone()),

@@ -21,7 +21,10 @@ use super::{
     names::Names,
     scripts::Scripts,
 };
-use crate::freshness::{Tag, mirror::Mirror};
+use crate::{
+    freshness::{Tag, mirror::Mirror},
+    seal::Keyring,
+};
 
 /// How long a replica believes its mirror after it asked for a lease.
 const LEASE: Duration = Duration::from_secs(2);
@@ -41,6 +44,8 @@ pub(in crate::freshness) struct Link {
     client: redis::Client,
     pub(super) replica: String,
     pub(super) names: Names,
+    /// Seal the entries.
+    pub(super) keys: Keyring,
     mirror: Arc<Mirror>,
     data: Mutex<Option<MultiplexedConnection>>,
     told: Told,
@@ -58,6 +63,7 @@ impl Link {
     /// When the address cannot be read.
     pub(in crate::freshness) fn open(
         settings: &Settings,
+        keys: Keyring,
         mirror: Arc<Mirror>,
         stop: CancellationToken,
     ) -> RedisResult<Arc<Self>> {
@@ -69,6 +75,7 @@ impl Link {
             client,
             replica: format!("{:016x}", rand::random::<u64>()),
             names: Names::new(&settings.prefix),
+            keys,
             mirror,
             data: Mutex::default(),
             told: Told::default(),

@@ -94,7 +94,7 @@ fn owner(name: &String) -> Owner {
 
 fn door() -> Door {
     let clock = Clock::system();
-    let cache = Cache::new(Settings::default(), clock.clone()).unwrap();
+    let cache = Cache::new(Settings::default(), crate::store::testing::keys(), clock.clone()).unwrap();
     let shop = Shop { cache: cache.clone(), loads: Arc::default(), clock: clock.clone() };
     let schema = Schema::build(Query, Mutation, EmptySubscription).data(shop.clone()).finish();
     let runs = Arc::new(AtomicUsize::new(0));
