@@ -40,6 +40,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// As in the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is asked.
 const DASHBOARD: &str = include_str!("../examples/queries/dashboard.graphql");
 

@@ -45,6 +45,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// As in the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DASHBOARD: &str = include_str!("queries/dashboard.graphql");
 
 /// What is shown stays fresh for longer than this runs.

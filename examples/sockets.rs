@@ -45,6 +45,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
 };
 
+/// As in the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Sockets from one address: the gateway takes 1,000 connections of each.
 const OF_ONE_ADDRESS: usize = 900;
 /// How long the readers may take to hear everything.

@@ -6,6 +6,11 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// Gives back what a crowd took, which the system's allocator keeps, and is faster with small things.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// One GraphQL API over billing, CRM and mobile lines.
 #[derive(Parser)]

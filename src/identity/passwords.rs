@@ -1,5 +1,5 @@
-//! Passwords: Argon2id, off the async threads, never more at once than there are cores. Hashes of the earlier portal
-//! (bcrypt) are still understood.
+//! Passwords: Argon2id, off the async threads, and one core fewer than there are. Hashes of the earlier portal (bcrypt) are
+//! still understood.
 //!
 //! A hash is meant to cost tens of milliseconds and 19 MiB, so a crowd of sign-ins could starve everything else. Few run at
 //! once, few more wait, and the rest are told to come back (requirement A2): before anything is looked up for them. Hashes
@@ -42,7 +42,7 @@ pub struct Settings {
     pub passes: u32,
     /// Lanes; at least 1.
     pub lanes: u32,
-    /// How many may wait for a free core.
+    /// How many may wait for their turn.
     pub queue: usize,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Passwords {
     performed: Arc<AtomicU64>,
 }
 
-/// The right to have one password compared or hashed, now or as soon as a core is free.
+/// The right to have one password compared or hashed, now or when its turn comes.
 pub(super) struct Admission {
     _place: OwnedSemaphorePermit,
 }
@@ -88,8 +88,9 @@ impl Passwords {
         )
         .map_err(Error::internal)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let at_once = (cores - 1).max(1);
         let threads = ThreadPoolBuilder::new()
-            .num_threads(cores)
+            .num_threads(at_once)
             .thread_name(|n| format!("hash-{n}"))
             .start_handler(|_| give_way())
             // Whoever waits for the outcome learns of it.
@@ -97,7 +98,7 @@ impl Passwords {
         Ok(Self {
             dummy: dummy(&params).map_err(Error::internal)?.into(),
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            places: Arc::new(Semaphore::new(cores + settings.queue)),
+            places: Arc::new(Semaphore::new(at_once + settings.queue)),
             threads: threads.build().map_err(Error::internal)?,
             performed: Arc::default(),
         })
