@@ -1,6 +1,7 @@
 //! Answers that are kept: when the graph is asked again, and when it is not.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ use crate::{
     freshness::{Cache, Kind, Lifetime, Owner, Reader, Settings, Tag},
     http::{Answers, Asker, Executed, Presented, State, router, tests::Answer},
     id::UserId,
+    seal::{DataKey, Keyring},
 };
 
 const MINUTE: Lifetime = Lifetime::fresh_for(Duration::from_secs(60));
@@ -94,7 +96,9 @@ fn owner(name: &String) -> Owner {
 
 fn door() -> Door {
     let clock = Clock::system();
-    let cache = Cache::new(Settings::default(), crate::store::testing::keys(), clock.clone()).unwrap();
+    let key = DataKey::parse(&format!("1:{}=", "A".repeat(43))).unwrap();
+    let keys = Keyring::new(&[key], Path::new("/nowhere")).unwrap();
+    let cache = Cache::new(Settings::default(), keys, clock.clone()).unwrap();
     let shop = Shop { cache: cache.clone(), loads: Arc::default(), clock: clock.clone() };
     let schema = Schema::build(Query, Mutation, EmptySubscription).data(shop.clone()).finish();
     let runs = Arc::new(AtomicUsize::new(0));
