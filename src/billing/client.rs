@@ -113,6 +113,15 @@ pub struct Client {
     pub profile: Profile,
 }
 
+/// The clients with one address.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Those that are open.
+    pub open: Vec<Client>,
+    /// Whether there is one that was closed.
+    pub has_closed: bool,
+}
+
 /// What a billing password proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
@@ -125,14 +134,29 @@ pub enum Login {
 }
 
 impl Billing {
-    /// Every open client with an address, asked of billing now.
+    /// Every client with an address, asked of billing now.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when billing does not answer.
-    pub async fn clients_of_email(&self, budget: Budget, email: &str) -> Result<Vec<Client>> {
-        let mut clients = Vec::new();
-        for id in self.whmcs.clients_of_email(budget, email).await? {
-            clients.extend(self.client(budget, ClientId(id)).await?);
+    pub async fn clients_of_email(&self, budget: Budget, email: &str) -> Result<Clients> {
+        self.clients_of(budget, None, email).await
+    }
+
+    /// The one client that was proved; without one, every client with an address. Asked of billing now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when billing does not answer.
+    pub async fn clients_of(&self, budget: Budget, proved: Option<ClientId>, email: &str) -> Result<Clients> {
+        let ids = match proved {
+            Some(client) => vec![client.0],
+            None => self.whmcs.clients_of_email(budget, email).await?,
+        };
+        let mut clients = Clients { open: Vec::new(), has_closed: false };
+        for id in ids {
+            match self.client(budget, ClientId(id)).await? {
+                Some(client) => clients.open.push(client),
+                None => clients.has_closed = true,
+            }
         }
         Ok(clients)
     }

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 
 pub use self::{
-    client::{Client, ClientChanges, Gender, Login, NewClient},
+    client::{Client, ClientChanges, Clients, Gender, Login, NewClient},
     compare::Drift,
     email::{EMAIL_TAKEN, Emails, LoginId},
     invoice::{Invoice, InvoiceDetails, InvoiceLine, InvoiceLineKind, InvoiceStatus, InvoiceTotals},

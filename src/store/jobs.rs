@@ -220,12 +220,18 @@ impl Store {
         Ok(revived?)
     }
 
-    /// Forgets jobs that were finished, and those that were given up, before an instant. Gives their number.
+    /// Forgets jobs that were finished, and those that were given up, before an instant. Gives their number. One of a
+    /// workflow stays until every workflow of its kind has ended: without it none would ever go on.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
     pub async fn purge_jobs(&self, finished: DateTime<Utc>, died: DateTime<Utc>) -> Result<u64> {
-        Ok(sql!(self.write(), "DELETE FROM jobs WHERE finished_at < $1 OR died_at < $2", [finished, died])?)
+        Ok(sql!(
+            self.write(),
+            "DELETE FROM jobs WHERE finished_at < $1 OR (died_at < $2 AND NOT EXISTS (
+                SELECT 1 FROM workflows WHERE workflows.kind = jobs.kind AND ended_at IS NULL))",
+            [finished, died]
+        )?)
     }
 }
 

@@ -48,6 +48,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
@@ -83,6 +84,10 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a statement of SQLite waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long PostgreSQL keeps a transaction in which nothing is said: that of a process that was stopped, or cut off, must not
+/// hold its rows against whoever takes over. No longer than the shortest lease.
+const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '10s'";
 
 /// How long PostgreSQL may take to answer at the start.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -243,6 +248,9 @@ impl Store {
             let pool = PgPoolOptions::new()
                 .max_connections(settings.max_connections)
                 .acquire_timeout(settings.acquire_timeout)
+                .after_connect(|connection, _| {
+                    async { sqlx::query(IDLE_IN_TRANSACTION).execute(connection).await.map(drop) }.boxed()
+                })
                 .connect_lazy_with(options);
             On::Postgres(pool)
         } else {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     seal::{DataKey, Keyring},
-    store::{On, Settings, Store},
+    store::{On, Settings, Store, Tx},
 };
 
 /// A store with tables and no rows.
@@ -147,6 +147,63 @@ macro_rules! on_both_stores {
 pub(crate) use on_both_stores;
 
 impl Store {
+    /// A transaction that lets nobody else write a table, on SQLite any table, until it ends.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn hold(&self, table: &str) -> Tx {
+        let mut tx = self.begin().await.unwrap();
+        if let On::Postgres(on) = tx.on() {
+            let text = format!("LOCK TABLE {table} IN EXCLUSIVE MODE");
+            sqlx::query(AssertSqlSafe(text)).execute(on).await.unwrap();
+        }
+        tx
+    }
+
+    /// Lets every insert into a table fail, until [`Store::allow`].
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn refuse(&self, table: &str) {
+        match &self.pools {
+            On::Sqlite(_) => {
+                self.run(&format!(
+                    "CREATE TRIGGER refused BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                ))
+                .await;
+            }
+            On::Postgres(_) => {
+                self.run(&format!(
+                    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                        $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+                     CREATE TRIGGER refused BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"
+                ))
+                .await;
+            }
+        }
+    }
+
+    /// Ends what [`Store::refuse`] began.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn allow(&self, table: &str) {
+        match &self.pools {
+            On::Sqlite(_) => self.run("DROP TRIGGER refused").await,
+            On::Postgres(_) => {
+                self.run(&format!("DROP TRIGGER refused ON {table}; DROP FUNCTION refuse()")).await;
+            }
+        }
+    }
+
+    async fn run(&self, text: &str) {
+        let text = AssertSqlSafe(text.to_owned());
+        match self.write() {
+            On::Sqlite(pool) => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),
+            On::Postgres(pool) => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),
+        }
+    }
+
     /// Every row of every table, as text under the name of its table; bytes in hexadecimal digits of lower case.
     ///
     /// # Panics

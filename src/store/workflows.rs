@@ -36,7 +36,7 @@ pub struct TakenWorkflow {
     pub step: String,
     /// Whether the step was begun and its outcome is not known.
     pub is_sending: bool,
-    /// When it was last stored: the beginning of that step.
+    /// When that step was begun, or when what it called was given up.
     pub updated_at: DateTime<Utc>,
     fence: i64,
 }
@@ -118,6 +118,19 @@ impl Store {
             updated_at: row.taken_from,
             fence: row.fence,
         }))
+    }
+
+    /// Stores that what a step called was given up, without knowing its outcome. False when another run has it.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn workflow_given_up(&self, taken: &TakenWorkflow, at: DateTime<Utc>) -> Result<bool> {
+        let changed = sql!(
+            self.write(),
+            "UPDATE workflows SET updated_at = $3 WHERE workflow_id = $1 AND fence = $2 AND ended_at IS NULL",
+            [taken.id, taken.fence, at]
+        )?;
+        Ok(changed == 1)
     }
 
     /// Leaves a workflow to people: it goes on when its job is revived. False when another run has it.
@@ -255,6 +268,7 @@ mod tests {
             tx.commit().await.unwrap();
             assert!(!end(&store, &first, End::Done, "").await);
             assert!(!store.workflow_needs_review(&first, Utc::now()).await.unwrap());
+            assert!(!store.workflow_given_up(&first, Utc::now()).await.unwrap());
             assert!(store.workflow_needs_review(&second, Utc::now()).await.unwrap());
             assert_eq!(store.workflow_standing(id).await.unwrap(), Some(Standing::Running));
             let third = store.take_workflow(id).await.unwrap().unwrap();

@@ -114,7 +114,7 @@ impl EmailChange {
             return refused(refusals::EMAIL_TAKEN);
         }
         let clients = desk.billing.clients_of_email(budget, &self.new).await?;
-        if clients.iter().any(|client| client.id != self.client) {
+        if clients.open.iter().any(|client| client.id != self.client) {
             return refused(refusals::EMAIL_TAKEN);
         }
         let emails = desk.billing.emails(budget, self.client).await?;

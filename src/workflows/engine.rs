@@ -71,7 +71,7 @@ pub enum Act<W: Workflow> {
 pub struct Turn {
     /// The step was begun before, and nobody knows what became of it: look before sending.
     pub again: bool,
-    /// When it was begun.
+    /// When it was begun, or when what it called was given up.
     pub since: DateTime<Utc>,
     /// What the calls may spend.
     pub budget: Budget,
@@ -82,6 +82,9 @@ pub struct Turn {
 pub enum Next {
     /// The step behind it.
     On,
+    /// The step once more, as if it had never been begun: what nobody knew has surely not happened. What it sends is
+    /// stored as sent anew.
+    Anew,
     /// The end. What came of it is kept, and must not be personal data.
     Done(String),
     /// The end, after everything was undone, for the reasons of the refusal.
@@ -195,7 +198,9 @@ impl<W: Workflow> Engine<W> {
         tx.purge_workflows(now - KEPT).await?;
         if !tx.insert_workflow(&new).await? {
             drop(tx);
-            let is_here = this.store.workflow_standing(id).await?.is_some();
+            // One that was refused is not in the way, and says nothing of what is asked for now.
+            let standing = this.store.workflow_standing(id).await?;
+            let is_here = matches!(standing, Some(Standing::Running | Standing::Done(_)));
             return Ok(if is_here { Begun::Here } else { Begun::Busy });
         }
         // Every beginning has a job of its own: the key of a refused one is still remembered.
@@ -268,8 +273,18 @@ impl<W: Workflow> Inner<W> {
         tracing::warn!(
             kind = W::KIND, workflow = %id, step, cause = cause(&error), "a workflow has to be looked at again"
         );
-        if is_last && let Err(error) = self.store.workflow_needs_review(&run.taken, self.clock.now()).await {
+        let now = self.clock.now();
+        if is_last && let Err(error) = self.store.workflow_needs_review(&run.taken, now).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a workflow cannot be left to people");
+        }
+        // What was sent may still be at work: the time to wait for it begins now.
+        if !run.again
+            && let Err(error) = self.store.workflow_given_up(&run.taken, now).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "when a call was given up cannot be stored"
+            );
         }
         Err(later(&error))
     }
@@ -315,6 +330,10 @@ impl<W: Workflow> Inner<W> {
                 self.save(run, self.tx(tx).await?, false).await
             }
             Ok(Next::On) => Err(Error::internal("the last step of a workflow does not end it")),
+            Ok(Next::Anew) => {
+                run.again = false;
+                Ok(true)
+            }
             Ok(Next::Done(result)) => self.end(run, self.tx(tx).await?, End::Done, &result).await,
             Ok(Next::Refused) => self.refuse(run, tx).await,
             Err(Error::Rejected(errors)) => {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `look` | finds what is there already | looks again |
 //! | `account` | puts the account of the CRM, by its customer number | puts it again: the number is a key |
-//! | `client` | creates the client of billing, or changes the one that is linked | looks for the address and the number before it creates |
+//! | `client` | creates the client of billing, or changes the one that is linked | looks for the address and the number until the settling time is over, before it creates another |
 //! | `user` | user, mapping and consent here, and the jobs that follow from them: all or nothing | is one transaction |
 //! | `deactivate` | only when `user` is refused: the client that was made is made inactive | says it again |
 //! | `report` | and staff are told | puts the case again: it has a key |
@@ -86,6 +86,9 @@ pub struct Registration {
     pub client: Option<ClientId>,
     /// Whether that client was made by us.
     pub is_client_ours: bool,
+    /// Whether it was made inactive, since the user could not be stored.
+    #[serde(default)]
+    pub is_client_inactive: bool,
     /// The account that was found or made.
     pub account: Option<AccountId>,
     /// Whether the account had no customer number.
@@ -178,13 +181,10 @@ impl Registration {
         if desk.store.user_by_email(&self.email).await?.is_some() {
             return refused(refusals::ACCOUNT_EXISTS);
         }
-        let client = match self.client {
-            Some(client) => desk.billing.client(budget, client).await?,
-            None => only(desk.billing.clients_of_email(budget, &self.email).await?)?,
-        };
-        let known_number = match (self.origin, client) {
-            // Closed: whether it is opened again is for staff to say.
-            (_, None) if self.client.is_some() => return refused(refusals::SUPPORT_NEEDED),
+        let clients = desk.billing.clients_of(budget, self.client, &self.email).await?;
+        let known_number = match (self.origin, only(clients.open)?) {
+            // Whether it is opened again is for staff to say.
+            (_, None) if clients.has_closed => return refused(refusals::SUPPORT_NEEDED),
             (Origin::New, None) => None,
             (Origin::New, Some(client)) => {
                 // An earlier try under this verification made it.
@@ -283,12 +283,7 @@ impl Registration {
 
     async fn put_client(&mut self, desk: &Desk, turn: Turn) -> Result<Next> {
         if self.client.is_none() && turn.again && desk.looks_first() {
-            self.find_own_client(desk, turn.budget).await?;
-            if self.client.is_none() && desk.clock.now() < turn.since + desk.settle {
-                // What was sent may still be at work.
-                let source = SourceError::new("a client that may have been made is waited for");
-                return Err(Error::Uncertain { service: Service::Billing, source });
-            }
+            return self.await_client(desk, turn).await;
         }
         if let Some(client) = self.client {
             let changes = ClientChanges {
@@ -330,8 +325,8 @@ impl Registration {
                 self.find_own_client(desk, turn.budget).await?;
                 if self.client.is_none() {
                     // A closed one cannot be linked.
-                    let open = desk.billing.clients_of_email(turn.budget, &self.email).await?;
-                    let why = if open.is_empty() {
+                    let known = desk.billing.clients_of_email(turn.budget, &self.email).await?;
+                    let why = if known.open.is_empty() {
                         refusals::SUPPORT_NEEDED
                     } else {
                         refusals::ACCOUNT_LINK_REQUIRED
@@ -343,12 +338,25 @@ impl Registration {
         Ok(Next::On)
     }
 
+    /// Looks for the client that a call without an answer may have made. Only one that is not there when the settling time
+    /// is over is created anew.
+    async fn await_client(&mut self, desk: &Desk, turn: Turn) -> Result<Next> {
+        self.find_own_client(desk, turn.budget).await?;
+        if self.client.is_some() {
+            return Ok(Next::On);
+        }
+        if desk.clock.now() < turn.since + desk.settle {
+            let source = SourceError::new("a client that may have been made is waited for");
+            return Err(Error::Uncertain { service: Service::Billing, source });
+        }
+        Ok(Next::Anew)
+    }
+
     /// Looks whether a call whose answer was lost has made the client.
     async fn find_own_client(&mut self, desk: &Desk, budget: Budget) -> Result<()> {
         let clients = desk.billing.clients_of_email(budget, &self.email).await?;
-        let own =
-            clients.into_iter().find(|client| client.profile.customer_number.as_ref() == Some(&self.number));
-        if let Some(own) = own {
+        let is_own = |client: &billing::Client| client.profile.customer_number.as_ref() == Some(&self.number);
+        if let Some(own) = clients.open.into_iter().find(is_own) {
             (self.client, self.is_client_ours) = (Some(own.id), true);
         }
         Ok(())
@@ -358,13 +366,18 @@ impl Registration {
         if let Some(client) = self.client.filter(|_| self.is_client_ours) {
             let changes = ClientChanges { is_active: Some(false), ..ClientChanges::default() };
             desk.billing.change_client(budget, client, &changes).await?;
+            self.is_client_inactive = true;
         }
         Ok(Next::On)
     }
 
     async fn report(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         if let (Some(account), Some(client)) = (self.account, self.client) {
-            let state = if self.is_client_ours { "It was made inactive." } else { "It was left as it is." };
+            let state = match (self.is_client_ours, self.is_client_inactive) {
+                (true, true) => "It was made inactive.",
+                (true, false) => "It could not be made inactive: please do that.",
+                (false, _) => "It was left as it is.",
+            };
             let case = StaffCase {
                 key: format!("registration-{}", self.user),
                 account,

@@ -286,11 +286,9 @@ impl SignUp {
             let hand_off = given.map(|given| (given.token, given.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
-        let clients = match evidence.client {
-            Some(client) => desk.billing.client(budget, client).await?.into_iter().collect(),
-            None => desk.billing.clients_of_email(budget, &evidence.email).await?,
-        };
-        match clients.as_slice() {
+        let clients = desk.billing.clients_of(budget, evidence.client, &evidence.email).await?;
+        match clients.open.as_slice() {
+            [] if clients.has_closed => return refused(refusals::SUPPORT_NEEDED),
             [] => {}
             [client] if desk.store.mapping_of_client(client.id).await?.is_none() => {
                 let profile = client.profile.clone();
@@ -478,6 +476,7 @@ impl SignUp {
             number: Registration::number_of(identity, verification.id, 0),
             client: evidence.client,
             is_client_ours: false,
+            is_client_inactive: false,
             account: None,
             lacks_number: false,
             differs: false,

@@ -4,7 +4,7 @@
 //! people type, in what the systems answer, and in what is wrong with either. Then each is looked for as it is, in lower
 //! case, in base64, in hex and as a part of an address.
 
-use std::{collections::HashMap, net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use base64::{
     Engine,
@@ -13,26 +13,21 @@ use base64::{
 use chrono::Utc;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portal_gateway::{
-    app::App,
-    clock::Clock,
-    config::Config,
     demo,
     sandbox::{
-        Listen, Options, Sandbox,
         core::{Rule, RuleKind, System},
         credentials::{DEMO_DEVICE, DEMO_PASSWORD},
     },
-    secret::ExposeSecret,
     store::audit::Filter,
 };
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    gateway::{DASHBOARD, database},
-    process::Running,
+    gateway::DASHBOARD,
     sessions::{REFRESH, SIGN_IN, SIGN_OUT},
     sign_up::DOCUMENT,
+    stage::{Door, Stage},
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -124,49 +119,12 @@ fn base64_forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// A process at the most verbose level, and who asks it.
-struct Process {
-    url: String,
-    http: reqwest::Client,
-    running: Running,
-}
-
-impl Process {
-    async fn start(env: &HashMap<&'static str, String>, port: u16) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let this =
-            Self { url: format!("http://127.0.0.1:{port}"), http, running: Running::start(&["serve"], env) };
-        let is_ready = async || {
-            let answer = this.http.get(format!("{}/health/ready", this.url)).send().await;
-            answer.is_ok_and(|answer| answer.status() == 200)
-        };
-        timeout(PATIENCE, async {
-            while !is_ready().await {
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await
-        .expect("it gets ready");
-        this
-    }
-
-    async fn ask(&self, token: Option<&str>, document: &str, operation: &str, variables: Value) -> Value {
-        let operation = Some(operation).filter(|name| !name.is_empty());
-        let question = json!({ "query": document, "operationName": operation, "variables": variables });
-        let mut request = self.http.post(format!("{}/graphql", self.url)).json(&question);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        request.send().await.unwrap().json().await.unwrap()
-    }
-
-    /// As a page of ours, with cookies.
-    fn page(&self, cookies: Option<&str>, document: &str, variables: &Value) -> reqwest::RequestBuilder {
-        let question = json!({ "query": document, "variables": variables });
-        let request = self.http.post(format!("{}/graphql", self.url)).json(&question);
-        let request = request.header("origin", "http://localhost:4000").header("x-portal-csrf", "1");
-        cookies.iter().fold(request, |request, cookies| request.header("cookie", *cookies))
-    }
+/// A request as a page of ours sends it, with cookies.
+fn page(door: &Door, cookies: Option<&str>, document: &str, variables: &Value) -> reqwest::RequestBuilder {
+    let question = json!({ "query": document, "variables": variables });
+    let request = door.http.post(format!("{}/graphql", door.url)).json(&question);
+    let request = request.header("origin", "http://localhost:4000").header("x-portal-csrf", "1");
+    cookies.iter().fold(request, |request, cookies| request.header("cookie", *cookies))
 }
 
 fn fault(system: System, kind: RuleKind, message: &str) -> Rule {
@@ -202,41 +160,32 @@ fn a_planted_leak_is_found_in_every_form() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut canaries = Canaries::default();
-    let options = Options { customers: 20, delay: false, listen: Listen::loopback(0), ..Options::default() };
-    let sandbox = Sandbox::start(options).await.unwrap();
-    let (store, data) = (database().await, tempfile::tempdir().unwrap());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut env: HashMap<&'static str, String> = demo::settings(&sandbox);
-    env.extend([
-        ("DATABASE_URL", store.settings().url.expose_secret().to_owned()),
-        ("DATA_DIR", data.path().display().to_string()),
-        ("BFF_PORT", port.to_string()),
+    let stage = Stage::with(&[
         // The origin of our pages.
-        ("PUBLIC_URL", "http://localhost:4000".to_owned()),
-        ("LOG_LEVEL", "trace".to_owned()),
-        ("LOG_FORMAT", "json".to_owned()),
-        ("AUTH_SECRET", canaries.plant("server's secret", "Zq5521-server-secret-of-32-characters")),
-        ("DATA_KEYS", format!("1:{}", canaries.plant("data key", format!("{}=", "A".repeat(43))))),
-        ("AUTH_FAILURE_FLOOR", "0ms".to_owned()),
-        ("QUEUE_BACKOFF_DELAY", "50ms".to_owned()),
-        ("QUEUE_POLL", "50ms".to_owned()),
-        ("SIGN_UP_SETTLE", "0ms".to_owned()),
-        ("WHMCS_TIMEOUT", "2s".to_owned()),
-        ("SF_TIMEOUT", "2s".to_owned()),
-    ]);
+        ("PUBLIC_URL", "http://localhost:4000"),
+        ("LOG_LEVEL", "trace"),
+        ("LOG_FORMAT", "json"),
+        ("AUTH_SECRET", &canaries.plant("server's secret", "Zq5521-server-secret-of-32-characters")),
+        ("DATA_KEYS", &format!("1:{}", canaries.plant("data key", format!("{}=", "A".repeat(43))))),
+        ("QUEUE_BACKOFF_DELAY", "50ms"),
+        ("QUEUE_POLL", "50ms"),
+        ("WHMCS_TIMEOUT", "2s"),
+        ("SF_TIMEOUT", "2s"),
+    ])
+    .await;
+    let (sandbox, store, env) = (&stage.sandbox, &stage.store, &stage.env);
     for name in ["WHMCS_API_IDENTIFIER", "WHMCS_API_SECRET", "FREEBIT_OEM_KEY", "WHMCS_WEBHOOK_SECRETS"] {
         if let Some(value) = env.get(name).filter(|value| value.len() >= 12) {
             canaries.plant(name, value.clone());
         }
     }
     // Customers of before, whom the systems know.
-    let config = Config::from_env(|name| env.get(name).cloned()).unwrap();
-    let app = App::build(&config, Clock::system()).await.unwrap();
+    let app = stage.app().await;
     demo::register(&app.identity, &sandbox.core().world, 5).await.unwrap();
     drop(app);
-    let process = Process::start(&env, port).await;
+    let process = stage.serve();
+    process.ready().await;
     let mail =
         async |to: &str, since| timeout(PATIENCE, sandbox.mail().next(to, since)).await.expect("a mail");
 
@@ -357,7 +306,7 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
     canaries.plant("name in kanji", format!("{} {}", known.family_kanji, known.given_kanji));
     canaries.plant("cookie", "quokka-cookie-5521");
     let input = json!({ "email": known.email, "password": DEMO_PASSWORD, "deviceToken": DEMO_DEVICE, "delivery": "COOKIES" });
-    let answer = process.page(Some("other=quokka-cookie-5521"), SIGN_IN, &json!({ "input": input }));
+    let answer = page(&process, Some("other=quokka-cookie-5521"), SIGN_IN, &json!({ "input": input }));
     let answer = answer.send().await.unwrap();
     let mut cookies = Vec::new();
     for cookie in answer.headers().get_all("set-cookie") {
@@ -372,7 +321,7 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
     assert!(cookies.len() >= 2, "{cookies:?}");
     let cookies = cookies.join("; ");
     let ask = async |document: &str| -> Value {
-        process.page(Some(&cookies), document, &json!({})).send().await.unwrap().json().await.unwrap()
+        page(&process, Some(&cookies), document, &json!({})).send().await.unwrap().json().await.unwrap()
     };
     let shown = ask(DASHBOARD).await;
     assert_eq!(shown["data"]["viewer"]["profile"]["email"], known.email, "{shown}");
@@ -406,7 +355,7 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
         }
         sandbox.core().faults.clear();
     }
-    process.page(Some(&cookies), SIGN_OUT, &json!({})).send().await.unwrap();
+    page(&process, Some(&cookies), SIGN_OUT, &json!({})).send().await.unwrap();
 
     // What strangers send.
     let http = &process.http;
@@ -430,7 +379,7 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
 
     let metrics = http.get(address("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("http_requests_total"), "{metrics}");
-    let ended = process.running.stop().await;
+    let ended = process.stop().await;
     let log = format!("{}\n{}", ended.out, ended.err);
     assert!(log.contains("\"TRACE\"") && log.contains("\"DEBUG\""), "it was verbose");
     assert!(log.lines().filter(|line| line.contains("answered")).count() > 30, "it told of the requests");

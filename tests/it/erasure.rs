@@ -9,6 +9,7 @@ use portal_gateway::{
         core::{Rule, RuleKind, System},
         credentials::DEMO_PASSWORD,
     },
+    secret::ExposeSecret,
     store::audit::Filter,
 };
 use serde_json::{Value, json};
@@ -18,9 +19,9 @@ use crate::{
     gateway::{Customer, Gateway},
     passkeys::register,
     phone::Phone,
-    registration_kills as kills,
-    sign_up::{PASSWORD, accounts, cases_of, clients, hasty, staff_cases, until, verified},
-    stage::Stage,
+    records,
+    sign_up::{PASSWORD, accounts, clients, hasty, staff_cases, until, verified},
+    stage::{self, Moment, Stage, crm},
 };
 
 const DOCUMENT: &str = include_str!("../../examples/queries/account-erase.graphql");
@@ -213,41 +214,35 @@ async fn the_portal_forgets_at_once_and_staff_are_asked_when_the_crm_is_back() {
 }
 
 /// Killed while the case for staff is put: before it has had its effect, or after.
-async fn killed_while_staff_are_asked(applied: bool) {
+async fn killed_while_staff_are_asked(moment: Moment) {
     let stage = Stage::new().await;
+    let app = stage.app().await;
+    let person = stage.sign_in(&app).await;
+    let token = Some(person.grant.access_token.expose_secret());
     let first = stage.serve();
-    let begun = kills::until(async || stage.ask(DOCUMENT, "AccountEraseBegin", json!({})).await).await;
+    first.ready().await;
+    let begun = first.ask(token, DOCUMENT, "AccountEraseBegin", json!({})).await;
     let challenge = begun["data"]["accountEraseBegin"]["challengeId"].clone();
-    let variables = json!({ "challengeId": challenge, "code": stage.code(&stage.email).await });
-    let faults = &stage.sandbox.core().faults;
-    faults.add(Rule {
-        operation: "upsert".to_owned(),
-        applied,
-        times: Some(1),
-        ..Rule::every(System::Salesforce, RuleKind::Hang)
-    });
-    let erased = stage.ask(DOCUMENT, "AccountErase", variables).await.unwrap();
+    let variables = json!({ "challengeId": challenge, "code": stage.code(&person.email).await });
+    stage.lie_in_wait(crm("upsert"), moment);
+    let erased = first.ask(token, DOCUMENT, "AccountErase", variables).await;
     assert_eq!(erased["data"]["accountErase"]["erased"], true, "{erased}");
-    kills::until(async || faults.list().is_empty().then_some(())).await;
-    if applied {
-        // The effect comes right behind the fault that was drawn.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    stage.caught(moment, "jobs").await;
     first.kill().await;
-    assert!(stage.store.user(stage.person.user).await.unwrap().is_none(), "it was one transaction");
+    assert!(stage.store.user(person.ids.user).await.unwrap().is_none(), "it was one transaction");
 
     let second = stage.serve();
-    let account = stage.person.account.to_string();
-    kills::until(async || {
+    stage::until("staff are asked", async || {
         let waiting = stage.store.job_backlog().await.unwrap();
-        (!waiting.iter().any(|one| one.kind == "open-staff-case")).then_some(())
+        (!waiting.iter().any(|one| one.kind == "open-staff-case" && one.waiting > 0)).then_some(())
     })
     .await;
-    assert_eq!(cases_of(&stage.app, &account).await.len(), 1, "one case, {applied}");
+    let cases = records::staff_cases(&app, &person.ids.account.to_string()).await;
+    assert_eq!(cases.len(), 1, "one case, {moment:?}");
     second.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_killed_in_an_erasure_another_asks_staff_once() {
-    tokio::join!(killed_while_staff_are_asked(false), killed_while_staff_are_asked(true));
+    tokio::join!(killed_while_staff_are_asked(Moment::Sent), killed_while_staff_are_asked(Moment::Applied));
 }

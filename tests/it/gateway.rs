@@ -21,6 +21,8 @@ use portal_gateway::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::stage::Door;
+
 /// The question of the first screen.
 pub const DASHBOARD: &str = include_str!("../../examples/queries/dashboard.graphql");
 
@@ -159,6 +161,11 @@ impl Gateway {
     /// Somebody who is not signed in.
     pub fn nobody(&self) -> Customer<'_> {
         Customer { gateway: self, token: None }
+    }
+
+    /// Where it is asked.
+    pub fn door(&self) -> Door {
+        Door { url: self.url.clone(), http: self.http.clone() }
     }
 
     /// Begins to stop, as a signal does.

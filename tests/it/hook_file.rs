@@ -5,27 +5,20 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, SystemTime},
 };
 
 use chrono::Utc;
-use portal_gateway::{
-    demo,
-    events::whmcs::Hook,
-    sandbox::{Listen, Options, Sandbox, credentials},
-    secret::ExposeSecret,
-    store::inbox::Source,
-};
+use portal_gateway::{events::whmcs::Hook, sandbox::credentials, store::inbox::Source};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::{
     fleet::inbox,
-    gateway::{ACCOUNTS, Gateway, database},
-    process::Running,
+    gateway::{ACCOUNTS, Gateway},
+    stage::Stage,
 };
 
 const HOOK_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/whmcs/portal_gateway.php");
@@ -193,36 +186,11 @@ async fn events_arrive_late(with_curl: bool) {
 async fn a_gateway_that_is_killed_and_started_again_meanwhile_loses_no_event() {
     const REQUESTS: u64 = 12;
     const EACH: u64 = 4;
-    let (store, data) = (database().await, tempfile::tempdir().unwrap());
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let sandbox = Sandbox::start(Options {
-        customers: 20,
-        delay: false,
-        listen: Listen::loopback(0),
-        ..Options::default()
-    });
-    let sandbox = sandbox.await.unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut env = demo::settings(&sandbox);
-    env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
-    env.insert("DATA_DIR", data.path().display().to_string());
-    env.insert("BFF_PORT", port.to_string());
-    env.insert("SF_EVENTS_ENABLED", "false".to_owned());
-    let (whmcs, url) = (Installation::new(), format!("http://127.0.0.1:{port}"));
-    whmcs.configure(&format!("{url}/webhooks/whmcs"));
-    let ready = async || {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let is_ready = async {
-            while !http.get(format!("{url}/health/ready")).send().await.is_ok_and(|told| told.status() == 200)
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), is_ready).await.expect("it is ready");
-    };
-
-    let mut gateway = Running::start(&["serve"], &env);
-    ready().await;
+    let stage = Stage::new().await;
+    let mut gateway = stage.serve();
+    let whmcs = Installation::new();
+    whmcs.configure(&format!("{}/webhooks/whmcs", gateway.url));
+    gateway.ready().await;
     for request in 0..REQUESTS {
         let fire = || {
             let first = request * EACH + 1;
@@ -237,15 +205,15 @@ async fn a_gateway_that_is_killed_and_started_again_meanwhile_loses_no_event() {
                 tokio::task::block_in_place(|| Handle::current().block_on(gateway.kill()));
                 sending.join().unwrap();
             });
-            gateway = Running::start(&["serve"], &env);
+            gateway = stage.serve();
             if request % 8 == 1 {
-                ready().await;
+                gateway.ready().await;
             }
         } else {
             fire();
         }
     }
-    ready().await;
+    gateway.ready().await;
     // The cron job of the installation sends what is due, until nothing is left.
     for _ in 0..20 {
         for file in whmcs.queue("sending") {
@@ -259,7 +227,7 @@ async fn a_gateway_that_is_killed_and_started_again_meanwhile_loses_no_event() {
     }
     assert_eq!(whmcs.queue("refused"), Vec::<PathBuf>::new());
     assert!(whmcs.queue("new").is_empty() && whmcs.queue("sending").is_empty(), "some were never sent");
-    let stored = inbox::events(&store).await;
+    let stored = inbox::events(&stage.store).await;
     let clients: Vec<_> = stored.iter().filter(|event| event.record.starts_with("client:")).collect();
     let records: BTreeSet<_> = clients.iter().map(|event| &event.record).collect();
     assert_eq!(records.len() as u64, REQUESTS * EACH, "{stored:?}");

@@ -2,17 +2,18 @@
 
 use futures::future::join_all;
 use portal_gateway::sandbox::{
-    core::{RuleKind, System},
+    core::{Rule, RuleKind, System},
     credentials::DEMO_PASSWORD,
 };
 use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
-    sign_up::{PASSWORD, accounts, address, clients, fail, hasty, staff_cases, until, verified},
+    sign_up::{PASSWORD, accounts, address, clients, hasty, staff_cases, until, verified},
+    totp,
 };
 
-const DOCUMENT: &str = include_str!("../../examples/queries/account-link.graphql");
+pub const DOCUMENT: &str = include_str!("../../examples/queries/account-link.graphql");
 
 /// Customers of the sandbox who have no portal user.
 const N: u64 = 20;
@@ -222,15 +223,25 @@ async fn a_client_that_was_closed_is_opened_again_by_nobody_but_staff() {
     let right = by_billing(&gateway, &closing, DEMO_PASSWORD).await.data();
     let token = right["signUpVerifyByBilling"]["verification"]["token"].clone();
     close(&closing).await;
+    close(&closed).await;
+    gateway.mailed_so_far().await;
+    gateway.forget_calls();
     let refused = link(&gateway, &token, json!({})).await;
     assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
     let refused = crate::sign_up::complete(&gateway, crate::sign_up::form(&token)).await;
     assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
     // Closed before: whoever proves the address is not sent round in a circle.
-    close(&closed).await;
     let verification = verified(&gateway, &closed).await;
+    let routing = &verification["routing"];
+    assert_eq!((&routing["route"], &routing["prefill"]), (&Value::Null, &Value::Null), "{verification}");
+    assert_eq!(routing["userErrors"][0]["code"], "SUPPORT_NEEDED", "{verification}");
     let refused = crate::sign_up::complete(&gateway, crate::sign_up::form(&verification["token"])).await;
     assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
+    let refused = link(&gateway, &verification["token"], json!({})).await;
+    assert_eq!(refused["userErrors"][0]["code"], "SUPPORT_NEEDED", "{refused}");
+    let mut written = gateway.written();
+    written.retain(|effect| !effect.starts_with("smtp"));
+    assert_eq!(written, [""; 0], "they are refused before anything is changed");
     for email in [&closing, &closed] {
         assert_eq!(clients(&gateway, email).await[0]["status"], "Closed");
         assert!(gateway.app.store.user_by_email(email).await.unwrap().is_none());
@@ -253,14 +264,31 @@ async fn what_staff_made_inactive_stays_so_when_it_is_linked() {
 #[tokio::test]
 async fn while_billing_is_away_others_sign_in_and_a_link_is_told_to_come_back() {
     let gateway = hasty().await;
-    let email = email(&gateway, N);
-    fail(&gateway, System::Whmcs, "ValidateLogin", RuleKind::Status, false);
-    let away = by_billing(&gateway, &email, DEMO_PASSWORD).await;
-    let error = &away.body["errors"][0]["extensions"];
-    assert_eq!((&error["code"], &error["retryable"]), (&json!("SERVICE_UNAVAILABLE"), &json!(true)));
-    gateway.sign_in(1).await;
+    let (known, email) = (email(&gateway, 1), email(&gateway, N));
     let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
-    assert!(right["signUpVerifyByBilling"]["verification"]["token"].is_string());
+    let token = right["signUpVerifyByBilling"]["verification"]["token"].clone();
+    gateway.sandbox.core().faults.add(Rule::every(System::Whmcs, RuleKind::Drop));
+    let is_told = |answer: &Value| {
+        let error = &answer["errors"][0]["extensions"];
+        let told = (&error["code"], &error["service"], &error["retryable"]);
+        assert_eq!(told, (&json!("SERVICE_UNAVAILABLE"), &json!("BILLING"), &json!(true)), "{answer}");
+    };
+    is_told(&by_billing(&gateway, &email, DEMO_PASSWORD).await.body);
+    let variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
+    is_told(&gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await.body);
+    // Who came in before needs billing for nothing.
+    let entered = totp::create(&gateway, json!({ "email": known, "password": DEMO_PASSWORD })).await;
+    assert!(entered["challenge"]["id"].is_string(), "{entered}");
+    gateway.sandbox.core().faults.clear();
+    // The breaker has to see that billing is back.
+    let done = until("it is linked", async || {
+        let variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
+        let answer = gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await.body;
+        let ended = answer["data"]["accountLink"].clone();
+        (ended.is_object() && ended["status"] != "IN_PROGRESS").then_some(ended)
+    })
+    .await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
 }
 
 #[tokio::test]

@@ -78,10 +78,24 @@ impl Running {
         self.child.kill().await.unwrap();
     }
 
+    /// Stops it where it is, until [`Running::resume`].
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id().unwrap());
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    }
+
     /// Asks it to stop, and waits for that.
     pub async fn stop(mut self) -> Ended {
-        let terminate = format!("kill -TERM {}", self.child.id().unwrap());
-        assert!(Command::new("sh").args(["-c", &terminate]).status().await.unwrap().success());
+        self.signal("TERM").await;
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap();
         let mut out = String::new();
         while let Some(line) = self.out.next_line().await.unwrap() {

@@ -35,7 +35,7 @@ const RESET_REQUEST: &str = include_str!("../../examples/queries/password-reset-
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An app on somebody's phone.
-struct App(Totp);
+pub struct App(Totp);
 
 impl App {
     fn of(enrolment: &Value) -> Self {
@@ -86,7 +86,7 @@ async fn finish(customer: &Customer<'_>, code: &str) -> Value {
 }
 
 /// Enrols an app of a customer; gives it with the recovery codes.
-async fn enrol(gateway: &Gateway, customer: &Customer<'_>) -> (App, Vec<String>) {
+pub async fn enrol(gateway: &Gateway, customer: &Customer<'_>) -> (App, Vec<String>) {
     let app = App::of(&begin(customer).await);
     let finished = finish(customer, &app.code(gateway)).await;
     assert_eq!(finished["userErrors"], json!([]), "{finished}");
@@ -99,7 +99,7 @@ async fn factors(customer: &Customer<'_>) -> Value {
 }
 
 /// The first step of a sign-in.
-async fn create(gateway: &Gateway, input: Value) -> Value {
+pub async fn create(gateway: &Gateway, input: Value) -> Value {
     gateway.nobody().ask(CREATE, json!({ "input": input })).await.data()["sessionCreate"].clone()
 }
 

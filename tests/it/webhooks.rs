@@ -1,6 +1,6 @@
 //! What billing reports: who is believed, what is durable, and how soon it shows (requirements W1 to W5).
 
-use std::{collections::HashSet, net::TcpListener, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::future::join_all;
@@ -9,17 +9,15 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use portal_gateway::{
     clock::Clock,
-    demo,
-    sandbox::{Listen, Options, Sandbox, credentials},
-    secret::ExposeSecret,
+    sandbox::credentials,
     store::inbox::{NewEvent, Received, Source},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    gateway::{ACCOUNTS, Customer, Gateway, Wishes, database},
-    process::Running,
+    gateway::{ACCOUNTS, Customer, Gateway, Wishes},
+    stage::{Door, Stage},
 };
 
 const SECRET: &str = credentials::WHMCS_WEBHOOK_SECRET;
@@ -398,33 +396,17 @@ async fn old_events_that_come_late_move_nothing_back() {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
-    let sandbox = Sandbox::start(Options {
-        customers: 20,
-        delay: false,
-        listen: Listen::loopback(0),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let (store, folder) = (database().await, tempfile::tempdir().unwrap());
-    // Free a moment ago.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("http://127.0.0.1:{port}");
-    let mut env = demo::settings(&sandbox);
-    env.insert("DATA_DIR", folder.path().display().to_string());
-    env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
-    env.insert("BFF_PORT", port.to_string());
-    env.insert("WHMCS_WEBHOOK_RATE", "100000".to_owned());
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let clock = Clock::system();
+    let stage = Stage::with(&[("WHMCS_WEBHOOK_RATE", "100000")]).await;
+    let (store, clock) = (&stage.store, Clock::system());
     let client = portal_gateway::sandbox::world::ids::client_id(1);
 
     let mut acknowledged = HashSet::new();
     for round in 0..3 {
-        let running = Running::start(&["serve"], &env);
-        until_ready(&http, &url).await;
+        let running = stage.serve();
+        running.ready().await;
+        let door = running.door.clone();
         let send = |n: usize| {
-            let (http, url, clock) = (&http, &url, &clock);
+            let (Door { url, http }, clock) = (&door, &clock);
             async move {
                 let id = format!("r{round}n{n}");
                 let body = paid(&id, n as u64, client);
@@ -467,7 +449,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         assert_eq!(again, Received::Duplicate, "{id} was acknowledged and lost");
     }
     // And the next process applies what the killed ones left, once their leases end.
-    let running = Running::start(&["serve"], &env);
+    let running = stage.serve();
     let applied = async {
         while store.event_backlog(Source::Billing).await.unwrap().waiting > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -476,18 +458,6 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     tokio::time::timeout(Duration::from_secs(90), applied).await.expect("everything is applied");
     assert_eq!(store.event_backlog(Source::Billing).await.unwrap().dead, 0);
     running.kill().await;
-}
-
-async fn until_ready(http: &reqwest::Client, url: &str) {
-    let ready = async {
-        loop {
-            match http.get(format!("{url}/health/ready")).send().await {
-                Ok(answer) if answer.status() == 200 => return,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), ready).await.expect("it becomes ready");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::extract::{ConnectInfo, FromRequest as _, Multipart, Request, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::sandbox::core::{Core, FaultKind, System};
 use crate::sandbox::credentials;
@@ -351,7 +352,8 @@ async fn read_form(request: Request) -> PhpArray {
     array
 }
 
-/// Ids, paging and order of a call, for the journal: nothing personal, nothing secret.
+/// Ids, paging and order of a call, for the journal, and whom it is about: nothing personal, nothing secret. `who` tells
+/// addresses apart without saying them.
 fn detail(params: &Params) -> Value {
     const IDS: &[&str] = &[
         "clientid",
@@ -377,5 +379,9 @@ fn detail(params: &Params) -> Value {
         let word = params.text(key).filter(|text| text.len() <= 40)?;
         Some(((*key).to_owned(), Value::from(word)))
     });
-    Value::Object(ids.chain(words).collect())
+    let who = ["email", "search"].iter().find_map(|key| {
+        let hash = Sha256::digest(params.text(key)?.trim().to_lowercase());
+        Some(("who".to_owned(), Value::from(hex::encode(&hash[..8]))))
+    });
+    Value::Object(ids.chain(words).chain(who).collect())
 }

@@ -7,7 +7,10 @@ use chrono::SubsecRound;
 use futures::future::join_all;
 
 use super::*;
-use crate::store::testing::on_both_stores;
+use crate::store::{
+    testing::on_both_stores,
+    workflows::{End, NewWorkflow},
+};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -161,5 +164,27 @@ on_both_stores! {
             assert!(store.job_died(&claimed, "refused", later).await.unwrap());
         }
         assert_eq!(store.purge_jobs(at, later + TimeDelta::seconds(1)).await.unwrap(), 1);
+    }
+
+    async fn a_dead_job_outlasts_the_workflows_of_its_kind(store: TestStore) {
+        let at = Utc::now().trunc_subsecs(6);
+        let id = Uuid::now_v7();
+        let mut tx = store.begin().await.unwrap();
+        let new = NewWorkflow { id, kind: "mail", key: b"key", state: b"sealed", step: "first", at };
+        assert!(tx.insert_workflow(&new).await.unwrap());
+        assert!(tx.insert_job(&job("a", at)).await.unwrap());
+        assert!(tx.insert_job(&NewJob { kind: "other", ..job("b", at) }).await.unwrap());
+        tx.commit().await.unwrap();
+        for claimed in store.claim_jobs(2, at, LEASE).await.unwrap() {
+            assert!(store.job_died(&claimed, "away", at).await.unwrap());
+        }
+        let later = at + TimeDelta::days(31);
+        assert_eq!(store.purge_jobs(later, later).await.unwrap(), 1);
+        assert_eq!(store.dead_jobs(10).await.unwrap()[0].kind, "mail", "it can still be revived");
+        let taken = store.take_workflow(id).await.unwrap().unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(tx.end_workflow(&taken, End::Refused, "", later).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(store.purge_jobs(later, later).await.unwrap(), 1);
     }
 }

@@ -12,7 +12,7 @@ mod breaker;
 mod gate;
 mod settings;
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{error::Error as StdError, future, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
@@ -322,6 +322,14 @@ impl Inner {
             read(response, self.settings.answer_limit).await
         };
         pin!(exchange);
+        // Looked at each time: a process that was stopped meanwhile must not send what another has taken over.
+        let mut exchange = future::poll_fn(|context| {
+            if Instant::now() < deadline {
+                exchange.as_mut().poll(context)
+            } else {
+                Poll::Ready(Err(Kind::Deadline))
+            }
+        });
         if ticket.slow_at() < deadline {
             match timeout_at(ticket.slow_at(), &mut exchange).await {
                 Ok(answer) => return answer,

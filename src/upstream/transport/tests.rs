@@ -202,6 +202,22 @@ async fn the_deadline_ends_a_hanging_call_and_the_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn whoever_was_stopped_beyond_the_deadline_sends_nothing_any_more() {
+    let bench = Bench::new(ok(), settings()).await;
+    assert_eq!(bench.ask(Class::Write).await.unwrap(), "fine", "a connection is open");
+    let budget = Budget::new(Duration::from_millis(50), Lane::Interactive);
+    let call = Call { operation: "Ask", class: Class::Write, budget };
+    let stopped = |client: &Client| {
+        std::thread::sleep(Duration::from_millis(100));
+        client.post(bench.server.uri())
+    };
+    let sent = bench.transport.send(call, stopped, |_| Ok(())).await;
+    assert_eq!(sent.map_err(|error| error.kind), Err(Kind::Deadline));
+    assert_eq!(bench.ask(Class::Write).await.unwrap(), "fine");
+    assert_eq!(bench.seen().await, 2);
+}
+
+#[tokio::test]
 async fn the_calls_own_time_ends_it_when_the_request_has_more() {
     let bench = Bench::new(hang(), Settings { call_timeout: Duration::from_millis(50), ..settings() }).await;
     assert_eq!(bench.ask_within(Class::Read, HOUR).await, Err(Kind::Deadline));

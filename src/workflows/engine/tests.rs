@@ -1,7 +1,10 @@
 //! The coordinator, on both databases, with a workflow of its own.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{path::Path, sync::Mutex};
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::FutureExt;
@@ -14,6 +17,8 @@ use crate::{
 };
 
 const SECRET: &str = "canary-of-the-state";
+/// How long a call takes, when it takes long.
+const CALL: TimeDelta = TimeDelta::seconds(5);
 
 /// What the steps saw, and what they are to do.
 #[derive(Clone, Default)]
@@ -22,23 +27,38 @@ struct Desk(Arc<Mutex<Log>>);
 #[derive(Default)]
 struct Log {
     seen: Vec<String>,
-    /// Failures to come, the next first.
-    failures: Vec<Error>,
+    /// What the second step, when it is told to look, has surely not done.
+    is_absent: bool,
+    /// Since when the second step was said to be under way.
+    since: Vec<DateTime<Utc>>,
+    /// The clock that its calls move.
+    slow: Option<Clock>,
+    /// How the next calls go, the next first.
+    failures: Vec<Result<()>>,
 }
 
 impl Desk {
     fn note(&self, what: String) -> Result<()> {
-        let mut log = self.0.lock().unwrap();
+        let mut log = self.log();
         log.seen.push(what);
-        if log.failures.is_empty() { Ok(()) } else { Err(log.failures.remove(0)) }
+        if log.failures.is_empty() { Ok(()) } else { log.failures.remove(0) }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap()
     }
 
     fn fail(&self, failures: impl IntoIterator<Item = Error>) {
-        self.0.lock().unwrap().failures.extend(failures);
+        self.log().failures.extend(failures.into_iter().map(Err));
+    }
+
+    /// Lets the call behind the next one fail.
+    fn fail_second(&self, failure: Error) {
+        self.log().failures.extend([Ok(()), Err(failure)]);
     }
 
     fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().seen)
+        std::mem::take(&mut self.log().seen)
     }
 }
 
@@ -70,8 +90,13 @@ fn pack<'a>(parcel: &'a mut Parcel, desk: &'a Desk, turn: Turn) -> BoxFuture<'a,
 
 fn send<'a>(parcel: &'a mut Parcel, desk: &'a Desk, turn: Turn) -> BoxFuture<'a, Result<Next>> {
     async move {
+        desk.log().since.push(turn.since);
+        if let Some(clock) = &desk.log().slow {
+            clock.advance(CALL);
+        }
         desk.note(format!("send {} {}", parcel.packed, turn.again))?;
-        Ok(Next::On)
+        let is_absent = turn.again && desk.log().is_absent;
+        Ok(if is_absent { Next::Anew } else { Next::On })
     }
     .boxed()
 }
@@ -169,6 +194,38 @@ on_both_stores! {
         assert!(visit(&engine, id, 2).await.is_err());
         visit(&engine, id, 3).await.unwrap();
         assert_eq!(desk.seen(), ["pack false", "pack true", "pack true", "send 1 false", "book"]);
+    }
+
+    async fn what_surely_did_not_happen_is_begun_anew_with_a_time_of_its_own(store: TestStore) {
+        let ((engine, desk), id) = (engine(&store), Uuid::now_v7());
+        assert_eq!(begin(&engine, id, b"a").await, Begun::Here);
+        (desk.log().is_absent, desk.log().slow) = (true, Some(engine.0.clock.clone()));
+        // Sent and cut; looked for, sent again and cut again; a look that fails; a look that finds it.
+        desk.fail_second(uncertain());
+        assert!(visit(&engine, id, 1).await.is_err());
+        desk.fail_second(uncertain());
+        assert!(visit(&engine, id, 2).await.is_err());
+        desk.fail([away()]);
+        assert!(visit(&engine, id, 2).await.is_err());
+        desk.log().is_absent = false;
+        visit(&engine, id, 2).await.unwrap();
+        let looked = ["send 1 true", "send 1 false", "send 1 true", "send 1 true"];
+        assert_eq!(desk.seen(), [&["pack false", "send 1 false"], &looked[..], &["book"]].concat());
+        let since = std::mem::take(&mut desk.log().since);
+        let step = CALL - TimeDelta::seconds(1);
+        assert!(since[1] - since[0] > step, "the time to wait counts from the end of the call: {since:?}");
+        assert!(since[2] - since[1] > step, "and what is sent again is begun anew: {since:?}");
+        assert!(since[3] - since[2] > step, "{since:?}");
+        assert_eq!(since[4], since[3], "a look does not put it off");
+    }
+
+    async fn what_was_refused_says_nothing_of_another_of_its_key_that_runs(store: TestStore) {
+        let ((engine, desk), refused) = (engine(&store), Uuid::now_v7());
+        assert_eq!(begin(&engine, refused, b"a").await, Begun::Here);
+        desk.fail([away()]);
+        visit(&engine, refused, 1).await.unwrap();
+        assert_eq!(begin(&engine, Uuid::now_v7(), b"a").await, Begun::Here);
+        assert_eq!(begin(&engine, refused, b"a").await, Begun::Busy);
     }
 
     async fn a_system_that_is_away_ends_it_only_while_nothing_was_done(store: TestStore) {
