@@ -15,7 +15,7 @@ use crate::{
     billing::Gender,
     error::{Error, Result},
     identity::{
-        Viewer,
+        HandOff, Viewer,
         challenge::{Opened, Refusal},
     },
     mail::Language as MailLanguage,
@@ -74,6 +74,9 @@ pub(super) struct SignUpVerifyInput {
     /// Six digits.
     #[graphql(secret)]
     code: String,
+    /// How a hand-off is to reach the client: see `SignUpRouting.handOff`.
+    #[graphql(default)]
+    delivery: SessionDelivery,
 }
 
 /// The login of the billing system, checked once and kept nowhere.
@@ -95,6 +98,9 @@ pub(super) struct SignUpResumeInput {
     /// Its token.
     #[graphql(secret)]
     verification: String,
+    /// How a hand-off is to reach the client: see `SignUpRouting.handOff`.
+    #[graphql(default)]
+    delivery: SessionDelivery,
 }
 
 /// Everything that a new customer says.
@@ -169,19 +175,22 @@ impl From<Opened> for SignUpChallenge {
 }
 
 /// An address that was proved; whoever has its token may complete the sign-up.
-pub(super) struct SignUpVerification(Verified);
+pub(super) struct SignUpVerification {
+    verified: Verified,
+    delivery: SessionDelivery,
+}
 
 /// An address that was proved; whoever has its token may complete the sign-up.
 #[Object]
 impl SignUpVerification {
     /// For `signUpComplete`, `accountLink` and `signUpResume`. A secret.
     async fn token(&self) -> String {
-        self.0.token.expose_secret().to_owned()
+        self.verified.token.expose_secret().to_owned()
     }
 
     /// It is good until then.
     async fn expires_at(&self) -> DateTime<Utc> {
-        self.0.verification.expires_at
+        self.verified.verification.expires_at
     }
 
     /// The terms that are to be accepted.
@@ -192,8 +201,8 @@ impl SignUpVerification {
     /// Where the person belongs. Null while a system does not answer: ask again with `signUpResume`.
     async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
         let routed = async {
-            match ctx.app()?.sign_up.route(&self.0.verification, ctx.budget()?).await {
-                Ok(routed) => Ok(SignUpRouting::from(routed)),
+            match ctx.app()?.sign_up.route(&self.verified.verification, ctx.budget()?).await {
+                Ok(routed) => SignUpRouting::new(ctx, routed, self.delivery),
                 Err(Error::Rejected(errors)) => {
                     Ok(SignUpRouting { user_errors: shown(errors), ..SignUpRouting::default() })
                 }
@@ -212,7 +221,7 @@ pub(super) struct SignUpRouting {
     /// To be filled in for the person to confirm. Null when nothing is known.
     prefill: Option<SignUpPrefill>,
     /// For whoever has an account and proved the address by a code within the last 5 minutes: signs in without another code,
-    /// unless an authenticator app is enrolled. Null otherwise. A secret.
+    /// unless an authenticator app is enrolled. Null otherwise.
     hand_off: Option<SignUpHandOff>,
     /// Why there is no route; empty when there is.
     user_errors: Vec<UserErrorNode>,
@@ -221,10 +230,26 @@ pub(super) struct SignUpRouting {
 /// A proof of an address, for the sign-in that follows.
 #[derive(SimpleObject)]
 pub(super) struct SignUpHandOff {
-    /// The proof. A secret.
-    token: String,
+    /// The proof. A secret. Null when it went into a cookie, of which `signInHandOff` tells.
+    token: Option<String>,
     /// It is good until then.
     expires_at: DateTime<Utc>,
+}
+
+impl SignUpHandOff {
+    /// Puts the proof where the client wants it.
+    fn new(ctx: &Context<'_>, given: HandOff, delivery: SessionDelivery) -> Result<Self> {
+        let expires_at = given.expires_at;
+        let token = match delivery {
+            SessionDelivery::Tokens => Some(given.token.expose_secret().to_owned()),
+            SessionDelivery::Cookies => {
+                let lasts = (expires_at - ctx.app()?.clock.now()).to_std().unwrap_or_default();
+                ctx.cookies()?.keep_hand_off(given.token, lasts);
+                None
+            }
+        };
+        Ok(Self { token, expires_at })
+    }
 }
 
 /// What is known of a person who has proved the address.
@@ -251,18 +276,15 @@ impl From<Prefill> for SignUpPrefill {
     }
 }
 
-impl From<Routed> for SignUpRouting {
-    fn from(routed: Routed) -> Self {
+impl SignUpRouting {
+    fn new(ctx: &Context<'_>, routed: Routed, delivery: SessionDelivery) -> Result<Self> {
         let is_known = matches!(routed.route, Route::BillingUnmapped | Route::CrmUnmapped);
-        Self {
+        Ok(Self {
             route: Some(routed.route),
             prefill: is_known.then(|| routed.prefill.into()),
-            hand_off: routed.hand_off.map(|(token, expires_at)| SignUpHandOff {
-                token: token.expose_secret().to_owned(),
-                expires_at,
-            }),
+            hand_off: routed.hand_off.map(|given| SignUpHandOff::new(ctx, given, delivery)).transpose()?,
             user_errors: Vec::new(),
-        }
+        })
     }
 }
 
@@ -353,9 +375,11 @@ impl SignUpMutation {
         #[graphql(desc = "The code, and what it answers.")] input: SignUpVerifyInput,
     ) -> Option<Result<SignUpVerifyPayload>> {
         let verified = async {
+            // Before the code is used up.
+            can_deliver(ctx, input.delivery)?;
             let (challenge, code) = (challenge(&input.challenge_id)?, SecretString::from(input.code));
             Ok(match ctx.app()?.sign_up.verify(challenge, &code, &ctx.origin()).await? {
-                Ok(verified) => given(verified),
+                Ok(verified) => given(verified, input.delivery),
                 Err(Refusal { error, tries_left }) => SignUpVerifyPayload {
                     verification: None,
                     tries_left: Some(tries_left),
@@ -378,7 +402,8 @@ impl SignUpMutation {
             let (app, budget) = (ctx.app()?, ctx.budget()?);
             let verified =
                 app.sign_up.verify_by_billing(&input.email, &password, language, &ctx.origin(), budget).await;
-            told(verified)
+            // No hand-off follows from that.
+            told(verified, SessionDelivery::default())
         };
         Some(verified.await)
     }
@@ -389,7 +414,10 @@ impl SignUpMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which verification.")] input: SignUpResumeInput,
     ) -> Option<Result<SignUpVerifyPayload>> {
-        let resumed = async { told(ctx.app()?.sign_up.resume(input.verification.into()).await) };
+        let resumed = async {
+            can_deliver(ctx, input.delivery)?;
+            told(ctx.app()?.sign_up.resume(input.verification.into()).await, input.delivery)
+        };
         Some(resumed.await)
     }
 
@@ -444,13 +472,16 @@ impl SignUpMutation {
     }
 }
 
-fn given(verified: Verified) -> SignUpVerifyPayload {
-    SignUpVerifyPayload { verification: Some(SignUpVerification(verified)), ..Default::default() }
+fn given(verified: Verified, delivery: SessionDelivery) -> SignUpVerifyPayload {
+    SignUpVerifyPayload {
+        verification: Some(SignUpVerification { verified, delivery }),
+        ..Default::default()
+    }
 }
 
-fn told(verified: Result<Verified>) -> Result<SignUpVerifyPayload> {
+fn told(verified: Result<Verified>, delivery: SessionDelivery) -> Result<SignUpVerifyPayload> {
     match verified {
-        Ok(verified) => Ok(given(verified)),
+        Ok(verified) => Ok(given(verified, delivery)),
         Err(Error::Rejected(errors)) => {
             Ok(SignUpVerifyPayload { user_errors: shown(errors), ..Default::default() })
         }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta};
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     id::UserId,
     identity::{
-        Context, Evidence, Grant, Purpose, Verification,
+        Context, Evidence, Grant, HandOff, Purpose, Verification,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::Language,
@@ -72,7 +72,7 @@ pub struct Routed {
     /// What is known.
     pub prefill: Prefill,
     /// For whoever has an account and proved its address minutes ago: good for one sign-in without another code.
-    pub hand_off: Option<(SecretString, DateTime<Utc>)>,
+    pub hand_off: Option<HandOff>,
 }
 
 /// An address that was proved.
@@ -280,10 +280,9 @@ impl SignUp {
                 return routed(Route::PortalExists, Prefill::default());
             }
             let mut tx = desk.store.begin().await?;
-            let given =
+            let hand_off =
                 desk.identity.hand_off(&mut tx, user.id, &evidence.email, verification.proved_at).await?;
             tx.commit().await?;
-            let hand_off = given.map(|given| (given.token, given.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
         let clients = match evidence.client {

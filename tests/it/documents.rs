@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 17] = [
+const FLOWS: [&str; 18] = [
     "account-erase",
     "account-link",
     "data-export",
@@ -29,6 +29,7 @@ const FLOWS: [&str; 17] = [
     "session-end",
     "session-refresh",
     "session-revoke",
+    "sign-in-hand-off",
     "sign-up",
     "sign-up-resume",
 ];

@@ -18,6 +18,7 @@ mod export;
 mod fleet;
 mod foreign;
 mod gateway;
+mod hand_off;
 mod headers;
 mod hook_file;
 mod isolation;

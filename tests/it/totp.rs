@@ -35,7 +35,7 @@ const RESET_REQUEST: &str = include_str!("../../examples/queries/password-reset-
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An app on somebody's phone.
-struct App(Totp);
+pub struct App(Totp);
 
 impl App {
     fn of(enrolment: &Value) -> Self {
@@ -48,7 +48,7 @@ impl App {
     }
 
     /// What it shows after what it shows now.
-    fn next(&self, gateway: &Gateway) -> String {
+    pub fn next(&self, gateway: &Gateway) -> String {
         gateway.app.clock.advance(TimeDelta::seconds(30));
         self.code(gateway)
     }
@@ -86,7 +86,7 @@ async fn finish(customer: &Customer<'_>, code: &str) -> Value {
 }
 
 /// Enrols an app of a customer; gives it with the recovery codes.
-async fn enrol(gateway: &Gateway, customer: &Customer<'_>) -> (App, Vec<String>) {
+pub async fn enrol(gateway: &Gateway, customer: &Customer<'_>) -> (App, Vec<String>) {
     let app = App::of(&begin(customer).await);
     let finished = finish(customer, &app.code(gateway)).await;
     assert_eq!(finished["userErrors"], json!([]), "{finished}");
