@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::{
     context::Ask,
     node::opaque,
-    session::{Session, SessionDelivery, UserErrorNode, can_deliver, deliver, shown},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter, shown},
     viewer::ViewerNode,
 };
 use crate::{
     billing::Gender,
     error::{Error, Result},
     identity::{
-        HandOff, Viewer,
+        Entry, HandOff,
         challenge::{Opened, Refusal},
     },
     mail::Language as MailLanguage,
@@ -124,6 +124,9 @@ pub(super) struct SignUpCompleteInput {
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
 }
 
 /// What an existing customer says.
@@ -148,6 +151,9 @@ pub(super) struct AccountLinkInput {
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
 }
 
 /// A code that is on its way.
@@ -328,6 +334,8 @@ pub(super) struct SignUpCompletePayload {
     session: Option<Session>,
     /// The customer who is signed in. Null until it is complete.
     viewer: Option<ViewerNode>,
+    /// For the next sign-in of this device. Null until it is complete, and when it went into a cookie.
+    device_token: Option<String>,
     /// Why it was refused, everything at once; empty when it was not.
     user_errors: Vec<UserErrorNode>,
 }
@@ -439,8 +447,11 @@ impl SignUpMutation {
                     marketing: input.accepts_marketing,
                 },
             };
-            let (token, budget) = (input.verification.into(), ctx.budget()?);
-            let completed = ctx.app()?.sign_up.complete(token, form, &ctx.origin(), budget).await;
+            let (token, budget, from) = (input.verification.into(), ctx.budget()?, ctx.origin());
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            let completed = ctx.app()?.sign_up.complete(token, form, &entry, budget).await;
             payload(ctx, completed, input.delivery).await
         };
         Some(completed.await)
@@ -464,8 +475,11 @@ impl SignUpMutation {
                     marketing: input.accepts_marketing,
                 },
             };
-            let (token, budget) = (input.verification.into(), ctx.budget()?);
-            let linked = ctx.app()?.sign_up.link(token, form, &ctx.origin(), budget).await;
+            let (token, budget, from) = (input.verification.into(), ctx.budget()?, ctx.origin());
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            let linked = ctx.app()?.sign_up.link(token, form, &entry, budget).await;
             payload(ctx, linked, input.delivery).await
         };
         Some(linked.await)
@@ -494,16 +508,21 @@ async fn payload(
     completed: Result<Completion>,
     delivery: SessionDelivery,
 ) -> Result<SignUpCompletePayload> {
-    let bare =
-        |status| SignUpCompletePayload { status, session: None, viewer: None, user_errors: Vec::new() };
+    let bare = |status| SignUpCompletePayload {
+        status,
+        session: None,
+        viewer: None,
+        device_token: None,
+        user_errors: Vec::new(),
+    };
     match completed {
         Ok(Completion::InProgress) => Ok(bare(SignUpStatus::InProgress)),
-        Ok(Completion::SignedIn(grant)) => {
-            let app = ctx.app()?;
-            let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
+        Ok(Completion::SignedIn(entrance)) => {
+            let (session, viewer, device_token) = enter(ctx, *entrance, delivery).await?;
             Ok(SignUpCompletePayload {
-                session: Some(deliver(ctx, grant, delivery)?),
-                viewer: Some(ViewerNode(Viewer::new(principal, ctx.budget()?))),
+                session: Some(session),
+                viewer: Some(viewer),
+                device_token,
                 ..bare(SignUpStatus::Complete)
             })
         }

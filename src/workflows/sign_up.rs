@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     id::UserId,
     identity::{
-        Context, Evidence, Grant, HandOff, Purpose, Verification,
+        Context, Entrance, Entry, Evidence, HandOff, Purpose, Verification,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::Language,
@@ -117,7 +117,7 @@ pub struct Ending {
 /// How far a sign-up came.
 pub enum Completion {
     /// It is done; the person is signed in.
-    SignedIn(Grant),
+    SignedIn(Box<Entrance>),
     /// It goes on; ask again, with the same verification.
     InProgress,
 }
@@ -338,11 +338,11 @@ impl SignUp {
         &self,
         token: SecretString,
         form: SignUpForm,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
     ) -> Result<Completion> {
         let SignUpForm { profile, address, ending } = form;
-        self.register(token, from, budget, ending, |faults, today| {
+        self.register(token, entry, budget, ending, |faults, today| {
             let least = self.settings.least_age;
             let person = faults.within("profile", |faults| profile.read(today, least, faults));
             let address = faults.within("address", |faults| address.read(faults));
@@ -367,11 +367,11 @@ impl SignUp {
         &self,
         token: SecretString,
         form: LinkForm,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
     ) -> Result<Completion> {
         let LinkForm { profile, address, ending } = form;
-        self.register(token, from, budget, ending, |faults, today| {
+        self.register(token, entry, budget, ending, |faults, today| {
             let least = self.settings.least_age;
             let details = faults.within("profile", |faults| profile.read(today, least, faults));
             let address = address.map(|input| faults.within("address", |faults| input.read(faults)));
@@ -390,7 +390,7 @@ impl SignUp {
     async fn register(
         &self,
         token: SecretString,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
         ending: Ending,
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
@@ -427,10 +427,10 @@ impl SignUp {
                 let hashed =
                     chosen.as_ref().filter(|chosen| chosen.name == name).map(|chosen| chosen.hash.clone());
                 drop(chosen);
-                let grant = self.desk.identity.welcome(user, &password, hashed.as_ref(), from).await?;
-                grant.map_or_else(
+                let entered = self.desk.identity.welcome(user, &password, hashed.as_ref(), entry).await?;
+                entered.map_or_else(
                     || refused(refusals::ACCOUNT_EXISTS),
-                    |grant| Ok(Completion::SignedIn(grant)),
+                    |entrance| Ok(Completion::SignedIn(Box::new(entrance))),
                 )
             }
         }

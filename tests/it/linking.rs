@@ -15,14 +15,14 @@ use crate::{
 const DOCUMENT: &str = include_str!("../../examples/queries/account-link.graphql");
 
 /// Customers of the sandbox who have no portal user.
-const N: u64 = 20;
+pub const N: u64 = 20;
 
-async fn by_billing(gateway: &Gateway, email: &str, password: &str) -> crate::gateway::Answer {
+pub async fn by_billing(gateway: &Gateway, email: &str, password: &str) -> crate::gateway::Answer {
     let variables = json!({ "email": email, "password": password });
     gateway.nobody().operate(DOCUMENT, "VerifyByBilling", variables).await
 }
 
-async fn link(gateway: &Gateway, token: &Value, more: Value) -> Value {
+pub async fn link(gateway: &Gateway, token: &Value, more: Value) -> Value {
     let mut variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
     variables.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let answer = gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await;

@@ -8,6 +8,7 @@ mod canaries;
 mod commands;
 mod dashboard;
 mod dependencies;
+mod devices;
 mod documents;
 mod email_change;
 mod email_change_kills;
