@@ -3,7 +3,7 @@
 //! A verification is a random token of which only a hash is kept. It is good for one purpose and a short time, and may be
 //! shown more than once: a lost answer must not cost the person the way to it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,8 +45,8 @@ const SIGN_IN_REQUIRED: UserError = UserError {
 /// What a verification is good for: to sign up, or to link an existing customer.
 const PURPOSE: &str = "sign-up";
 
-/// What somebody proved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What somebody proved. It prints nothing of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The normalised address.
     pub email: String,
@@ -54,6 +54,16 @@ pub struct Evidence {
     pub locale: String,
     /// The client in billing that the person proved to be; `None` when the address alone was proved.
     pub client: Option<ClientId>,
+    /// The PHC string of the billing password that proved it: the portal's is to be another. `None` when the address alone
+    /// was proved.
+    #[serde(default)]
+    pub billing_password: Option<String>,
+}
+
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence").finish_non_exhaustive()
+    }
 }
 
 /// A verification that is good now.
@@ -168,6 +178,14 @@ impl Identity {
     /// [`Error::RateLimited`] while too many are hashed.
     pub async fn new_password(&self, password: &SecretString) -> Result<SecretString> {
         self.0.passwords.hash(password.clone()).await
+    }
+
+    /// Whether a password is the one of a PHC string.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] while too many are hashed.
+    pub async fn is_password(&self, password: &SecretString, phc: SecretString) -> Result<bool> {
+        Ok(self.0.passwords.verify(password.clone(), Some(phc)).await?.is_match)
     }
 
     /// Makes somebody a user, with everything else that the transaction does.

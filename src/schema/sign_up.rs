@@ -79,7 +79,7 @@ pub(super) struct SignUpVerifyInput {
     delivery: SessionDelivery,
 }
 
-/// The login of the billing system, checked once and kept nowhere.
+/// The login of the billing system, checked once.
 #[derive(InputObject)]
 pub(super) struct SignUpVerifyByBillingInput {
     /// The e-mail address of that login.
@@ -140,7 +140,7 @@ pub(super) struct AccountLinkInput {
     profile: ProfileChange,
     /// The address, when it is another than billing has.
     address: Option<AddressInput>,
-    /// A new password for the portal, 12 to 128 characters.
+    /// A new password for the portal, 12 to 128 characters, and another than the one of billing that was proved.
     #[graphql(secret)]
     password: String,
     /// The version of the terms that the customer accepted.
@@ -398,8 +398,8 @@ impl SignUpMutation {
         Some(verified.await)
     }
 
-    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once and
-    /// kept nowhere; a login with a second factor is refused. At most once per operation.
+    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once, and the
+    /// portal's must be another; a login with a second factor is refused. At most once per operation.
     async fn sign_up_verify_by_billing(
         &self,
         ctx: &Context<'_>,

@@ -9,11 +9,11 @@ use crate::{
     linking::{self, by_billing, link},
     passkeys::{self, register},
     phone::{ORIGIN, Phone},
-    sessions::SIGN_IN,
     sign_up::{self, EMAIL, PASSWORD, complete, form, hasty, verified},
     wire::ask,
 };
 
+const SIGN_IN: &str = include_str!("../../examples/queries/session.graphql");
 const SECURITY: &str = include_str!("../../examples/queries/security.graphql");
 /// What a page of the gateway's own origin sends.
 const PAGE: [(&str, &str); 2] = [("origin", ORIGIN), ("x-portal-csrf", "1")];
