@@ -16,6 +16,7 @@ mod erasure;
 mod events;
 mod examples;
 mod export;
+mod factors;
 mod fleet;
 mod foreign;
 mod gateway;
