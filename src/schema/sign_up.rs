@@ -121,6 +121,9 @@ pub(super) struct SignUpCompleteInput {
     /// Whether advertising is welcome.
     #[graphql(default)]
     accepts_marketing: bool,
+    /// Whether staff shall check what internet can be had at the address. The answer comes by e-mail.
+    #[graphql(default)]
+    availability: bool,
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
@@ -441,6 +444,7 @@ impl SignUpMutation {
             let form = SignUpForm {
                 profile: input.profile,
                 address: input.address,
+                availability: input.availability,
                 ending: Ending {
                     password: input.password.into(),
                     terms_version: input.terms_version,

@@ -90,6 +90,8 @@ pub struct SignUpForm {
     pub profile: PersonInput,
     /// The address.
     pub address: AddressInput,
+    /// Whether staff shall check what internet can be had there.
+    pub availability: bool,
     /// What everybody says at the end.
     pub ending: Ending,
 }
@@ -349,7 +351,7 @@ impl SignUp {
         entry: &Entry<'_>,
         budget: Budget,
     ) -> Result<Completion> {
-        let SignUpForm { profile, address, ending } = form;
+        let SignUpForm { profile, address, availability, ending } = form;
         self.register(token, entry, budget, ending, |faults, today| {
             let least = self.settings.least_age;
             let person = faults.within("profile", |faults| profile.read(today, least, faults));
@@ -362,6 +364,7 @@ impl SignUp {
                 company: person.company,
                 details: person.details,
                 address: Some(address?),
+                wants_check: availability,
             })
         })
         .await
@@ -390,6 +393,7 @@ impl SignUp {
                 company: None,
                 details,
                 address: address.flatten(),
+                wants_check: false,
             })
         })
         .await
@@ -495,6 +499,7 @@ impl SignUp {
             account: None,
             lacks_number: false,
             differs: false,
+            wants_check: said.wants_check,
         })
     }
 }
@@ -507,6 +512,8 @@ struct Said {
     company: Option<String>,
     details: Details,
     address: Option<WrittenAddress>,
+    /// Staff shall check what internet can be had there.
+    wants_check: bool,
 }
 
 /// The settling time as the steps take it.

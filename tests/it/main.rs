@@ -4,6 +4,8 @@
 
 mod account;
 mod audit;
+mod availability;
+mod availability_kills;
 mod canaries;
 mod commands;
 mod dashboard;
