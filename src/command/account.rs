@@ -45,7 +45,8 @@ async fn reset(desk: &FactorDesk, email: &str) -> anyhow::Result<()> {
     if !reset.had_app && reset.passkeys == 0 {
         return Err(anyhow!("this account has neither an authenticator app nor a passkey: nothing was done"));
     }
-    let app = if reset.had_app { "The authenticator app with its recovery codes" } else { "No authenticator app" };
+    let app =
+        if reset.had_app { "The authenticator app with its recovery codes" } else { "No authenticator app" };
     println!("{app} and {} passkeys were removed.", reset.passkeys);
     println!("{} sessions ended. The owner is told by mail.", reset.sessions_ended);
     Ok(())

@@ -298,7 +298,11 @@ pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, crm::Wor
             .get("SF_STAFF_CASE_ORIGIN", "text", "The origin of the cases that the gateway opens for staff.")
             .text_or(&usual.staff_origin),
         check_origin: env
-            .get("SF_CHECK_CASE_ORIGIN", "text", "The origin of the cases in which staff check what internet can be had at an address.")
+            .get(
+                "SF_CHECK_CASE_ORIGIN",
+                "text",
+                "The origin of the cases in which staff check what internet can be had at an address.",
+            )
             .text_or(&usual.check_origin),
         introduction_stage: env
             .get("SF_STAGE_INTRODUCTION", "text", "The first stage of an opportunity.")

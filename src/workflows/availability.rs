@@ -112,11 +112,8 @@ impl Workflow for AvailabilityRequest {
     type Tools = Bench;
 }
 
-type Ask = for<'a> fn(
-    &'a mut AvailabilityRequest,
-    &'a Bench,
-    Turn,
-) -> futures::future::BoxFuture<'a, Result<Next>>;
+type Ask =
+    for<'a> fn(&'a mut AvailabilityRequest, &'a Bench, Turn) -> futures::future::BoxFuture<'a, Result<Next>>;
 
 /// Nobody waits for it, so it is tried until it is done, and left to people where the CRM refuses it.
 const fn step(name: &'static str, ask: Ask) -> Step<AvailabilityRequest> {
@@ -183,8 +180,7 @@ impl AvailabilityRequest {
         if self.account.is_some() {
             return Ok(Next::On);
         }
-        let details =
-            AccountChanges { address: Some(&self.address.japanese), ..AccountChanges::default() };
+        let details = AccountChanges { address: Some(&self.address.japanese), ..AccountChanges::default() };
         let new = NewAccount {
             first_name: &self.first_name,
             last_name: &self.last_name,

@@ -205,7 +205,8 @@ impl SignUp {
             return Ok(Err(void()));
         }
         let locale = proved.language.tag().to_owned();
-        let evidence = Evidence { email: proved.address.clone(), locale, client: None, billing_password: None };
+        let evidence =
+            Evidence { email: proved.address.clone(), locale, client: None, billing_password: None };
         let lifetime = self.settings.verification_lifetime;
         let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;

@@ -84,7 +84,8 @@ pub async fn opportunities(app: &App, account: &Value) -> Vec<Value> {
 
 /// The cases of an account in which staff check an address.
 pub async fn checks(app: &App, account: &Value) -> Vec<Value> {
-    let fields = ["Subject", "Description", "Origin", "Type", "Status", "Opportunity__c", "Portal_Case_Key__c"];
+    let fields =
+        ["Subject", "Description", "Origin", "Type", "Status", "Opportunity__c", "Portal_Case_Key__c"];
     let of_account = soql::Filter::eq("AccountId", text(&account["Id"]));
     records(app, "Case", &fields, of_account.and(soql::Filter::eq("Origin", "Eligibility Request"))).await
 }
@@ -340,7 +341,8 @@ async fn a_write_whose_answer_is_lost_makes_nothing_twice_and_a_refusal_loses_no
             for applied in [true, false] {
                 let gateway = hasty().await;
                 println!("{operation} {kind:?}, applied: {applied}");
-                let code = (kind == RuleKind::Business).then(|| "FIELD_CUSTOM_VALIDATION_EXCEPTION".to_owned());
+                let code =
+                    (kind == RuleKind::Business).then(|| "FIELD_CUSTOM_VALIDATION_EXCEPTION".to_owned());
                 let rule = Rule {
                     operation: operation.to_owned(),
                     applied,
@@ -379,7 +381,8 @@ async fn neither_opportunity_nor_case_is_made_twice() {
                 fail(&gateway, System::Salesforce, "create", kind, applied);
                 submit(&gateway, guest(EMAIL)).await;
                 let (account, checks) = checked(&gateway, EMAIL, 1).await;
-                let state = if has_opportunity { "Opportunity: matched" } else { "Opportunity: newly created" };
+                let state =
+                    if has_opportunity { "Opportunity: matched" } else { "Opportunity: newly created" };
                 assert!(text(&checks[0]["Description"]).contains(state), "{kind:?} {applied}: {checks:?}");
                 assert!(gateway.sandbox.core().faults.list().is_empty(), "it struck");
                 assert_eq!(opportunities(&gateway.app, &account).await.len(), 1, "{kind:?} {applied}");
@@ -432,7 +435,9 @@ async fn who_signs_up_with_it_gets_all_in_one_go() {
     let checks = checks(&gateway.app, &account).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     let told = text(&checks[0]["Description"]);
-    for words in ["the e-mail address is verified", "Account: the customer's own", "newly created", "神南1-19-11"] {
+    for words in
+        ["the e-mail address is verified", "Account: the customer's own", "newly created", "神南1-19-11"]
+    {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert_eq!(account["Internet_Eligibility_Case_Id__c"], checks[0]["Id"]);
@@ -453,7 +458,8 @@ async fn a_guest_who_comes_back_to_sign_up_finds_the_account_and_the_opportunity
     with["availability"] = json!(true);
     let document = "mutation($input: SignUpCompleteInput!) { signUpComplete(input: $input) {
         status viewer { profile { customerNumber } } userErrors { code } } }";
-    let done = gateway.nobody().ask(document, json!({ "input": with })).await.data()["signUpComplete"].clone();
+    let done =
+        gateway.nobody().ask(document, json!({ "input": with })).await.data()["signUpComplete"].clone();
     assert_eq!(done["status"], "COMPLETE", "{done}");
     assert_eq!(done["viewer"]["profile"]["customerNumber"], guests["SF_Account_No__c"]);
     let (account, checks) = checked(&gateway, EMAIL, 2).await;

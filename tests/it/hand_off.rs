@@ -155,7 +155,8 @@ async fn five_minutes_after_the_proof_it_is_worth_nothing_and_is_not_given_again
     assert!(verification["routing"]["handOff"]["token"].is_string(), "a program gets it in the answer");
 
     // Whoever comes back within the five minutes gets it in a cookie as well.
-    let resume = RESUME.replace("verification: $verification", "verification: $verification, delivery: COOKIES");
+    let resume =
+        RESUME.replace("verification: $verification", "verification: $verification, delivery: COOKIES");
     let variables = json!({ "verification": verification["token"] });
     let resumed = ask(&gateway, &PAGE, &resume, variables.clone()).await;
     assert!(left(&resumed).is_some(), "{resumed:?}");
@@ -178,8 +179,10 @@ async fn of_fifty_sign_ins_at_once_with_one_hand_off_one_needs_no_code() {
     let tries = (0..50).map(|_| sign_in(&gateway, &cookie, &email, DEMO_PASSWORD));
     let replies = join_all(tries).await;
     let entered = replies.iter().filter(|reply| created(reply)["viewer"]["id"].is_string()).count();
-    let signed_in =
-        replies.iter().filter(|reply| reply.cookies().iter().any(|c| c.starts_with("__Host-access="))).count();
+    let signed_in = replies
+        .iter()
+        .filter(|reply| reply.cookies().iter().any(|c| c.starts_with("__Host-access=")))
+        .count();
     assert_eq!((entered, signed_in), (1, 1));
     let challenged = replies.iter().filter(|reply| created(reply)["challenge"]["id"].is_string()).count();
     // A busy database may turn somebody away; nobody else may be let in.
