@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
 use crate::{
-    error::{Error, Result, UserError},
+    error::{Error, Result},
     id::UserId,
     identity::{
         Context, Grant, Identity,
