@@ -42,7 +42,12 @@ async fn submit(gateway: &Gateway, form: Value) {
 pub async fn records(app: &App, object: &str, fields: &[&str], filter: soql::Filter) -> Vec<Value> {
     let select = Select::from(object).fields(["Id", "LastModifiedDate"]).fields(fields).filter(filter);
     let soql = select.order_by("CreatedDate", soql::Direction::Ascending).build().unwrap();
-    app.upstreams.salesforce.query(Budget::new(PATIENCE, Lane::Interactive), soql).await.unwrap()
+    // They are asked for by the gateway's own client, which may still believe that the CRM is away.
+    until("the CRM answers", async || {
+        let budget = Budget::new(PATIENCE, Lane::Interactive);
+        app.upstreams.salesforce.query(budget, soql.clone()).await.ok()
+    })
+    .await
 }
 
 const ACCOUNT: [&str; 15] = [
@@ -82,12 +87,17 @@ pub async fn opportunities(app: &App, account: &Value) -> Vec<Value> {
     records(app, "Opportunity", &fields, soql::Filter::eq("AccountId", text(&account["Id"]))).await
 }
 
-/// The cases of an account in which staff check an address.
+/// The cases of an account in which staff check an address, as far as they are of ours.
 pub async fn checks(app: &App, account: &Value) -> Vec<Value> {
     let fields =
         ["Subject", "Description", "Origin", "Type", "Status", "Opportunity__c", "Portal_Case_Key__c"];
     let of_account = soql::Filter::eq("AccountId", text(&account["Id"]));
-    records(app, "Case", &fields, of_account.and(soql::Filter::eq("Origin", "Eligibility Request"))).await
+    let origin = soql::Filter::eq("Origin", "Eligibility Request");
+    let mut cases = records(app, "Case", &fields, of_account.and(origin)).await;
+    cases.retain(|case| {
+        case["Portal_Case_Key__c"].as_str().is_some_and(|key| key.starts_with("availability-"))
+    });
+    cases
 }
 
 fn text(value: &Value) -> &str {
