@@ -115,5 +115,6 @@ async fn assert_one_of_each(stage: &Stage, scene: Scene, done: &(Value, Vec<Valu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_killed_in_a_guests_request_another_finishes_it_once() {
     // Most of the time is the wait for a lease to end.
-    join_all(CASES.map(|(scene, operation, applied)| killed_while(scene, operation, applied))).await;
+    let cases = CASES.map(|(scene, operation, applied)| Box::pin(killed_while(scene, operation, applied)));
+    join_all(cases).await;
 }
