@@ -22,6 +22,7 @@ use crate::{
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
     workflows::{
+        availability::{Availability, AvailabilityRequest, Bench},
         email_change::{EmailChange, EmailChanges},
         engine::{Engine, Visit},
         erasure::{Erasures, ForgetTraces},
@@ -124,6 +125,9 @@ pub struct App {
     /// Sign-up and linking.
     pub sign_up: SignUp,
     registrations: Engine<Registration>,
+    /// Requests of guests for a check of an address.
+    pub availability: Availability,
+    availability_engine: Engine<AvailabilityRequest>,
     /// Changes of customers' addresses.
     pub email_changes: EmailChanges,
     email_engine: Engine<EmailChange>,
@@ -210,7 +214,7 @@ impl App {
             config.case_origins.clone(),
             &config.crm_times,
         )
-        .with_staff_origin(&config.staff_case_origin);
+        .with_words(config.crm_words.clone());
         let profiles = Profiles::new(
             store.clone(),
             jobs.clone(),
@@ -219,6 +223,14 @@ impl App {
             live.clone(),
             config.workflows.least_age,
         );
+        let availability_engine = Engine::new(
+            store.clone(),
+            keys.clone(),
+            clock.clone(),
+            jobs.clone(),
+            Bench { identity: identity.clone(), crm: crm.clone() },
+            config.workflows.attempts,
+        );
         let desk = Desk {
             store: store.clone(),
             queue: jobs.clone(),
@@ -226,6 +238,7 @@ impl App {
             identity: identity.clone(),
             billing: billing.clone(),
             crm: crm.clone(),
+            availability: availability_engine.clone(),
             settle: sign_up::settle(&config.workflows),
             #[cfg(any(test, feature = "sandbox"))]
             plant_blind_resend: config.workflows.plant_blind_resend,
@@ -288,6 +301,14 @@ impl App {
             erasures: Erasures::new(desk.clone(), config.identity.audit_keep),
             sign_up: SignUp::new(desk, registrations.clone(), config.workflows.clone()),
             registrations,
+            availability: Availability::new(
+                store.clone(),
+                jobs.clone(),
+                clock.clone(),
+                identity.clone(),
+                availability_engine.clone(),
+            ),
+            availability_engine,
             reconciler,
             notifications,
             live,
@@ -343,7 +364,7 @@ impl App {
         let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
         let (email_engine, contacts, store) =
             (self.email_engine.clone(), self.crm.clone(), self.store.clone());
-        let exports = self.exports.clone();
+        let (exports, checks) = (self.exports.clone(), self.availability_engine.clone());
         let (leavers, billing, marks) = (self.store.clone(), self.billing.clone(), self.crm.clone());
         let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
         worker
@@ -358,6 +379,10 @@ impl App {
             .on(Some(registrations.attempts()), move |visit: Visit<Registration>, this| {
                 let registrations = registrations.clone();
                 async move { registrations.visit(visit, this).await }
+            })
+            .on(Some(checks.attempts()), move |visit: Visit<AvailabilityRequest>, this| {
+                let checks = checks.clone();
+                async move { checks.visit(visit, this).await }
             })
             .on(Some(email_engine.attempts()), move |visit: Visit<EmailChange>, this| {
                 let email_engine = email_engine.clone();

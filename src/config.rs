@@ -83,8 +83,8 @@ pub struct Config {
     pub crm_fields: crm::FieldMap,
     /// Origins of the cases that customers may see.
     pub case_origins: Vec<String>,
-    /// The origin of the cases that are opened for staff.
-    pub staff_case_origin: String,
+    /// What the CRM calls things that are written.
+    pub crm_words: crm::Words,
     /// How sign-up and the other workflows behave.
     pub workflows: crate::workflows::Settings,
     /// Who may report changes.
@@ -155,7 +155,7 @@ impl Config {
         let identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
-        let (crm_fields, case_origins, staff_case_origin) = upstreams::crm(reader);
+        let (crm_fields, case_origins, crm_words) = upstreams::crm(reader);
         let (crm_events, tell_orders) = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (japan_post, postal_per_minute) = upstreams::japan_post(reader, server.environment);
@@ -189,7 +189,7 @@ impl Config {
             billing_fields,
             crm_fields,
             case_origins,
-            staff_case_origin,
+            crm_words,
             workflows,
             webhooks,
             events,

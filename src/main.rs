@@ -41,6 +41,9 @@ enum Command {
     /// Reads the audit log, or finds out whether it is as it was written.
     #[command(subcommand)]
     Audit(command::audit::Command),
+    /// Helps one person: takes lost second factors away.
+    #[command(subcommand)]
+    Account(command::account::Command),
     /// Shows the keys of access tokens, or replaces one without signing anybody out.
     #[command(subcommand)]
     Keys(command::keys::Command),
@@ -67,6 +70,7 @@ async fn main() -> ExitCode {
         Command::Mirror(mirror) => command::mirror::run(mirror).await,
         Command::Jobs(jobs) => command::jobs::run(jobs).await,
         Command::Audit(audit) => command::audit::run(audit).await,
+        Command::Account(account) => command::account::run(account).await,
         Command::Keys(keys) => command::keys::run(keys).await,
         Command::Partner(partner) => command::partner::run(partner).await,
         Command::Schema(options) => command::schema::run(&options),

@@ -1,5 +1,6 @@
 //! One module a command, and what they share.
 
+pub mod account;
 pub mod audit;
 pub mod check;
 #[cfg(feature = "sandbox")]

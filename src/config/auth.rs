@@ -190,6 +190,7 @@ fn limits(env: &mut Reader<'_>) -> Limits {
     Limits {
         sign_in: rate(env, "LOGIN", usual.sign_in, "Wrong passwords of an account before each further try waits: a second, then twice as long each time", "The longest of these waits."),
         sign_up: rate(env, "SIGNUP", usual.sign_up, "Sign-ups that may be begun with an address", WINDOW),
+        availability: rate(env, "AVAILABILITY", usual.availability, "Checks of an address that a guest may ask for with an e-mail address", WINDOW),
         password_reset: rate(env, "PASSWORD_RESET", usual.password_reset, "Links to replace a password that an account may ask for", WINDOW),
         refresh: rate(env, "AUTH_REFRESH", usual.refresh, "Exchanges of refresh tokens by a person", WINDOW),
         code_sends: rate(env, "OTP_SEND", usual.code_sends, "Codes that are mailed to an address", WINDOW),

@@ -88,6 +88,7 @@ impl Default for Limits {
                 "signUpVerifyByBilling",
                 "signUpComplete",
                 "accountLink",
+                "availabilityRequest",
             ],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,

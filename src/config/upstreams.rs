@@ -288,13 +288,26 @@ pub(super) fn japan_post(
 }
 
 /// What the CRM calls things in this installation.
-pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, String) {
+pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, crm::Words) {
     let origins = env
         .get("SF_CASE_ORIGINS", "list of texts", "Origins of the cases that customers may see.")
         .list("Portal Support", |text| Ok(text.to_owned()));
-    let staff_origin = env
-        .get("SF_STAFF_CASE_ORIGIN", "text", "The origin of the cases that the gateway opens for staff.")
-        .text_or(crm::STAFF_ORIGIN);
+    let usual = crm::Words::default();
+    let words = crm::Words {
+        staff_origin: env
+            .get("SF_STAFF_CASE_ORIGIN", "text", "The origin of the cases that the gateway opens for staff.")
+            .text_or(&usual.staff_origin),
+        check_origin: env
+            .get(
+                "SF_CHECK_CASE_ORIGIN",
+                "text",
+                "The origin of the cases in which staff check what internet can be had at an address.",
+            )
+            .text_or(&usual.check_origin),
+        introduction_stage: env
+            .get("SF_STAGE_INTRODUCTION", "text", "The first stage of an opportunity.")
+            .text_or(&usual.introduction_stage),
+    };
     env.section("Field map of the CRM");
     let mut fields = crm::FieldMap::default();
     for (logical, object, default) in crm::FieldMap::FIELDS {
@@ -312,7 +325,7 @@ pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, String) 
             });
         fields.set(logical, name);
     }
-    (fields, origins, staff_origin)
+    (fields, origins, words)
 }
 
 /// What a system can bear; the thresholds of breaker and retries are not for operators.

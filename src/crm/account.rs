@@ -193,12 +193,7 @@ impl Crm {
         new: &NewAccount<'_>,
     ) -> Result<AccountId> {
         let key = &self.fields.account_customer_number;
-        // The number stands in the path, and must not stand in the record as well.
-        let details = AccountChanges { customer_number: None, ..new.details.clone() };
-        let mut record = self.changes(&details);
-        record.insert("FirstName".to_owned(), new.first_name.into());
-        record.insert("LastName".to_owned(), new.last_name.into());
-        record.insert("PersonEmail".to_owned(), new.email.into());
+        let record = self.record_of(new);
         let put = self.salesforce.upsert(budget, "Account", key, customer_number, &record).await;
         match put.map_err(of_write)?.id {
             Some(id) => Ok(AccountId(id)),
@@ -209,6 +204,24 @@ impl Crm {
                 .map(|account| account.id)
                 .ok_or_else(|| Error::internal("an account is not there after it was put")),
         }
+    }
+
+    /// Creates the account with a customer number, unless there is one: that stays as it is. Gives the account, and whether it
+    /// is new. Again is harmless. With `looks_first` the number is looked up before anything is sent.
+    ///
+    /// # Errors
+    /// As [`Crm::put_account`].
+    pub async fn create_account(
+        &self,
+        budget: Budget,
+        looks_first: bool,
+        customer_number: &str,
+        new: &NewAccount<'_>,
+    ) -> Result<(AccountId, bool)> {
+        let key = (&*self.fields.account_customer_number, customer_number);
+        let record = Json::Object(self.record_of(new));
+        let (id, is_new) = self.create_once(budget, looks_first, "Account", key, record).await?;
+        Ok((AccountId(id), is_new))
     }
 
     /// Changes an account, and makes old what is kept of it, on every replica. Again is harmless.
@@ -256,7 +269,7 @@ impl Crm {
         self.write_account(budget, account, &record).await
     }
 
-    async fn write_account(
+    pub(super) async fn write_account(
         &self,
         budget: Budget,
         account: AccountId,
@@ -281,7 +294,7 @@ impl Crm {
             "AccountId": case.account.as_str(),
             "Subject": case.subject,
             "Description": case.description,
-            "Origin": &*self.staff_origin,
+            "Origin": &*self.words.staff_origin,
         });
         let put = self.salesforce.upsert(budget, "Case", &self.fields.case_key, &case.key, &record).await;
         put.map(drop).map_err(of_write)
@@ -309,6 +322,16 @@ impl Crm {
                 },
             )
             .await
+    }
+
+    /// A new account without its number, which is its key.
+    fn record_of(&self, new: &NewAccount<'_>) -> Map<String, Json> {
+        let details = AccountChanges { customer_number: None, ..new.details.clone() };
+        let mut record = self.changes(&details);
+        record.insert("FirstName".to_owned(), new.first_name.into());
+        record.insert("LastName".to_owned(), new.last_name.into());
+        record.insert("PersonEmail".to_owned(), new.email.into());
+        record
     }
 
     fn changes(&self, changes: &AccountChanges<'_>) -> Map<String, Json> {
@@ -401,7 +424,7 @@ fn select(fields: &FieldMap, filter: Filter) -> Result<Soql> {
         .map_err(Error::internal)
 }
 
-fn of_write(error: upstream::Error) -> Error {
+pub(super) fn of_write(error: upstream::Error) -> Error {
     match &error.kind {
         Kind::Refused { .. } => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the CRM refuses a write");

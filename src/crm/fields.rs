@@ -43,6 +43,10 @@ field_map! {
     account_eligibility: "Account"."Internet_Eligibility__c",
     /// Where the check of the address stands.
     account_eligibility_status: "Account"."Internet_Eligibility_Status__c",
+    /// When the check was asked for.
+    account_eligibility_requested_at: "Account"."Internet_Eligibility_Request_Date_Time__c",
+    /// The id of the case in which staff check it.
+    account_eligibility_case: "Account"."Internet_Eligibility_Case_Id__c",
     /// The customer number: a key of the object.
     account_customer_number: "Account"."SF_Account_No__c",
     /// The client in billing, as `#<client> - <name>`.
@@ -81,6 +85,18 @@ field_map! {
     order_item_service: "OrderItem"."WHMCS_Service_ID__c",
     /// How often a line is billed.
     order_item_billing_cycle: "OrderItem"."Billing_Cycle__c",
+    /// What an opportunity is about: Internet, SIM, VPN.
+    opportunity_product: "Opportunity"."CommodityType__c",
+    /// Where an opportunity began.
+    opportunity_source: "Opportunity"."Opportunity_Source__c",
+    /// How far staff came with it.
+    opportunity_application_stage: "Opportunity"."Application_Stage__c",
+    /// The subscription that an opportunity became.
+    opportunity_service: "Opportunity"."WHMCS_Service_ID__c",
+    /// The key of an opportunity that the portal opened: a key of the object.
+    opportunity_key: "Opportunity"."Portal_Opportunity_Key__c",
+    /// The opportunity to which a case belongs.
+    case_opportunity: "Case"."Opportunity__c",
     /// The subscription that a case is about.
     case_service: "Case"."WHMCS_Service_ID__c",
     /// The key of a case that the portal opened: a key of the object.

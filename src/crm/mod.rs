@@ -10,6 +10,7 @@ mod compare;
 mod conversation;
 mod eligibility;
 mod fields;
+mod opportunity;
 mod order;
 pub mod tags;
 
@@ -20,8 +21,9 @@ pub use self::{
     case::{Case, CaseCounts, CasePriority, CaseStatus},
     compare::Drift,
     conversation::{CaseMessage, MessageAuthor, MessageChannel},
-    eligibility::EligibilityStatus,
+    eligibility::{CheckRequest, EligibilityStatus},
     fields::FieldMap,
+    opportunity::Interest,
     order::{
         ActivationKind, Order, OrderAddress, OrderKind, OrderLine, OrderLineCycle, OrderProblem, OrderStatus,
     },
@@ -35,8 +37,26 @@ use crate::{
     upstream::salesforce::{self, Record},
 };
 
-/// The origin of the cases that are opened for staff, unless the configuration says otherwise (domain reference §24).
-pub const STAFF_ORIGIN: &str = "Portal Notification";
+/// What the organisation calls things that are written (domain reference §12, §24).
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// The origin of the cases that are opened for staff.
+    pub staff_origin: String,
+    /// The origin of the cases in which an address is checked.
+    pub check_origin: String,
+    /// The first stage of an opportunity.
+    pub introduction_stage: String,
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self {
+            staff_origin: "Portal Notification".to_owned(),
+            check_origin: "Eligibility Request".to_owned(),
+            introduction_stage: "Introduction".to_owned(),
+        }
+    }
+}
 
 /// How long each kind of answer is of use (domain reference §27).
 #[derive(Clone, Debug)]
@@ -70,8 +90,7 @@ pub struct Crm {
     fields: Arc<FieldMap>,
     /// Origins of the cases that the customer may see.
     origins: Arc<[String]>,
-    /// The origin of the cases that we open for staff.
-    staff_origin: Arc<str>,
+    words: Arc<Words>,
     kinds: Arc<Kinds>,
 }
 
@@ -103,15 +122,15 @@ impl Crm {
             cache,
             fields: Arc::new(fields),
             origins: origins.into(),
-            staff_origin: STAFF_ORIGIN.into(),
+            words: Arc::default(),
             kinds: Arc::new(kinds),
         }
     }
 
-    /// With another origin for the cases that are opened for staff than [`STAFF_ORIGIN`].
+    /// With other words than the usual ones.
     #[must_use]
-    pub fn with_staff_origin(self, origin: &str) -> Self {
-        Self { staff_origin: origin.into(), ..self }
+    pub fn with_words(self, words: Words) -> Self {
+        Self { words: Arc::new(words), ..self }
     }
 
     /// All orders of the viewer's account with their lines, newest first.

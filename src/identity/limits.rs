@@ -31,6 +31,8 @@ pub struct Limits {
     pub sign_in: Rate,
     /// Beginnings of a sign-up.
     pub sign_up: Rate,
+    /// Requests of guests for a check of an address.
+    pub availability: Rate,
     /// Links to replace a password.
     pub password_reset: Rate,
     /// Exchanges of refresh tokens, by network address alone.
@@ -54,6 +56,7 @@ impl Default for Limits {
         Self {
             sign_in: rate(5, 15),
             sign_up: rate(5, 15),
+            availability: rate(5, 15),
             password_reset: rate(5, 15),
             refresh: rate(10, 5),
             code_sends: rate(5, 5),
@@ -70,6 +73,8 @@ impl Default for Limits {
 pub enum Purpose {
     /// A sign-up begins.
     SignUp,
+    /// A guest asks for a check of an address.
+    Availability,
     /// A link to replace a password is wanted.
     PasswordReset,
     /// A refresh token is to be exchanged.
@@ -86,6 +91,7 @@ impl Purpose {
     const fn name(self) -> &'static str {
         match self {
             Self::SignUp => "sign-up",
+            Self::Availability => "availability",
             Self::PasswordReset => "password-reset",
             Self::Refresh => "refresh",
             Self::CodeSend => "code-send",
@@ -97,6 +103,7 @@ impl Purpose {
     const fn rate(self, limits: &Limits) -> Rate {
         match self {
             Self::SignUp => limits.sign_up,
+            Self::Availability => limits.availability,
             Self::PasswordReset => limits.password_reset,
             Self::Refresh => limits.refresh,
             Self::CodeSend => limits.code_sends,

@@ -15,6 +15,7 @@ mod devices;
 mod email;
 mod email_change;
 mod erasure;
+mod factors;
 mod floor;
 mod history;
 mod keys;
@@ -55,6 +56,7 @@ pub use crate::store::{PartnerRow as PartnerAccount, PartnerUsageRow as PartnerU
 pub use account::ActiveSession;
 pub use devices::{Device, HandOff};
 pub use email_change::{EmailSwap, Swapped};
+pub use factors::{FactorDesk, FactorsReset};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};

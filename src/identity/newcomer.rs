@@ -3,7 +3,7 @@
 //! A verification is a random token of which only a hash is kept. It is good for one purpose and a short time, and may be
 //! shown more than once: a lost answer must not cost the person the way to it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,13 +13,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
     identity::{
-        Context, Grant, INVALID_CREDENTIALS, Identity, derive,
+        Context, Entrance, Entry, INVALID_CREDENTIALS, Identity, derive,
         email::read_email,
         history::{Method, Outcome},
-        policy,
+        policy, rejected,
+        sign_in::Known,
     },
     seal::Place,
     secret::{ExposeSecret, SecretString},
@@ -35,11 +36,17 @@ const REMEMBERED: TimeDelta = TimeDelta::days(1);
 /// How long after its end whoever completed a sign-up may ask again for the session: answers get lost.
 const WELCOME_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
+const SIGN_IN_REQUIRED: UserError = UserError {
+    code: "SIGN_IN_REQUIRED",
+    field: Vec::new(),
+    message: "Your account is there, and asks for the code of your app. Please sign in.",
+};
+
 /// What a verification is good for: to sign up, or to link an existing customer.
 const PURPOSE: &str = "sign-up";
 
-/// What somebody proved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What somebody proved. It prints nothing of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The normalised address.
     pub email: String,
@@ -47,6 +54,16 @@ pub struct Evidence {
     pub locale: String,
     /// The client in billing that the person proved to be; `None` when the address alone was proved.
     pub client: Option<ClientId>,
+    /// The PHC string of the billing password that proved it: the portal's is to be another. `None` when the address alone
+    /// was proved.
+    #[serde(default)]
+    pub billing_password: Option<String>,
+}
+
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence").finish_non_exhaustive()
+    }
 }
 
 /// A verification that is good now.
@@ -163,6 +180,14 @@ impl Identity {
         self.0.passwords.hash(password.clone()).await
     }
 
+    /// Whether a password is the one of a PHC string.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] while too many are hashed.
+    pub async fn is_password(&self, password: &SecretString, phc: SecretString) -> Result<bool> {
+        Ok(self.0.passwords.verify(password.clone(), Some(phc)).await?.is_match)
+    }
+
     /// Makes somebody a user, with everything else that the transaction does.
     ///
     /// # Errors
@@ -189,6 +214,9 @@ impl Identity {
     /// string, where it is known. `None` when this is not their password, or not any more, or when they became a user longer
     /// ago than an answer takes to be asked for again: then they sign in as everybody does, second factor included.
     ///
+    /// Their device is known from then on. However often this is asked for, it is one device, unless an earlier sign-in left
+    /// another token on it: whoever asks again lost the answer, the token with it.
+    ///
     /// # Errors
     /// [`Error::Rejected`] with `SIGN_IN_REQUIRED` for whoever enrolled an app meanwhile;
     /// [`Error::RateLimited`] after wrong passwords, which count with those of sign-ins, or while too many are hashed;
@@ -198,10 +226,10 @@ impl Identity {
         user: UserId,
         password: &SecretString,
         hashed: Option<&SecretString>,
-        context: &Context,
-    ) -> Result<Option<Grant>> {
+        entry: &Entry<'_>,
+    ) -> Result<Option<Entrance>> {
         let this = &*self.0;
-        let now = this.now();
+        let (now, context) = (this.now(), entry.from);
         let Some((found, email)) = this.store.user(user).await? else { return Ok(None) };
         let registered_at = this.store.user_created_at(user).await?;
         if found.is_disabled || registered_at.is_none_or(|at| at + WELCOME_WITHIN <= now) {
@@ -224,7 +252,15 @@ impl Identity {
                 return Ok(None);
             }
         }
-        this.open_proved(user, Method::Code, context, now).await.map(Some)
+        let first = first_device(&this.name_key, user);
+        let known = this.known(&email, entry.device, now).await?.unwrap_or_else(|| Known::with(&first));
+        let mut tx = this.store.begin().await?;
+        // Before the row of the app, as enrolling one does.
+        tx.lock_user(user).await?;
+        if tx.has_totp(user).await? {
+            return Err(rejected(SIGN_IN_REQUIRED));
+        }
+        this.enter(tx, &found, &email, Method::Code, Some(known), false, context).await.map(Some)
     }
 
     /// Counts a try of a password that another system judges, under the limits of sign-ins. `judge` says whether it was right;
@@ -255,6 +291,12 @@ impl Identity {
         }
         judged
     }
+}
+
+/// The token that is left on the device of a sign-up.
+fn first_device(key: &[u8; 32], user: UserId) -> SecretString {
+    let name = derive(key, format!("device of a sign-up:{user}").as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(name).into()
 }
 
 fn place(id: &Uuid) -> Place<'_> {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
 use crate::{
-    error::{Error, Result, UserError},
+    error::{Error, Result},
     id::UserId,
     identity::{
         Context, Grant, Identity,
@@ -35,12 +35,6 @@ use crate::{
 
 /// The longest token of a device that is looked at, in bytes.
 const LONGEST: usize = 64;
-
-const SIGN_IN_REQUIRED: UserError = UserError {
-    code: "SIGN_IN_REQUIRED",
-    field: Vec::new(),
-    message: "Your account is there, and asks for the code of your app. Please sign in.",
-};
 
 /// How a session reaches its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +110,7 @@ struct Attempt {
 }
 
 /// A device that signed in before, with its token.
-struct Known<'a> {
+pub(super) struct Known<'a> {
     token: &'a SecretString,
     /// `None` when others signed in on it, but not this account: then it spares and forgives nothing.
     row: Option<DeviceRow>,
@@ -357,7 +351,7 @@ impl Inner {
     }
 
     /// The device that a token names, if anybody signed in with it before.
-    async fn known<'a>(
+    pub(super) async fn known<'a>(
         &self,
         email: &str,
         token: Option<&'a SecretString>,
@@ -378,7 +372,7 @@ impl Inner {
     /// Ends a sign-in that was proved: the device, the session, the history and the mail about a device that is new, in the
     /// transaction that used the proof up.
     #[expect(clippy::too_many_arguments, reason = "a sign-in has that many parts")]
-    async fn enter(
+    pub(super) async fn enter(
         &self,
         mut tx: Tx,
         user: &User,
@@ -392,7 +386,8 @@ impl Inner {
         // One after the other; and nobody enters with a password that was replaced meanwhile.
         let locked = tx.lock_user(user.id).await?;
         let stands = |locked: &User| {
-            !locked.is_disabled && locked.password_hash.expose_secret() == user.password_hash.expose_secret()
+            let is_same = locked.password_hash.expose_secret() == user.password_hash.expose_secret();
+            !locked.is_disabled && (is_same || method == Method::Passkey)
         };
         if !locked.as_ref().is_some_and(stands) {
             return Err(rejected(INVALID_CREDENTIALS));
@@ -439,32 +434,6 @@ impl Inner {
         Ok(Entrance { grant: self.grant(issued, now).await?, device })
     }
 
-    /// Opens a session for somebody who proved who they are in another way than by the password.
-    pub(super) async fn open_proved(
-        &self,
-        user: UserId,
-        method: Method,
-        from: &Context,
-        now: DateTime<Utc>,
-    ) -> Result<Grant> {
-        let origin = Origin::of(from);
-        let mut tx = self.store.begin().await?;
-        // One after the other: each may end others of the same person.
-        if tx.lock_user(user).await?.is_none_or(|user| user.is_disabled) {
-            return Err(Error::Unauthenticated);
-        }
-        if method == Method::Code && tx.has_totp(user).await? {
-            return Err(rejected(SIGN_IN_REQUIRED));
-        }
-        let (issued, ended) = self.open_session(&mut tx, user, &origin, None, now).await?;
-        self.note(&mut tx, user, Outcome::SignedIn, Some(method), &origin, now).await?;
-        let event = from.event("session.create", Actor::User(user), now).with("session", issued.session);
-        tx.audit(event.with("method", method.as_str()).with("ended", ended.len()));
-        tx.commit().await?;
-        self.sessions.note_ends(ended).await;
-        self.grant(issued, now).await
-    }
-
     /// Begins a session and ends the oldest beyond the cap; gives which.
     pub(super) async fn open_session(
         &self,
@@ -497,7 +466,12 @@ impl Inner {
     }
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// A device that is to have this token, which nobody else has.
+    pub(super) fn with(token: &'a SecretString) -> Self {
+        Self { token, row: None, is_shared: false }
+    }
+
     /// The account's password is enough on it until then.
     fn trusted_until(&self) -> Option<DateTime<Utc>> {
         self.row.as_ref().and_then(|row| row.trusted_until)

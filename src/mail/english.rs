@@ -184,8 +184,27 @@ pub(super) fn words(message: &Message) -> Words {
                     SecondFactor::RecoveryCodeUsed => {
                         "A recovery code of your account was used. It is void now."
                     }
+                    SecondFactor::ResetBySupport => {
+                        "Our support has removed the authenticator app, the recovery codes and the passkeys from your account, and ended all sessions. A code is sent by e-mail at sign-in instead."
+                    }
                 },
                 vec![when(*at)],
+                NOT_YOU,
+            ),
+        ),
+        Message::GrantGiven { partner, allowed, at } => (
+            "You gave a partner access to your account",
+            notice(
+                "You allowed another company's service to use your account from now on.",
+                vec![("Service", partner.clone()), ("It may", allowed.join("; ")), when(*at)],
+                &format!("You can take this back at any time in your account's settings. {NOT_YOU}"),
+            ),
+        ),
+        Message::GrantTakenBack { partner, at } => (
+            "A partner's access to your account has ended",
+            notice(
+                "What you had allowed another company's service was taken back. It sees nothing more of your account.",
+                vec![("Service", partner.clone()), when(*at)],
                 NOT_YOU,
             ),
         ),

@@ -189,8 +189,27 @@ pub(super) fn words(message: &Message) -> Words {
                     SecondFactor::RecoveryCodeUsed => {
                         "リカバリーコードが使用されました。使用されたコードは無効です。"
                     }
+                    SecondFactor::ResetBySupport => {
+                        "サポートにより、アカウントから認証アプリ、リカバリーコード、パスキーが削除され、すべてのセッションが終了しました。今後、ログイン時のコードはメールで送信されます。"
+                    }
                 },
                 vec![when(*at)],
+                NOT_YOU,
+            ),
+        ),
+        Message::GrantGiven { partner, allowed, at } => (
+            "外部サービスへのアクセスを許可しました",
+            notice(
+                "お客様のアカウントへのアクセスを、外部サービスに許可しました。",
+                vec![("サービス", partner.clone()), ("許可した内容", allowed.join("、")), when(*at)],
+                &format!("許可は、アカウント設定からいつでも取り消すことができます。{NOT_YOU}"),
+            ),
+        ),
+        Message::GrantTakenBack { partner, at } => (
+            "外部サービスへのアクセス許可を取り消しました",
+            notice(
+                "外部サービスに対するアクセスの許可を取り消しました。今後、このサービスがお客様の情報を閲覧することはありません。",
+                vec![("サービス", partner.clone()), when(*at)],
                 NOT_YOU,
             ),
         ),

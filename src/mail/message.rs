@@ -31,6 +31,8 @@ pub enum SecondFactor {
     RecoveryCodesMade,
     /// A recovery code was used up.
     RecoveryCodeUsed,
+    /// Support took all of them away, for a person who had lost them.
+    ResetBySupport,
 }
 
 /// What a mail says. It prints its kind alone: codes and links open an account.
@@ -136,6 +138,22 @@ pub enum Message {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The customer allowed a partner something.
+    GrantGiven {
+        /// What people call the partner.
+        partner: String,
+        /// What it may do, in the language of the mail.
+        allowed: Vec<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The partner is allowed nothing any more.
+    GrantTakenBack {
+        /// What people call the partner.
+        partner: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// A session's token was presented twice, so the session was ended.
     SessionRevoked {
         /// Browser and system of the session; `None` when unknown.
@@ -164,6 +182,8 @@ impl Message {
             Self::NewDevice { .. } => "new_device",
             Self::AccountLinked { .. } => "account_linked",
             Self::SecondFactorChanged { .. } => "second_factor_changed",
+            Self::GrantGiven { .. } => "grant_given",
+            Self::GrantTakenBack { .. } => "grant_taken_back",
             Self::SessionRevoked { .. } => "session_revoked",
         }
     }
@@ -186,6 +206,8 @@ impl Message {
             | Self::NewDevice { .. }
             | Self::AccountLinked { .. }
             | Self::SecondFactorChanged { .. }
+            | Self::GrantGiven { .. }
+            | Self::GrantTakenBack { .. }
             | Self::SessionRevoked { .. } => None,
         }
     }

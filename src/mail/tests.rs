@@ -65,6 +65,16 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("passkey_removed", second_factor(SecondFactor::PasskeyRemoved)),
         ("recovery_codes_made", second_factor(SecondFactor::RecoveryCodesMade)),
         ("recovery_code_used", second_factor(SecondFactor::RecoveryCodeUsed)),
+        ("factors_reset", second_factor(SecondFactor::ResetBySupport)),
+        (
+            "grant_given",
+            Message::GrantGiven {
+                partner: "Household <Books>".to_owned(),
+                allowed: vec!["See your orders".to_owned(), "See the services that you have".to_owned()],
+                at,
+            },
+        ),
+        ("grant_taken_back", Message::GrantTakenBack { partner: "Household <Books>".to_owned(), at }),
         ("session_revoked", Message::SessionRevoked { device: None, at }),
     ]
 }

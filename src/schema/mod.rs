@@ -5,6 +5,7 @@
 //! so an outage costs only its own fields. Two domains meet here and nowhere else.
 
 mod account;
+mod availability;
 mod case;
 mod connection;
 mod context;

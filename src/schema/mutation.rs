@@ -3,11 +3,11 @@
 use async_graphql::MergedObject;
 
 use super::{
-    account::AccountMutation, device::DeviceMutation, email_change::EmailChangeMutation,
-    erasure::ErasureMutation, export::ExportMutation, grant::GrantMutation,
-    notification::NotificationMutation, passkey::PasskeyMutation, password_reset::PasswordResetMutation,
-    profile::ProfileMutation, session::SessionMutation, sign_up::SignUpMutation, step_up::StepUpMutation,
-    totp::TotpMutation,
+    account::AccountMutation, availability::AvailabilityMutation, device::DeviceMutation,
+    email_change::EmailChangeMutation, erasure::ErasureMutation, export::ExportMutation,
+    grant::GrantMutation, notification::NotificationMutation, passkey::PasskeyMutation,
+    password_reset::PasswordResetMutation, profile::ProfileMutation, session::SessionMutation,
+    sign_up::SignUpMutation, step_up::StepUpMutation, totp::TotpMutation,
 };
 
 /// What can be changed.
@@ -15,6 +15,7 @@ use super::{
 pub struct Mutation(
     SessionMutation,
     SignUpMutation,
+    AvailabilityMutation,
     AccountMutation,
     ProfileMutation,
     EmailChangeMutation,

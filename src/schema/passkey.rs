@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    session::{Session, SessionDelivery, UserErrorNode, can_deliver, deliver, shown},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter, shown},
     viewer::ViewerNode,
 };
 use crate::{
     error::{Error, Result},
-    identity::{Passkey, Viewer},
-    secret::ExposeSecret,
+    identity::{Entry, Passkey},
+    secret::SecretString,
 };
 
 const KIND: &str = "Passkey";
@@ -79,6 +79,9 @@ pub(super) struct PasskeySignInFinishInput {
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
 }
 
 /// What an authenticator is to be asked.
@@ -133,6 +136,8 @@ pub(super) struct PasskeySignInFinishPayload {
     session: Option<Session>,
     /// The customer who signed in. Null when it was refused.
     viewer: Option<ViewerNode>,
+    /// For the next sign-in of this device. Null without a session, and when it went into a cookie.
+    device_token: Option<String>,
     /// Why it was refused; empty when it was not.
     user_errors: Vec<UserErrorNode>,
 }
@@ -216,18 +221,21 @@ impl PasskeyMutation {
         #[graphql(desc = "The answer.")] input: PasskeySignInFinishInput,
     ) -> Option<Result<PasskeySignInFinishPayload>> {
         let act = async {
-            let app = ctx.app()?;
+            let from = ctx.origin();
             can_deliver(ctx, input.delivery)?;
-            let opened = app.identity.sign_in_with_passkey(&input.credential, &ctx.origin()).await;
-            let (grant, user_errors) = parted(opened)?;
-            let Some(grant) = grant else {
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            let opened = ctx.app()?.identity.sign_in_with_passkey(&input.credential, &entry).await;
+            let (entrance, user_errors) = parted(opened)?;
+            let Some(entrance) = entrance else {
                 return Ok(PasskeySignInFinishPayload { user_errors, ..Default::default() });
             };
-            let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
-            let viewer = Viewer::new(principal, ctx.budget()?).from(ctx.origin());
+            let (session, viewer, device_token) = enter(ctx, entrance, input.delivery).await?;
             Ok(PasskeySignInFinishPayload {
-                session: Some(deliver(ctx, grant, input.delivery)?),
-                viewer: Some(ViewerNode(viewer)),
+                session: Some(session),
+                viewer: Some(viewer),
+                device_token,
                 user_errors,
             })
         };

@@ -392,8 +392,8 @@ pub(super) fn can_deliver(ctx: &Context<'_>, delivery: SessionDelivery) -> Resul
     Ok(())
 }
 
-/// Puts what a sign-in gave where the client wants it.
-async fn enter(
+/// Puts what a sign-in gave where the client wants it: the session, its customer, and what is left on the device.
+pub(super) async fn enter(
     ctx: &Context<'_>,
     Entrance { grant, device }: Entrance,
     delivery: SessionDelivery,

@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::{
     context::Ask,
     node::opaque,
-    session::{Session, SessionDelivery, UserErrorNode, can_deliver, deliver, shown},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter, shown},
     viewer::ViewerNode,
 };
 use crate::{
     billing::Gender,
     error::{Error, Result},
     identity::{
-        Viewer,
+        Entry, HandOff,
         challenge::{Opened, Refusal},
     },
     mail::Language as MailLanguage,
@@ -74,9 +74,12 @@ pub(super) struct SignUpVerifyInput {
     /// Six digits.
     #[graphql(secret)]
     code: String,
+    /// How a hand-off is to reach the client: see `SignUpRouting.handOff`.
+    #[graphql(default)]
+    delivery: SessionDelivery,
 }
 
-/// The login of the billing system, checked once and kept nowhere.
+/// The login of the billing system, checked once.
 #[derive(InputObject)]
 pub(super) struct SignUpVerifyByBillingInput {
     /// The e-mail address of that login.
@@ -95,6 +98,9 @@ pub(super) struct SignUpResumeInput {
     /// Its token.
     #[graphql(secret)]
     verification: String,
+    /// How a hand-off is to reach the client: see `SignUpRouting.handOff`.
+    #[graphql(default)]
+    delivery: SessionDelivery,
 }
 
 /// Everything that a new customer says.
@@ -115,9 +121,15 @@ pub(super) struct SignUpCompleteInput {
     /// Whether advertising is welcome.
     #[graphql(default)]
     accepts_marketing: bool,
+    /// Whether staff shall check what internet can be had at the address. The answer comes by e-mail.
+    #[graphql(default)]
+    availability: bool,
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
 }
 
 /// What an existing customer says.
@@ -131,7 +143,7 @@ pub(super) struct AccountLinkInput {
     profile: ProfileChange,
     /// The address, when it is another than billing has.
     address: Option<AddressInput>,
-    /// A new password for the portal, 12 to 128 characters.
+    /// A new password for the portal, 12 to 128 characters, and another than the one of billing that was proved.
     #[graphql(secret)]
     password: String,
     /// The version of the terms that the customer accepted.
@@ -142,6 +154,9 @@ pub(super) struct AccountLinkInput {
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
+    /// What an earlier sign-in left on this device. Browsers leave it out: theirs is in the cookie.
+    #[graphql(secret)]
+    device_token: Option<String>,
 }
 
 /// A code that is on its way.
@@ -169,19 +184,22 @@ impl From<Opened> for SignUpChallenge {
 }
 
 /// An address that was proved; whoever has its token may complete the sign-up.
-pub(super) struct SignUpVerification(Verified);
+pub(super) struct SignUpVerification {
+    verified: Verified,
+    delivery: SessionDelivery,
+}
 
 /// An address that was proved; whoever has its token may complete the sign-up.
 #[Object]
 impl SignUpVerification {
     /// For `signUpComplete`, `accountLink` and `signUpResume`. A secret.
     async fn token(&self) -> String {
-        self.0.token.expose_secret().to_owned()
+        self.verified.token.expose_secret().to_owned()
     }
 
     /// It is good until then.
     async fn expires_at(&self) -> DateTime<Utc> {
-        self.0.verification.expires_at
+        self.verified.verification.expires_at
     }
 
     /// The terms that are to be accepted.
@@ -192,8 +210,8 @@ impl SignUpVerification {
     /// Where the person belongs. Null while a system does not answer: ask again with `signUpResume`.
     async fn routing(&self, ctx: &Context<'_>) -> Option<Result<SignUpRouting>> {
         let routed = async {
-            match ctx.app()?.sign_up.route(&self.0.verification, ctx.budget()?).await {
-                Ok(routed) => Ok(SignUpRouting::from(routed)),
+            match ctx.app()?.sign_up.route(&self.verified.verification, ctx.budget()?).await {
+                Ok(routed) => SignUpRouting::new(ctx, routed, self.delivery),
                 Err(Error::Rejected(errors)) => {
                     Ok(SignUpRouting { user_errors: shown(errors), ..SignUpRouting::default() })
                 }
@@ -212,7 +230,7 @@ pub(super) struct SignUpRouting {
     /// To be filled in for the person to confirm. Null when nothing is known.
     prefill: Option<SignUpPrefill>,
     /// For whoever has an account and proved the address by a code within the last 5 minutes: signs in without another code,
-    /// unless an authenticator app is enrolled. Null otherwise. A secret.
+    /// unless an authenticator app is enrolled. Null otherwise.
     hand_off: Option<SignUpHandOff>,
     /// Why there is no route; empty when there is.
     user_errors: Vec<UserErrorNode>,
@@ -221,10 +239,26 @@ pub(super) struct SignUpRouting {
 /// A proof of an address, for the sign-in that follows.
 #[derive(SimpleObject)]
 pub(super) struct SignUpHandOff {
-    /// The proof. A secret.
-    token: String,
+    /// The proof. A secret. Null when it went into a cookie, of which `signInHandOff` tells.
+    token: Option<String>,
     /// It is good until then.
     expires_at: DateTime<Utc>,
+}
+
+impl SignUpHandOff {
+    /// Puts the proof where the client wants it.
+    fn new(ctx: &Context<'_>, given: HandOff, delivery: SessionDelivery) -> Result<Self> {
+        let expires_at = given.expires_at;
+        let token = match delivery {
+            SessionDelivery::Tokens => Some(given.token.expose_secret().to_owned()),
+            SessionDelivery::Cookies => {
+                let lasts = (expires_at - ctx.app()?.clock.now()).to_std().unwrap_or_default();
+                ctx.cookies()?.keep_hand_off(given.token, lasts);
+                None
+            }
+        };
+        Ok(Self { token, expires_at })
+    }
 }
 
 /// What is known of a person who has proved the address.
@@ -251,18 +285,15 @@ impl From<Prefill> for SignUpPrefill {
     }
 }
 
-impl From<Routed> for SignUpRouting {
-    fn from(routed: Routed) -> Self {
+impl SignUpRouting {
+    fn new(ctx: &Context<'_>, routed: Routed, delivery: SessionDelivery) -> Result<Self> {
         let is_known = matches!(routed.route, Route::BillingUnmapped | Route::CrmUnmapped);
-        Self {
+        Ok(Self {
             route: Some(routed.route),
             prefill: is_known.then(|| routed.prefill.into()),
-            hand_off: routed.hand_off.map(|(token, expires_at)| SignUpHandOff {
-                token: token.expose_secret().to_owned(),
-                expires_at,
-            }),
+            hand_off: routed.hand_off.map(|given| SignUpHandOff::new(ctx, given, delivery)).transpose()?,
             user_errors: Vec::new(),
-        }
+        })
     }
 }
 
@@ -306,6 +337,8 @@ pub(super) struct SignUpCompletePayload {
     session: Option<Session>,
     /// The customer who is signed in. Null until it is complete.
     viewer: Option<ViewerNode>,
+    /// For the next sign-in of this device. Null until it is complete, and when it went into a cookie.
+    device_token: Option<String>,
     /// Why it was refused, everything at once; empty when it was not.
     user_errors: Vec<UserErrorNode>,
 }
@@ -353,9 +386,11 @@ impl SignUpMutation {
         #[graphql(desc = "The code, and what it answers.")] input: SignUpVerifyInput,
     ) -> Option<Result<SignUpVerifyPayload>> {
         let verified = async {
+            // Before the code is used up.
+            can_deliver(ctx, input.delivery)?;
             let (challenge, code) = (challenge(&input.challenge_id)?, SecretString::from(input.code));
             Ok(match ctx.app()?.sign_up.verify(challenge, &code, &ctx.origin()).await? {
-                Ok(verified) => given(verified),
+                Ok(verified) => given(verified, input.delivery),
                 Err(Refusal { error, tries_left }) => SignUpVerifyPayload {
                     verification: None,
                     tries_left: Some(tries_left),
@@ -366,8 +401,8 @@ impl SignUpMutation {
         Some(verified.await)
     }
 
-    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once and
-    /// kept nowhere; a login with a second factor is refused. At most once per operation.
+    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once, and the
+    /// portal's must be another; a login with a second factor is refused. At most once per operation.
     async fn sign_up_verify_by_billing(
         &self,
         ctx: &Context<'_>,
@@ -378,7 +413,8 @@ impl SignUpMutation {
             let (app, budget) = (ctx.app()?, ctx.budget()?);
             let verified =
                 app.sign_up.verify_by_billing(&input.email, &password, language, &ctx.origin(), budget).await;
-            told(verified)
+            // No hand-off follows from that.
+            told(verified, SessionDelivery::default())
         };
         Some(verified.await)
     }
@@ -389,7 +425,10 @@ impl SignUpMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which verification.")] input: SignUpResumeInput,
     ) -> Option<Result<SignUpVerifyPayload>> {
-        let resumed = async { told(ctx.app()?.sign_up.resume(input.verification.into()).await) };
+        let resumed = async {
+            can_deliver(ctx, input.delivery)?;
+            told(ctx.app()?.sign_up.resume(input.verification.into()).await, input.delivery)
+        };
         Some(resumed.await)
     }
 
@@ -405,14 +444,18 @@ impl SignUpMutation {
             let form = SignUpForm {
                 profile: input.profile,
                 address: input.address,
+                availability: input.availability,
                 ending: Ending {
                     password: input.password.into(),
                     terms_version: input.terms_version,
                     marketing: input.accepts_marketing,
                 },
             };
-            let (token, budget) = (input.verification.into(), ctx.budget()?);
-            let completed = ctx.app()?.sign_up.complete(token, form, &ctx.origin(), budget).await;
+            let (token, budget, from) = (input.verification.into(), ctx.budget()?, ctx.origin());
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            let completed = ctx.app()?.sign_up.complete(token, form, &entry, budget).await;
             payload(ctx, completed, input.delivery).await
         };
         Some(completed.await)
@@ -436,21 +479,27 @@ impl SignUpMutation {
                     marketing: input.accepts_marketing,
                 },
             };
-            let (token, budget) = (input.verification.into(), ctx.budget()?);
-            let linked = ctx.app()?.sign_up.link(token, form, &ctx.origin(), budget).await;
+            let (token, budget, from) = (input.verification.into(), ctx.budget()?, ctx.origin());
+            let device = input.device_token.map(SecretString::from);
+            let device = device.as_ref().or(ctx.cookies()?.device());
+            let entry = Entry { delivery: input.delivery.into(), device, from: &from };
+            let linked = ctx.app()?.sign_up.link(token, form, &entry, budget).await;
             payload(ctx, linked, input.delivery).await
         };
         Some(linked.await)
     }
 }
 
-fn given(verified: Verified) -> SignUpVerifyPayload {
-    SignUpVerifyPayload { verification: Some(SignUpVerification(verified)), ..Default::default() }
+fn given(verified: Verified, delivery: SessionDelivery) -> SignUpVerifyPayload {
+    SignUpVerifyPayload {
+        verification: Some(SignUpVerification { verified, delivery }),
+        ..Default::default()
+    }
 }
 
-fn told(verified: Result<Verified>) -> Result<SignUpVerifyPayload> {
+fn told(verified: Result<Verified>, delivery: SessionDelivery) -> Result<SignUpVerifyPayload> {
     match verified {
-        Ok(verified) => Ok(given(verified)),
+        Ok(verified) => Ok(given(verified, delivery)),
         Err(Error::Rejected(errors)) => {
             Ok(SignUpVerifyPayload { user_errors: shown(errors), ..Default::default() })
         }
@@ -463,16 +512,21 @@ async fn payload(
     completed: Result<Completion>,
     delivery: SessionDelivery,
 ) -> Result<SignUpCompletePayload> {
-    let bare =
-        |status| SignUpCompletePayload { status, session: None, viewer: None, user_errors: Vec::new() };
+    let bare = |status| SignUpCompletePayload {
+        status,
+        session: None,
+        viewer: None,
+        device_token: None,
+        user_errors: Vec::new(),
+    };
     match completed {
         Ok(Completion::InProgress) => Ok(bare(SignUpStatus::InProgress)),
-        Ok(Completion::SignedIn(grant)) => {
-            let app = ctx.app()?;
-            let principal = app.identity.authenticate(grant.access_token.expose_secret()).await?;
+        Ok(Completion::SignedIn(entrance)) => {
+            let (session, viewer, device_token) = enter(ctx, *entrance, delivery).await?;
             Ok(SignUpCompletePayload {
-                session: Some(deliver(ctx, grant, delivery)?),
-                viewer: Some(ViewerNode(Viewer::new(principal, ctx.budget()?))),
+                session: Some(session),
+                viewer: Some(viewer),
+                device_token,
                 ..bare(SignUpStatus::Complete)
             })
         }

@@ -62,7 +62,7 @@ pub use exports::{ExportRow, Gathered};
 pub use mappings::{Mapping, NewCustomer};
 pub use mirrors::{MirrorRow, MirroredList, MirroredRows};
 pub use notifications::{NewNotification, NotificationRow};
-pub use partner_grants::{Allowed, GrantRow, GrantedRow, NewGrant};
+pub use partner_grants::{Allowed, GrantRow, GrantedRow, NewGrant, PastGrantRow};
 pub use partners::{PartnerRow, PartnerSecretRow, PartnerUsageRow};
 pub use passkeys::{NewCeremony, NewPasskey, PasskeyKey, PasskeyRow};
 pub use sealed::Resealed;

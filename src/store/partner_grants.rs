@@ -44,6 +44,23 @@ pub struct GrantRow {
     pub created_at: DateTime<Utc>,
 }
 
+/// A grant, whether it stands or not.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct PastGrantRow {
+    /// What the partner calls itself.
+    pub client_id: String,
+    /// What people call it.
+    pub name: String,
+    /// What was allowed: names with spaces between.
+    pub scopes: String,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When it was taken back, or replaced.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When the partner itself was revoked.
+    pub partner_revoked_at: Option<DateTime<Utc>>,
+}
+
 /// A grant that stands, as its partner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct GrantedRow {
@@ -120,6 +137,21 @@ impl Store {
              ORDER BY g.grant_id DESC",
             [user.0],
             fetch_all as GrantRow
+        )?)
+    }
+
+    /// Every grant that a customer ever gave, the latest first.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn all_grants_of_user(&self, user: UserId) -> Result<Vec<PastGrantRow>> {
+        Ok(sql!(
+            self.read(),
+            "SELECT p.client_id, p.name, g.scopes, g.created_at, g.revoked_at, p.revoked_at AS partner_revoked_at
+             FROM partner_grants g JOIN partners p ON p.partner_id = g.partner_id
+             WHERE g.user_id = $1 ORDER BY g.grant_id DESC",
+            [user.0],
+            fetch_all as PastGrantRow
         )?)
     }
 
@@ -212,7 +244,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Revokes a grant of a customer. Gives to whom it was; `None` when they have none of this id that stands.
+    /// Revokes a grant of a customer. Gives to whom it was, with what people call them; `None` when the customer has none of
+    /// this id that stands.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -221,14 +254,16 @@ impl Tx {
         user: UserId,
         id: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<Option<PartnerId>> {
+    ) -> Result<Option<(PartnerId, String)>> {
         let found = sql!(
             self.on(),
             "UPDATE partner_grants SET revoked_at = $3
-             WHERE grant_id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING partner_id",
+             WHERE grant_id = $1 AND user_id = $2 AND revoked_at IS NULL
+             RETURNING partner_id,
+                (SELECT p.name FROM partners p WHERE p.partner_id = partner_grants.partner_id) AS name",
             [id, user.0, at],
-            fetch_optional as (Uuid,)
+            fetch_optional as (Uuid, String)
         )?;
-        Ok(found.map(|(partner,)| PartnerId(partner)))
+        Ok(found.map(|(partner, name)| (PartnerId(partner), name)))
     }
 }

@@ -240,6 +240,14 @@ impl Tx {
         Ok(changed == 1)
     }
 
+    /// Removes all passkeys of a user. Gives their number.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn delete_passkeys(&mut self, user: UserId) -> Result<u64> {
+        Ok(sql!(self.on(), "DELETE FROM passkeys WHERE user_id = $1", [user.0])?)
+    }
+
     /// Removes a passkey of a user; false when they have none of this id.
     ///
     /// # Errors

@@ -190,25 +190,38 @@ impl<W: Workflow> Engine<W> {
     /// [`Error::StoreAway`] and [`Error::Internal`]; then nothing was begun.
     pub async fn begin(&self, id: Uuid, key: &[u8], workflow: W) -> Result<Begun> {
         let this = &*self.0;
-        let now = this.clock.now();
-        let state = this.seal(id, &State { workflow, refusal: BTreeSet::new() })?;
-        let step = W::STEPS.first().ok_or_else(|| Error::internal("a workflow without steps"))?.name;
-        let new = NewWorkflow { id, kind: W::KIND, key, state: &state, step, at: now };
         let mut tx = this.store.begin().await?;
-        tx.purge_workflows(now - KEPT).await?;
-        if !tx.insert_workflow(&new).await? {
+        if !self.begin_within(&mut tx, id, key, workflow).await? {
             drop(tx);
             // One that was refused is not in the way, and says nothing of what is asked for now.
             let standing = this.store.workflow_standing(id).await?;
             let is_here = matches!(standing, Some(Standing::Running | Standing::Done(_)));
             return Ok(if is_here { Begun::Here } else { Begun::Busy });
         }
-        // Every beginning has a job of its own: the key of a refused one is still remembered.
-        let visit = Visit { id, kind: PhantomData::<fn() -> W> };
-        this.queue.put(&mut tx, &Uuid::now_v7().to_string(), &visit).await?;
         tx.commit().await?;
         this.queue.wake();
         Ok(Begun::Here)
+    }
+
+    /// The same with everything else that a transaction does; whoever commits it wakes the queue. False when there is one of
+    /// this id, or another of this key runs: then nothing was begun.
+    ///
+    /// # Errors
+    /// As [`Engine::begin`]; then the transaction is to be undone.
+    pub async fn begin_within(&self, tx: &mut Tx, id: Uuid, key: &[u8], workflow: W) -> Result<bool> {
+        let this = &*self.0;
+        let now = this.clock.now();
+        let state = this.seal(id, &State { workflow, refusal: BTreeSet::new() })?;
+        let step = W::STEPS.first().ok_or_else(|| Error::internal("a workflow without steps"))?.name;
+        let new = NewWorkflow { id, kind: W::KIND, key, state: &state, step, at: now };
+        tx.purge_workflows(now - KEPT).await?;
+        if !tx.insert_workflow(&new).await? {
+            return Ok(false);
+        }
+        // Every beginning has a job of its own: the key of a refused one is still remembered.
+        let visit = Visit { id, kind: PhantomData::<fn() -> W> };
+        this.queue.put(tx, &Uuid::now_v7().to_string(), &visit).await?;
+        Ok(true)
     }
 
     /// How a workflow stands; `None` when there is none.

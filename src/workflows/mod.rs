@@ -6,6 +6,7 @@
 //!
 //! Source: domain reference §6, requirements G1, G2 and G6.
 
+pub mod availability;
 pub mod email_change;
 pub mod engine;
 pub mod erasure;

@@ -5,7 +5,7 @@
 //! | `look` | finds what is there already | looks again |
 //! | `account` | puts the account of the CRM, by its customer number | puts it again: the number is a key |
 //! | `client` | creates the client of billing, or changes the one that is linked | looks for the address and the number until the settling time is over, before it creates another |
-//! | `user` | user, mapping and consent here, and the jobs that follow from them: all or nothing | is one transaction |
+//! | `user` | user, mapping and consent here, and the jobs and the check of the address that follow from them: all or nothing | is one transaction |
 //! | `deactivate` | only when `user` is refused: the client that was made is made inactive | says it again |
 //! | `report` | and staff are told | puts the case again: it has a key |
 //!
@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    engine::{Act, Next, Step, Turn, Workflow},
+    availability::AvailabilityRequest,
+    engine::{Act, Engine, Next, Step, Turn, Workflow},
     form::{Details, WrittenAddress},
     jobs::{GrantAccess, OpenStaffCase},
     profile::sex,
@@ -95,6 +96,9 @@ pub struct Registration {
     pub lacks_number: bool,
     /// Whether the contact in the CRM has another address.
     pub differs: bool,
+    /// Whether staff shall check what internet can be had at the address.
+    #[serde(default)]
+    pub wants_check: bool,
 }
 
 /// What the steps work with.
@@ -112,6 +116,8 @@ pub struct Desk {
     pub billing: Billing,
     /// The CRM.
     pub crm: Crm,
+    /// Checks of an address, which begin with the user.
+    pub availability: Engine<AvailabilityRequest>,
     /// How long what an unknown call may have made can still appear.
     pub settle: TimeDelta,
     /// See [`super::Settings::plant_blind_resend`].
@@ -427,6 +433,12 @@ fn user<'a>(it: &'a mut Registration, desk: &'a Desk, tx: &'a mut Tx) -> BoxFutu
             let language = Language::of(&it.locale);
             let mail = Mail { to: it.email.clone(), language, message: Message::AccountLinked { at: now } };
             desk.queue.put(tx, &format!("account-linked:{key}"), &mail).await?;
+        }
+        if it.wants_check
+            && let Some(request) = AvailabilityRequest::of_owner(it, account, now)
+        {
+            let id = request.reference;
+            desk.availability.begin_within(tx, id, id.as_bytes(), request).await?;
         }
         if it.differs {
             let case = StaffCase {

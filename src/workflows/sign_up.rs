@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta};
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     id::UserId,
     identity::{
-        Context, Evidence, Grant, Purpose, Verification,
+        Context, Entrance, Entry, Evidence, HandOff, Purpose, Verification,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::Language,
@@ -72,7 +72,7 @@ pub struct Routed {
     /// What is known.
     pub prefill: Prefill,
     /// For whoever has an account and proved its address minutes ago: good for one sign-in without another code.
-    pub hand_off: Option<(SecretString, DateTime<Utc>)>,
+    pub hand_off: Option<HandOff>,
 }
 
 /// An address that was proved.
@@ -90,6 +90,8 @@ pub struct SignUpForm {
     pub profile: PersonInput,
     /// The address.
     pub address: AddressInput,
+    /// Whether staff shall check what internet can be had there.
+    pub availability: bool,
     /// What everybody says at the end.
     pub ending: Ending,
 }
@@ -117,7 +119,7 @@ pub struct Ending {
 /// How far a sign-up came.
 pub enum Completion {
     /// It is done; the person is signed in.
-    SignedIn(Grant),
+    SignedIn(Box<Entrance>),
     /// It goes on; ask again, with the same verification.
     InProgress,
 }
@@ -203,19 +205,21 @@ impl SignUp {
             return Ok(Err(void()));
         }
         let locale = proved.language.tag().to_owned();
-        let evidence = Evidence { email: proved.address.clone(), locale, client: None };
+        let evidence =
+            Evidence { email: proved.address.clone(), locale, client: None, billing_password: None };
         let lifetime = self.settings.verification_lifetime;
         let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Ok(Verified { token, verification }))
     }
 
-    /// Checks a billing password once, instead of a code. It is kept nowhere. Whoever has an account has a password of
-    /// the portal: theirs of billing proves nothing any more, and is not even shown to billing.
+    /// Checks a billing password once, instead of a code. All that is kept of it is a hash, sealed in the verification, so that
+    /// the portal's is another. Whoever has an account has a password of the portal: theirs of billing proves nothing any
+    /// more, and is not even shown to billing.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
-    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer;
+    /// does not prove; [`Error::RateLimited`] after wrong ones, or while too many passwords are hashed; [`Error::Unavailable`] while billing does not answer;
     /// [`Error::Maintenance`].
     pub async fn verify_by_billing(
         &self,
@@ -242,7 +246,14 @@ impl SignUp {
             Some(Login::SecondFactor) => return refused(refusals::SECOND_FACTOR),
             Some(Login::Wrong) | None => return refused(refusals::INVALID_CREDENTIALS),
         };
-        let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
+        // So that the portal's is another: as slow a hash as those of the portal, sealed, for as long as the verification lies.
+        let billing_password = identity.new_password(password).await?.expose_secret().to_owned();
+        let evidence = Evidence {
+            email,
+            locale: language.tag().to_owned(),
+            client: Some(client),
+            billing_password: Some(billing_password),
+        };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
         let (token, verification) = identity.attest(&mut tx, evidence, lifetime, from).await?;
@@ -280,10 +291,9 @@ impl SignUp {
                 return routed(Route::PortalExists, Prefill::default());
             }
             let mut tx = desk.store.begin().await?;
-            let given =
+            let hand_off =
                 desk.identity.hand_off(&mut tx, user.id, &evidence.email, verification.proved_at).await?;
             tx.commit().await?;
-            let hand_off = given.map(|given| (given.token, given.expires_at));
             return Ok(Routed { route: Route::PortalExists, prefill: Prefill::default(), hand_off });
         }
         let clients = desk.billing.clients_of(budget, evidence.client, &evidence.email).await?;
@@ -337,11 +347,11 @@ impl SignUp {
         &self,
         token: SecretString,
         form: SignUpForm,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
     ) -> Result<Completion> {
-        let SignUpForm { profile, address, ending } = form;
-        self.register(token, from, budget, ending, |faults, today| {
+        let SignUpForm { profile, address, availability, ending } = form;
+        self.register(token, entry, budget, ending, |faults, today| {
             let least = self.settings.least_age;
             let person = faults.within("profile", |faults| profile.read(today, least, faults));
             let address = faults.within("address", |faults| address.read(faults));
@@ -353,6 +363,7 @@ impl SignUp {
                 company: person.company,
                 details: person.details,
                 address: Some(address?),
+                wants_check: availability,
             })
         })
         .await
@@ -366,11 +377,11 @@ impl SignUp {
         &self,
         token: SecretString,
         form: LinkForm,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
     ) -> Result<Completion> {
         let LinkForm { profile, address, ending } = form;
-        self.register(token, from, budget, ending, |faults, today| {
+        self.register(token, entry, budget, ending, |faults, today| {
             let least = self.settings.least_age;
             let details = faults.within("profile", |faults| profile.read(today, least, faults));
             let address = address.map(|input| faults.within("address", |faults| input.read(faults)));
@@ -381,6 +392,7 @@ impl SignUp {
                 company: None,
                 details,
                 address: address.flatten(),
+                wants_check: false,
             })
         })
         .await
@@ -389,7 +401,7 @@ impl SignUp {
     async fn register(
         &self,
         token: SecretString,
-        from: &Context,
+        entry: &Entry<'_>,
         budget: Budget,
         ending: Ending,
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
@@ -426,10 +438,10 @@ impl SignUp {
                 let hashed =
                     chosen.as_ref().filter(|chosen| chosen.name == name).map(|chosen| chosen.hash.clone());
                 drop(chosen);
-                let grant = self.desk.identity.welcome(user, &password, hashed.as_ref(), from).await?;
-                grant.map_or_else(
+                let entered = self.desk.identity.welcome(user, &password, hashed.as_ref(), entry).await?;
+                entered.map_or_else(
                     || refused(refusals::ACCOUNT_EXISTS),
-                    |grant| Ok(Completion::SignedIn(grant)),
+                    |entrance| Ok(Completion::SignedIn(Box::new(entrance))),
                 )
             }
         }
@@ -452,6 +464,13 @@ impl SignUp {
         if ending.terms_version != self.settings.terms_version {
             let message = "The terms have changed. Please read and accept them as they are now.";
             faults.add("TERMS_OUTDATED", &["termsVersion"], message);
+        }
+        if faults.is_empty()
+            && let Some(phc) = &evidence.billing_password
+            && identity.is_password(&ending.password, phc.as_str().into()).await?
+        {
+            let message = "This is your billing password. Please choose another one for the portal.";
+            faults.add("PASSWORD_OF_BILLING", &["password"], message);
         }
         faults.refuse()?;
         let said = said.ok_or_else(|| Error::internal("a form without faults that could not be read"))?;
@@ -480,6 +499,7 @@ impl SignUp {
             account: None,
             lacks_number: false,
             differs: false,
+            wants_check: said.wants_check,
         })
     }
 }
@@ -492,6 +512,8 @@ struct Said {
     company: Option<String>,
     details: Details,
     address: Option<WrittenAddress>,
+    /// Staff shall check what internet can be had there.
+    wants_check: bool,
 }
 
 /// The settling time as the steps take it.

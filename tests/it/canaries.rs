@@ -236,6 +236,17 @@ async fn no_canary_reaches_the_log_the_metrics_or_the_audit_log() {
     assert_eq!(done["status"], "COMPLETE", "{done}");
     canaries.token("access token", &done["session"]["accessToken"]);
     canaries.token("refresh token", &done["session"]["refreshToken"]);
+    canaries.token("device token", &done["deviceToken"]);
+
+    // A guest, whose request meets a fault as well.
+    let email = canaries.plant("address", "capybarina.okapisson@example.jp");
+    let mut asked = crate::availability::guest(&email);
+    asked["firstName"] = json!(canaries.plant("first name", "Capybarina"));
+    asked["lastName"] = json!(canaries.plant("last name", "Okapisson"));
+    asked["address"]["building"] = json!(canaries.plant("building", "Tapir Terrace"));
+    sandbox.core().faults.add(fault(System::Salesforce, RuleKind::Status, &leak));
+    let asked = process.ask(None, crate::availability::DOCUMENT, "AvailabilityRequest", asked).await;
+    assert_eq!(asked["data"]["availabilityRequest"]["submitted"], true, "{asked}");
 
     // A sign-in in two steps, with a wrong password before it.
     let wrong_password = canaries.plant("wrong password", "wrong quokka battery 9917");

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 17] = [
+const FLOWS: [&str; 19] = [
     "account-erase",
     "account-link",
+    "availability",
     "data-export",
     "email-change",
     "grant-create",
@@ -29,6 +30,7 @@ const FLOWS: [&str; 17] = [
     "session-end",
     "session-refresh",
     "session-revoke",
+    "sign-in-hand-off",
     "sign-up",
     "sign-up-resume",
 ];

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
-use portal_gateway::sandbox::core::{Rule, RuleKind, System};
+use portal_gateway::{
+    identity::{NewPartner, PartnerDesk, Scopes, Terms},
+    sandbox::core::{Rule, RuleKind, System},
+};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -12,9 +15,12 @@ use crate::{
     passkeys::register,
     phone::Phone,
     sign_up::{hasty, until},
+    totp::enrol,
 };
 
 const DOCUMENT: &str = include_str!("../../examples/queries/data-export.graphql");
+const GRANT: &str = include_str!("../../examples/queries/grant-create.graphql");
+const REVOKE: &str = include_str!("../../examples/queries/grant-revoke.graphql");
 /// Longer than any mail may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -48,6 +54,24 @@ async fn get(gateway: &Gateway, customer: &Customer<'_>, path: &str) -> (u16, [O
     (answer.status().as_u16(), headers, answer.bytes().await.unwrap().to_vec())
 }
 
+/// Allows a partner something, and takes it back. Gives what the partner calls itself.
+async fn grant_and_take_back(gateway: &Gateway, customer: &Customer<'_>) -> String {
+    let desk = PartnerDesk::new(gateway.app.store.clone(), gateway.app.clock.clone());
+    let new = NewPartner {
+        name: "Books".to_owned(),
+        scopes: Scopes::parse("billing:read").unwrap(),
+        is_first_party: false,
+        terms: Terms { requests_per_second: 1, cost_maximum: 1, cost_restore: 1 },
+    };
+    let (client_id, _) = desk.create(new).await.unwrap();
+    let input = json!({ "clientId": client_id, "scopes": ["billing:read"] });
+    let made = customer.ask(GRANT, json!({ "input": input })).await.data();
+    let id = made["grantCreate"]["grant"]["id"].clone();
+    let taken = customer.ask(REVOKE, json!({ "input": { "id": id } })).await.data();
+    assert_eq!(taken["grantRevoke"]["revoked"], true, "{made}");
+    client_id
+}
+
 fn part<'a>(document: &'a Value, name: &str) -> &'a Value {
     assert_eq!(document["parts"][name]["status"], "COMPLETE", "{name}: {}", document["parts"][name]);
     &document["parts"][name]["data"]
@@ -59,6 +83,8 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     let email = gateway.sandbox.core().world.customer(1).email.clone();
     let (customer, other) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
     register(&customer, &mut Phone::new()).await;
+    let (_, codes) = enrol(&gateway, &customer).await;
+    let client_id = grant_and_take_back(&gateway, &customer).await;
     let since = gateway.mailed_so_far().await;
     let (asked, again) = (request(&customer).await, request(&customer).await);
     assert_eq!(asked["id"], again["id"], "whoever asks again gets the same");
@@ -76,12 +102,19 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     assert!(disposition.unwrap().starts_with("attachment"));
     let document: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(document["isComplete"], true);
-    assert_eq!(document["parts"].as_object().unwrap().len(), 17);
+    assert_eq!(document["parts"].as_object().unwrap().len(), 19);
     assert_eq!(
         (&part(&document, "account")["email"], &part(&document, "profile")["email"]),
         (&json!(email), &json!(email))
     );
     assert_eq!(part(&document, "passkeys").as_array().unwrap().len(), 1);
+    let factors = part(&document, "secondFactors");
+    assert!(factors["totp"]["enrolled_at"].is_string(), "{factors}");
+    assert_eq!(factors["recovery_codes_left"], 10);
+    let grants = part(&document, "grants").as_array().unwrap();
+    assert_eq!((grants.len(), &grants[0]["clientId"]), (1, &json!(client_id)));
+    assert_eq!((&grants[0]["partner"], &grants[0]["scopes"]), (&json!("Books"), &json!(["billing:read"])));
+    assert!(grants[0]["takenBackAt"].is_string(), "those that stand no more, too: {grants:?}");
     let acts = part(&document, "auditLog").as_array().unwrap();
     assert!(acts.iter().any(|event| event["act"] == "passkey.create"), "{acts:?}");
     assert_eq!(part(&document, "sessions").as_array().unwrap().len(), 1);
@@ -112,7 +145,7 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     let lines = part(&document, "lines").as_array().unwrap();
     assert!(lines.iter().any(|line| line["usage"].is_object()), "{lines:?}");
     let text = String::from_utf8(body).unwrap();
-    for secret in ["password", "$argon2", "token"] {
+    for secret in ["password", "$argon2", "token", "otpauth", codes[0].as_str()] {
         assert!(!text.contains(secret), "{secret}");
     }
 

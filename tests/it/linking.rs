@@ -16,14 +16,14 @@ use crate::{
 pub const DOCUMENT: &str = include_str!("../../examples/queries/account-link.graphql");
 
 /// Customers of the sandbox who have no portal user.
-const N: u64 = 20;
+pub const N: u64 = 20;
 
-async fn by_billing(gateway: &Gateway, email: &str, password: &str) -> crate::gateway::Answer {
+pub async fn by_billing(gateway: &Gateway, email: &str, password: &str) -> crate::gateway::Answer {
     let variables = json!({ "email": email, "password": password });
     gateway.nobody().operate(DOCUMENT, "VerifyByBilling", variables).await
 }
 
-async fn link(gateway: &Gateway, token: &Value, more: Value) -> Value {
+pub async fn link(gateway: &Gateway, token: &Value, more: Value) -> Value {
     let mut variables = json!({ "verification": token, "password": PASSWORD, "termsVersion": "1" });
     variables.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let answer = gateway.nobody().operate(DOCUMENT, "AccountLink", variables).await;
@@ -96,6 +96,30 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
     // Mails of the linking may still leave.
     let asked: Vec<_> = gateway.calls().into_iter().filter(|(system, ..)| *system != "smtp").collect();
     assert_eq!(asked, [], "billing is not asked");
+}
+
+#[tokio::test]
+async fn the_password_of_billing_is_not_taken_for_the_portals() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    let token = right["signUpVerifyByBilling"]["verification"]["token"].clone();
+    let refused = link(&gateway, &token, json!({ "password": DEMO_PASSWORD })).await;
+    let error = &refused["userErrors"][0];
+    assert_eq!(refused["status"], "REFUSED", "{refused}");
+    assert_eq!((&error["code"], &error["field"]), (&json!("PASSWORD_OF_BILLING"), &json!(["password"])));
+    assert!(gateway.app.store.user_by_email(&email).await.unwrap().is_none(), "nothing was begun");
+    // With what else is wrong it is told after that is put right; another password links.
+    let other = link(&gateway, &token, json!({ "password": DEMO_PASSWORD, "termsVersion": "0" })).await;
+    assert_eq!(other["userErrors"][0]["code"], "TERMS_OUTDATED", "{other}");
+    assert_eq!(link(&gateway, &token, json!({})).await["status"], "COMPLETE");
+    // What the gateway cannot know, it does not ask billing.
+    let email = self::email(&gateway, N + 1);
+    let mailed = verified(&gateway, &email).await;
+    gateway.forget_calls();
+    let done = link(&gateway, &mailed["token"], json!({ "password": DEMO_PASSWORD })).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    assert!(!gateway.calls().iter().any(|(_, operation, _)| operation == "ValidateLogin"));
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@
 
 mod account;
 mod audit;
+mod availability;
+mod availability_kills;
 mod canaries;
 mod commands;
 mod dashboard;
 mod dependencies;
+mod devices;
 mod documents;
 mod email_change;
 mod email_change_kills;
@@ -15,9 +18,11 @@ mod erasure;
 mod events;
 mod examples;
 mod export;
+mod factors;
 mod fleet;
 mod foreign;
 mod gateway;
+mod hand_off;
 mod headers;
 mod hook_file;
 mod isolation;

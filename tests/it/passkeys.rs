@@ -16,7 +16,7 @@ pub const REGISTER: &str = include_str!("../../examples/queries/passkey-register
 const REGISTERED: &str = include_str!("../../examples/queries/passkey-register-finish.graphql");
 const REMOVE: &str = include_str!("../../examples/queries/passkey-remove.graphql");
 const SIGN_IN: &str = include_str!("../../examples/queries/passkey-sign-in-begin.graphql");
-const SIGNED_IN: &str = include_str!("../../examples/queries/passkey-sign-in-finish.graphql");
+pub const SIGNED_IN: &str = include_str!("../../examples/queries/passkey-sign-in-finish.graphql");
 const PASSKEYS: &str = include_str!("../../examples/queries/passkeys.graphql");
 const RENAME: &str = "mutation($id: ID!, $name: String!) { passkeyRename(input: { id: $id, name: $name }) {
     passkey { name } userErrors { code field } } }";
@@ -53,11 +53,11 @@ pub async fn register(customer: &Customer<'_>, phone: &mut Phone) -> Value {
 }
 
 /// What an authenticator is to be asked to sign in.
-async fn challenge(gateway: &Gateway) -> Value {
+pub async fn challenge(gateway: &Gateway) -> Value {
     gateway.nobody().ask(SIGN_IN, json!({})).await.data()["passkeySignInBegin"]["options"].clone()
 }
 
-async fn sign_in(gateway: &Gateway, credential: &Value) -> Value {
+pub async fn sign_in(gateway: &Gateway, credential: &Value) -> Value {
     let answer = gateway.nobody().ask(SIGNED_IN, json!({ "credential": credential })).await;
     answer.data()["passkeySignInFinish"].clone()
 }
@@ -116,7 +116,7 @@ async fn a_browser_gets_its_session_as_cookies() {
     assert_eq!((foreign.code().as_str(), foreign.cookies().len()), ("BAD_USER_INPUT", 0));
     let own = [("origin", ORIGIN), ("x-portal-csrf", "1")];
     let reply = ask(&gateway, &own, &document, json!({ "credential": credential })).await;
-    assert_eq!(reply.cookies().len(), 2, "{reply:?}");
+    assert_eq!(reply.cookies().len(), 3, "{reply:?}");
     assert!(reply.json()["data"]["passkeySignInFinish"]["session"]["accessToken"].is_null());
 }
 

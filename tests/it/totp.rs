@@ -48,7 +48,7 @@ impl App {
     }
 
     /// What it shows after what it shows now.
-    fn next(&self, gateway: &Gateway) -> String {
+    pub fn next(&self, gateway: &Gateway) -> String {
         gateway.app.clock.advance(TimeDelta::seconds(30));
         self.code(gateway)
     }

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result, UserError},
     id::{PartnerId, UserId},
     identity::{Identity, Representative, Viewer, rejected},
+    mail::{Language, Mail, Message},
     store::{self, GrantRow, NewGrant, PartnerRow},
 };
 
@@ -106,7 +107,7 @@ impl Identity {
         Ok(Some(Consent { client_id: partner.client_id, partner_name: partner.name, scopes, grant }))
     }
 
-    /// Allows a partner something. What the customer allowed it before is replaced.
+    /// Allows a partner something. What the customer allowed it before is replaced. A mail tells them.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`; with `PARTNER_UNKNOWN` or `GRANT_NOT_NEEDED` (field `clientId`); or with
@@ -126,6 +127,7 @@ impl Identity {
         }
         let scopes = read(scopes, &partner);
         let scopes = scopes.ok_or_else(|| rejected(UserError { field: vec!["scopes"], ..BAD_SCOPES }))?;
+        let (owner, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let (now, id, to) = (this.now(), Uuid::now_v7(), PartnerId(partner.partner_id));
         let names = scopes.to_string();
         let grant = NewGrant { id, partner: to, user: viewer.user(), scopes: &names, created_at: now };
@@ -139,7 +141,13 @@ impl Identity {
         }
         let event = viewer.event("grant.create", now).with("grant", id).with("partner", to);
         tx.audit(event.with("scopes", scopes));
+        let language = Language::of(&owner.locale);
+        let allowed = scopes.iter().map(|scope| told(scope, language).to_owned()).collect();
+        let message = Message::GrantGiven { partner: partner.name.clone(), allowed, at: now };
+        let mail = Mail { to: email, language, message };
+        this.jobs.put(&mut tx, &format!("grant-given:{id}"), &mail).await?;
         tx.commit().await?;
+        this.jobs.wake();
         self.forget_grant(to, viewer.user()).await;
         Ok(PartnerGrant {
             id,
@@ -150,18 +158,23 @@ impl Identity {
         })
     }
 
-    /// Takes a grant back: it counts no more here at once, and within 5 seconds everywhere. False when the customer has none of
-    /// this id that stands.
+    /// Takes a grant back: it counts no more here at once, and within 5 seconds everywhere. A mail tells the customer. False
+    /// when they have none of this id that stands.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
     pub async fn revoke_grant(&self, viewer: &Viewer, id: Uuid) -> Result<bool> {
         let this = &*self.0;
+        let (owner, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let now = this.now();
         let mut tx = this.store.begin().await?;
-        let Some(partner) = tx.revoke_grant(viewer.user(), id, now).await? else { return Ok(false) };
+        let Some((partner, name)) = tx.revoke_grant(viewer.user(), id, now).await? else { return Ok(false) };
         tx.audit(viewer.event("grant.revoke", now).with("grant", id).with("partner", partner));
+        let message = Message::GrantTakenBack { partner: name, at: now };
+        let mail = Mail { to: email, language: Language::of(&owner.locale), message };
+        this.jobs.put(&mut tx, &format!("grant-taken-back:{id}"), &mail).await?;
         tx.commit().await?;
+        this.jobs.wake();
         self.forget_grant(partner, viewer.user()).await;
         Ok(true)
     }
@@ -205,6 +218,15 @@ impl Identity {
     async fn forget_grant(&self, partner: PartnerId, user: UserId) {
         self.0.partners.grants.invalidate(&(partner, user)).await;
         self.0.sessions.doubt();
+    }
+}
+
+/// What a scope lets a partner do, for the customer to read.
+fn told(scope: Scope, language: Language) -> &'static str {
+    let (english, japanese) = scope.told();
+    match language {
+        Language::English => english,
+        Language::Japanese => japanese,
     }
 }
 

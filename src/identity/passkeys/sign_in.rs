@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Result,
     id::UserId,
-    identity::{Context, Grant, Identity, Inner, history::Method, missing_mapping, rejected},
+    identity::{Context, Entrance, Entry, Identity, Inner, history::Method, missing_mapping, rejected},
     store::audit::Actor,
 };
 
@@ -26,16 +26,17 @@ impl Identity {
         self.0.ask_for_passkey(Purpose::SignIn, None).await
     }
 
-    /// Opens a session for the person whose passkey answered, in the form of `PublicKeyCredential.toJSON`.
+    /// Opens a session for the person whose passkey answered, in the form of `PublicKeyCredential.toJSON`. It leaves on its
+    /// device what a sign-in with the password leaves.
     ///
     /// # Errors
     /// [`crate::error::Error::Rejected`] with `PASSKEY_REFUSED`, whatever is wrong, or with `MAPPING_MISSING` for an account
     /// whose data cannot be found; [`crate::error::Error::RateLimited`] after failures from the same network address;
     /// [`crate::error::Error::Maintenance`].
-    pub async fn sign_in_with_passkey(&self, credential: &Value, context: &Context) -> Result<Grant> {
+    pub async fn sign_in_with_passkey(&self, credential: &Value, entry: &Entry<'_>) -> Result<Entrance> {
         let this = &*self.0;
         this.check_open()?;
-        let (began, now) = (Instant::now(), this.now());
+        let (began, now, context) = (Instant::now(), this.now(), entry.from);
         let answer = Assertion::read(credential);
         // Nobody is known yet: what the device calls the passkey stands for the account.
         let account = answer.as_ref().map(Assertion::credential_id).unwrap_or_default();
@@ -46,17 +47,23 @@ impl Identity {
             Ok(None) => {}
             Err(_) => this.gate.untried(guess).await,
         }
-        let Some(user) = proved? else {
+        let owner = match proved? {
+            Some(user) => this.store.user(user).await?,
+            None => None,
+        };
+        let Some((user, email)) = owner else {
             this.store
                 .audit(context.event("session.create", Actor::Nobody, now).refused(REFUSED.code))
                 .await?;
             this.hold(began).await;
             return Err(rejected(REFUSED));
         };
-        if this.store.mapping_of_user(user).await?.is_none() {
-            return Err(missing_mapping(user));
+        if this.store.mapping_of_user(user.id).await?.is_none() {
+            return Err(missing_mapping(user.id));
         }
-        this.open_proved(user, Method::Passkey, context, now).await
+        let known = this.known(&email, entry.device, now).await?;
+        let tx = this.store.begin().await?;
+        this.enter(tx, &user, &email, Method::Passkey, known, false, context).await
     }
 }
 

@@ -48,7 +48,7 @@ const NOT_ENROLLED: UserError = UserError {
 };
 
 /// What asks for a second step, besides mails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SecondFactors {
     /// The authenticator app; `None` when none is enrolled.
     pub totp: Option<TotpStatus>,
@@ -57,7 +57,7 @@ pub struct SecondFactors {
 }
 
 /// An authenticator app, as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TotpStatus {
     /// When it was enrolled.
     pub enrolled_at: DateTime<Utc>,

@@ -86,6 +86,21 @@ async fn one(part: Part, sources: &Sources, viewer: &Viewer, email: &str, locale
         Part::Sessions => written(&identity.sessions(viewer).await?),
         Part::Devices => written(&identity.devices(viewer).await?),
         Part::Passkeys => written(&identity.passkeys(viewer).await?),
+        Part::SecondFactors => written(&identity.second_factors(viewer).await?),
+        Part::Grants => {
+            let rows = store.all_grants_of_user(viewer.user()).await?;
+            let shown = rows.into_iter().map(|row| {
+                json!({
+                    "partner": row.name,
+                    "clientId": row.client_id,
+                    "scopes": row.scopes.split(' ').collect::<Vec<_>>(),
+                    "allowedAt": row.created_at,
+                    "takenBackAt": row.revoked_at,
+                    "partnerRevokedAt": row.partner_revoked_at,
+                })
+            });
+            Ok(shown.collect())
+        }
         Part::SignIns => written(&identity.sign_ins(viewer).await?),
         Part::AuditLog => log(sources, viewer).await,
         Part::Notifications => written(&notifications.list(viewer).await?),

@@ -49,8 +49,12 @@ pub enum Part {
     Sessions,
     /// Devices in which the person signed in.
     Devices,
-    /// Passkeys.
+    /// Passkeys, without what is secret of them.
     Passkeys,
+    /// The authenticator app and how many recovery codes are left, without what is secret of them.
+    SecondFactors,
+    /// What partners are and were allowed.
+    Grants,
     /// Sign-ins and tries.
     SignIns,
     /// What the log says that was done by and about the person.
@@ -78,12 +82,14 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Account,
         Self::Consents,
         Self::Sessions,
         Self::Devices,
         Self::Passkeys,
+        Self::SecondFactors,
+        Self::Grants,
         Self::SignIns,
         Self::AuditLog,
         Self::Notifications,
@@ -106,6 +112,8 @@ impl Part {
             Self::Sessions => "sessions",
             Self::Devices => "devices",
             Self::Passkeys => "passkeys",
+            Self::SecondFactors => "secondFactors",
+            Self::Grants => "grants",
             Self::SignIns => "signIns",
             Self::AuditLog => "auditLog",
             Self::Notifications => "notifications",
@@ -165,7 +173,7 @@ impl Job for GatherExport {
 pub struct Sources {
     /// What is ours.
     pub store: Store,
-    /// Sessions, devices, passkeys, history.
+    /// Sessions, devices, second factors, grants, history.
     pub identity: Identity,
     /// The bell.
     pub notifications: Notifications,

@@ -9,7 +9,7 @@ mod prefecture;
 
 pub use self::{
     address::{AddressInput, Residence, WrittenAddress},
-    person::{Details, Person, PersonInput, ProfileChange},
+    person::{Details, Person, PersonInput, ProfileChange, names},
     phone::phone,
 };
 use crate::error::{Error, Result, UserError};

@@ -71,14 +71,7 @@ pub struct Person {
 impl PersonInput {
     /// Reads the description, and notes all that is wrong with it.
     pub fn read(&self, today: NaiveDate, least_age: u32, faults: &mut Faults) -> Option<Person> {
-        let first_name = faults.line(&["firstName"], &self.first_name, 40);
-        let last_name = faults.line(&["lastName"], &self.last_name, 80);
-        for (field, name) in [("firstName", &first_name), ("lastName", &last_name)] {
-            if name.as_deref().is_some_and(|name| !is_name(name)) {
-                let message = "A name is made of letters, spaces, hyphens and apostrophes.";
-                faults.add("INVALID_NAME", &[field], message);
-            }
-        }
+        let names = names(&self.first_name, &self.last_name, faults);
         let company = faults.optional_line(&["company"], self.company.as_deref(), 100);
         let change = ProfileChange {
             phone: Some(self.phone.clone()),
@@ -87,7 +80,8 @@ impl PersonInput {
             nationality: self.nationality.clone(),
         };
         let details = change.read(today, least_age, faults);
-        Some(Person { first_name: first_name?, last_name: last_name?, company, details })
+        let (first_name, last_name) = names?;
+        Some(Person { first_name, last_name, company, details })
     }
 }
 
@@ -101,6 +95,19 @@ impl ProfileChange {
             nationality: faults.optional_line(&["nationality"], self.nationality.as_deref(), 60),
         }
     }
+}
+
+/// Given and family name, read; all that is wrong with them is noted.
+pub fn names(first: &str, last: &str, faults: &mut Faults) -> Option<(String, String)> {
+    let first = faults.line(&["firstName"], first, 40);
+    let last = faults.line(&["lastName"], last, 80);
+    for (field, name) in [("firstName", &first), ("lastName", &last)] {
+        if name.as_deref().is_some_and(|name| !is_name(name)) {
+            let message = "A name is made of letters, spaces, hyphens and apostrophes.";
+            faults.add("INVALID_NAME", &[field], message);
+        }
+    }
+    first.zip(last)
 }
 
 fn read_phone(text: &str, faults: &mut Faults) -> Option<String> {

@@ -1,0 +1,53 @@
+//! `account`: what an operator does to one person's account.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use portal_gateway::{clock::Clock, identity::FactorDesk, jobs::Queue, seal::Keyring};
+
+/// What is done with an account.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Takes authenticator app, recovery codes and passkeys away from a person who lost them all, after you have made sure who it is.
+    /// The password and a mailed code sign in from then on. All sessions end within 5 seconds, no device is trusted any more, and a mail
+    /// tells the owner.
+    ResetFactors(Whose),
+}
+
+/// Whose account.
+#[derive(Args)]
+pub struct Whose {
+    /// The address with which the person signs in.
+    #[arg(long, value_name = "ADDRESS")]
+    email: String,
+}
+
+/// Does it.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let config = match super::configuration() {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    super::install_tls()?;
+    let store = super::open_store(&config).await?;
+    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
+    let jobs = Queue::new(store.clone(), keys, Clock::system());
+    let desk = FactorDesk::new(store.clone(), jobs, Clock::system());
+    let Command::ResetFactors(Whose { email }) = command;
+    let done = reset(&desk, &email).await;
+    store.close().await;
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+async fn reset(desk: &FactorDesk, email: &str) -> anyhow::Result<()> {
+    let reset = desk.reset(email).await?.ok_or_else(|| anyhow!("nobody has this address"))?;
+    if !reset.had_app && reset.passkeys == 0 {
+        return Err(anyhow!("this account has neither an authenticator app nor a passkey: nothing was done"));
+    }
+    let app =
+        if reset.had_app { "The authenticator app with its recovery codes" } else { "No authenticator app" };
+    println!("{app} and {} passkeys were removed.", reset.passkeys);
+    println!("{} sessions ended. The owner is told by mail.", reset.sessions_ended);
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What internet can be had at an address: asked by somebody who is not signed in.
+
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+
+use super::{
+    context::Ask,
+    session::{UserErrorNode, shown},
+};
+use crate::{
+    error::{Error, Result},
+    workflows::{availability::GuestForm, form::AddressInput},
+};
+
+/// What a guest can ask.
+#[derive(Default)]
+pub struct AvailabilityMutation;
+
+/// Who asks, and for which address.
+#[derive(InputObject)]
+pub(super) struct AvailabilityRequestInput {
+    /// Given name, at most 40 characters.
+    first_name: String,
+    /// Family name, at most 80 characters.
+    last_name: String,
+    /// Where the answer goes. It is not proved.
+    email: String,
+    /// Where internet is wanted: the whole address.
+    address: AddressInput,
+}
+
+/// The answer to a request; the same whether or not anything is known of the e-mail address.
+#[derive(SimpleObject)]
+pub(super) struct AvailabilityRequestPayload {
+    /// Whether staff will look at it, and answer by e-mail in one or two business days.
+    submitted: bool,
+    /// Why it was refused, everything at once; empty when it was not.
+    user_errors: Vec<UserErrorNode>,
+}
+
+/// What a guest can ask.
+#[Object]
+impl AvailabilityMutation {
+    /// Asks staff what internet can be had at an address, without an account. The same form again within a week is the same
+    /// request. Whoever wants an account as well signs up with `availability`. At most once per operation.
+    async fn availability_request(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who asks, and where.")] input: AvailabilityRequestInput,
+    ) -> Option<Result<AvailabilityRequestPayload>> {
+        let asked = async {
+            let AvailabilityRequestInput { first_name, last_name, email, address } = input;
+            let form = GuestForm { first_name, last_name, email, address };
+            match ctx.app()?.availability.request(form, &ctx.origin()).await {
+                Ok(()) => Ok(AvailabilityRequestPayload { submitted: true, user_errors: Vec::new() }),
+                Err(Error::Rejected(errors)) => {
+                    Ok(AvailabilityRequestPayload { submitted: false, user_errors: shown(errors) })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(asked.await)
+    }
+}
