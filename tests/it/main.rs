@@ -11,6 +11,7 @@ mod dependencies;
 mod documents;
 mod email_change;
 mod email_change_kills;
+mod enumeration;
 mod erasure;
 mod events;
 mod examples;
