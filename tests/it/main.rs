@@ -4,6 +4,7 @@
 
 mod account;
 mod audit;
+mod authorization;
 mod canaries;
 mod commands;
 mod dashboard;
@@ -43,6 +44,7 @@ mod profile;
 mod protocol;
 mod registration_kills;
 mod responses;
+mod roots;
 mod schema;
 mod session_kills;
 mod sessions;
