@@ -147,6 +147,18 @@ macro_rules! on_both_stores {
 pub(crate) use on_both_stores;
 
 impl Store {
+    /// Runs statements as they stand.
+    ///
+    /// # Panics
+    /// When they fail.
+    pub async fn execute(&self, statements: &'static str) {
+        match &self.pools {
+            On::Sqlite(pools) => sqlx::raw_sql(statements).execute(&pools.writer).await.map(drop),
+            On::Postgres(pool) => sqlx::raw_sql(statements).execute(pool).await.map(drop),
+        }
+        .unwrap();
+    }
+
     /// Every row of every table, as text under the name of its table; bytes in hexadecimal digits of lower case.
     ///
     /// # Panics

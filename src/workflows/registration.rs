@@ -92,6 +92,9 @@ pub struct Registration {
     pub lacks_number: bool,
     /// Whether the contact in the CRM has another address.
     pub differs: bool,
+    /// The request in which it began, for the audit log.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 /// What the steps work with.
@@ -394,6 +397,7 @@ fn user<'a>(it: &'a mut Registration, desk: &'a Desk, tx: &'a mut Tx) -> BoxFutu
             locale: &it.locale,
             client,
             account,
+            request_id: it.request_id.as_deref(),
         };
         match desk.identity.admit(tx, &newcomer).await {
             Ok(()) => {}
