@@ -33,6 +33,8 @@ pub enum Command {
     List(List),
     /// Reckons the chain anew, and names every event that was edited, moved or deleted. The exit code is 1 then.
     Verify(Verify),
+    /// Deletes what is older than AUDIT_KEEP, as a running gateway does whose role may.
+    Purge,
 }
 
 /// Options of `audit list`.
@@ -74,6 +76,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let code = match command {
         Command::List(options) => list(&store, options).await?,
         Command::Verify(options) => verify(&store, options.anchor.as_ref()).await?,
+        Command::Purge => purge(&store, config.identity.audit_keep).await?,
     };
     store.close().await;
     Ok(code)
@@ -101,6 +104,21 @@ async fn list(store: &Store, options: List) -> anyhow::Result<ExitCode> {
             left -= 1;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn purge(store: &Store, keep: Duration) -> anyhow::Result<ExitCode> {
+    let before = TimeDelta::from_std(keep).ok().and_then(|keep| Utc::now().checked_sub_signed(keep));
+    let mut purged = 0;
+    if let Some(before) = before {
+        loop {
+            match store.purge_audit(before).await? {
+                0 => break,
+                more => purged += more,
+            }
+        }
+    }
+    println!("{purged} events were deleted.");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,7 +13,7 @@ use axum::{
     extract::{ConnectInfo, Request},
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, Response,
-        header::{CACHE_CONTROL, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS},
         request::Parts,
     },
     middleware::Next,
@@ -22,7 +22,7 @@ use metrics::{Counter, Histogram};
 
 use crate::{
     config::Network,
-    http::{jwks, questions::Question, responses::Outcome},
+    http::{Origin, jwks, questions::Question, responses::Outcome},
     id::PartnerId,
 };
 
@@ -105,6 +105,17 @@ pub(super) fn peer(parts: &Parts) -> Option<SocketAddr> {
 /// Where a request through the router came from.
 pub(super) fn address(parts: &Parts, proxies: &[Network]) -> Option<IpAddr> {
     origin(parts, peer(parts), proxies)
+}
+
+/// Where a request came from, with what else is noted of it.
+pub(super) fn whence(
+    parts: &Parts,
+    peer: Option<SocketAddr>,
+    proxies: &[Network],
+    request_id: RequestId,
+) -> Origin {
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Origin { address: origin(parts, peer, proxies), user_agent, request_id }
 }
 
 /// Where the request came from: the peer, or what a trusted proxy says of it.

@@ -16,8 +16,7 @@ use axum::{
 use crate::{
     error::Error,
     http::{
-        Origin, Presented, State, accept::Media, answer::Fault, cookies::Credentials, entry,
-        graphql::unauthenticated,
+        Presented, State, accept::Media, answer::Fault, cookies::Credentials, entry, graphql::unauthenticated,
     },
 };
 
@@ -50,7 +49,9 @@ async fn find<V: Send + Sync + 'static>(
     let missing = || Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such document");
     let download = state.download.as_ref().ok_or_else(missing)?;
     let credentials = Credentials::read(&parts.headers);
+    let origin = entry::whence(parts, entry::peer(parts), &state.proxies, entry::request_id(parts));
     if credentials.are_ambient && !state.origins.proves_intent(&parts.headers) {
+        (state.note_page)(origin, "/exports").await;
         let message = "a request with cookies needs the header x-portal-csrf and an allowed origin";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
@@ -59,11 +60,6 @@ async fn find<V: Send + Sync + 'static>(
     let viewer = (state.authenticate)(Presented { token: token.to_owned(), customer: None })
         .await
         .map_err(|error| unauthenticated(&error))?;
-    let origin = Origin {
-        address: entry::address(parts, &state.proxies),
-        user_agent: parts.headers.get("user-agent").and_then(|value| value.to_str().ok()).map(str::to_owned),
-        request_id: entry::request_id(parts),
-    };
     match download(viewer, origin, id).await {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(missing()),

@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
-    error::{Result, Service},
+    error::{Error, Result, Service},
     events,
     freshness::{Explained, Reader},
     identity::{self, Caller, Identity, Viewer},
@@ -43,7 +43,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
         let sessions = sessions.clone();
         async move { sessions.caller(&token, customer.as_deref().map(schema::customer_of)).await }
     };
-    let (known, keys) = (app.identity.clone(), app.identity.clone());
+    let (known, keys, pages) = (app.identity.clone(), app.identity.clone(), app.identity.clone());
     let ready = move || {
         let store = store.clone();
         async move {
@@ -100,6 +100,12 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
             config.server.trusted_proxies.clone(),
         ))),
         guard: Guard::new(config.limits.clone()),
+        note_page: Arc::new(move |origin, what| {
+            let pages = pages.clone();
+            Box::pin(async move {
+                pages.note_refusal(None, None, &origin.into(), Error::Forbidden.code(), what).await;
+            })
+        }),
         origins: Origins::new(config.server.cors_origins.iter().chain([&config.server.public_url]).cloned()),
         body_bytes: config.limits.body_bytes,
         answer_within: config.server.request_timeout,
@@ -127,20 +133,21 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
     }
 }
 
+impl From<Origin> for identity::Context {
+    fn from(Origin { address, user_agent, request_id }: Origin) -> Self {
+        Self { address, user_agent, request_id: Some(request_id.as_str().to_owned()), user: None }
+    }
+}
+
 /// An export of whoever asks.
 async fn download(app: App, caller: Caller, origin: Origin, id: String) -> Result<Option<Vec<u8>>> {
-    let context = identity::Context {
-        address: origin.address,
-        user_agent: origin.user_agent,
-        request_id: Some(origin.request_id.as_str().to_owned()),
-    };
     // What is no id is one that was never given out.
     let id = Uuid::try_parse(&id).unwrap_or_default();
     // A partner is shown no document of a customer's: there is none of its own.
     let budget = Budget::new(DOWNLOAD_WITHIN, Lane::Interactive);
     let is_customer = matches!(caller, Caller::Customer(_));
     let Some(viewer) = Viewer::of(&caller, budget).filter(|_| is_customer) else { return Ok(None) };
-    let viewer = viewer.from(context);
+    let viewer = viewer.from(origin.into());
     app.exports.download(&viewer, id).await
 }
 
@@ -176,11 +183,8 @@ async fn answer(
             Err(refused) => return refused.into(),
         },
     };
-    let origin = identity::Context {
-        address: asker.address,
-        user_agent: asker.user_agent,
-        request_id: Some(asker.request_id.as_str().to_owned()),
-    };
+    let (address, user_agent) = (asker.address, asker.user_agent);
+    let origin = identity::Context::from(Origin { address, user_agent, request_id: asker.request_id });
     let caller = asker.viewer;
     let viewer = caller.as_ref().and_then(|caller| Viewer::of(caller, asker.budget));
     let viewer = viewer.map(|viewer| viewer.from(origin.clone()));
@@ -236,11 +240,8 @@ fn subscribe(
     asker: Asker<Caller>,
     within: Duration,
 ) -> BoxStream<'static, async_graphql::Response> {
-    let origin = identity::Context {
-        address: asker.address,
-        user_agent: asker.user_agent,
-        request_id: Some(asker.request_id.as_str().to_owned()),
-    };
+    let (address, user_agent) = (asker.address, asker.user_agent);
+    let origin = identity::Context::from(Origin { address, user_agent, request_id: asker.request_id });
     let reader = Reader::new(asker.budget);
     let request = request.data(asker.budget).data(reader).data(asker.cookies).data(origin);
     let delivery = asker.viewer.map(|caller| Delivery { caller, within });

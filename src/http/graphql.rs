@@ -146,6 +146,7 @@ async fn ask<V: Send + Sync + 'static>(
     let credentials = Credentials::read(&parts.headers);
     let is_meant = state.origins.proves_intent(&parts.headers);
     if credentials.are_ambient && !is_meant {
+        (state.note_page)(entry::whence(parts, peer, &state.proxies, *id), "/graphql").await;
         let message = "a request with cookies needs the header x-portal-csrf and an allowed origin";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }

@@ -152,6 +152,9 @@ pub struct Origin {
 pub type Download<V> =
     Arc<dyn Fn(V, Origin, String) -> BoxFuture<'static, Result<Option<Vec<u8>>>> + Send + Sync>;
 
+/// Notes that a request was refused, since the page that it comes from may not send it. The text names what was asked.
+pub type NotePage = Arc<dyn Fn(Origin, &'static str) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Says whether requests can be served now; the sentence of a refusal is shown to operators.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), &'static str>> + Send + Sync>;
 
@@ -178,6 +181,8 @@ pub struct State<V> {
     pub guard: guard::Guard,
     /// Which web pages may use us.
     pub origins: Origins,
+    /// For what other pages send.
+    pub note_page: NotePage,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// How long a body may take to arrive.
@@ -228,6 +233,7 @@ impl<V> State<V> {
             partner: |_| None,
             guard: guard::Guard::new(guard::Limits::default()),
             origins: Origins::default(),
+            note_page: Arc::new(|_, _| Box::pin(async {})),
             body_bytes: 128 * 1024,
             body_within: Duration::from_secs(10),
             answer_within: Duration::from_secs(10),

@@ -11,9 +11,7 @@ use axum::{
     extract::{Request, State as Extract},
     http::{
         HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-        header::{
-            AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
-        },
+        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     routing::post,
 };
@@ -58,15 +56,8 @@ impl TokenEndpoint {
 
     async fn answer(&self, request: Request) -> Result<PartnerToken, Refusal> {
         let (parts, body) = request.into_parts();
-        let from = identity::Context {
-            address: entry::address(&parts, &self.proxies),
-            user_agent: parts
-                .headers
-                .get(USER_AGENT)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned),
-            request_id: Some(entry::request_id(&parts).as_str().to_owned()),
-        };
+        let id = entry::request_id(&parts);
+        let from = identity::Context::from(entry::whence(&parts, entry::peer(&parts), &self.proxies, id));
         let is_form =
             parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
                 let media = text.split(';').next().unwrap_or_default().trim();

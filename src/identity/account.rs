@@ -62,7 +62,8 @@ impl Identity {
         // A stolen session is no way round the limit on guesses; nor do those who guess without one get in its owner's way.
         let kept = viewer.session();
         let admission = this.passwords.admit()?;
-        let guess = this.gate.guess_on_device(email.as_bytes(), kept.as_bytes(), now).await?;
+        let guess =
+            this.gate.guess_on_device(email.as_bytes(), kept.as_bytes(), viewer.context(), now).await?;
         let verdict =
             this.passwords.verify(admission, current.clone(), Some(user.password_hash.clone())).await;
         match &verdict {

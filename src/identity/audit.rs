@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     identity::{
-        Context, Identity, Viewer, limits::network_of, origin::user_agent_class, signing::LOOK_EVERY,
+        Caller, Context, Identity, Viewer, limits::network_of, origin::user_agent_class, signing::LOOK_EVERY,
     },
     store::audit::{Actor, Event, Origin},
 };
@@ -16,6 +16,11 @@ use crate::{
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Context {
+    /// Who acts, as far as the context knows.
+    pub(super) fn actor(&self) -> Actor {
+        self.user.map_or(Actor::Nobody, Actor::User)
+    }
+
     /// What the audit log is to say of an act that came from here. `act` is a thing and what was done to it:
     /// `session.create`.
     pub fn event(&self, act: &'static str, actor: Actor, at: DateTime<Utc>) -> Event {
@@ -28,9 +33,27 @@ impl Context {
 }
 
 impl Identity {
-    /// Notes that somebody who is known was refused something. `what` names it, such as the path of a field.
-    pub async fn note_refusal(&self, viewer: &Viewer, code: &'static str, what: &str) {
-        let event = viewer.event("access", self.0.now()).refused(code).with("field", what);
+    /// Notes that somebody was refused something. `what` names it, such as the path of a field. Of those who are not known,
+    /// the first from a network in some minutes is noted, so that nobody can fill the log.
+    pub async fn note_refusal(
+        &self,
+        caller: Option<&Caller>,
+        viewer: Option<&Viewer>,
+        from: &Context,
+        code: &'static str,
+        what: &str,
+    ) {
+        let now = self.0.now();
+        let event = match (viewer, caller.and_then(Caller::partner)) {
+            (Some(viewer), _) => viewer.event("access", now),
+            // It acts for nobody.
+            (None, Some(partner)) => from.event("access", Actor::Partner(partner.partner.to_string()), now),
+            (None, None) => from.event("access", Actor::Nobody, now),
+        };
+        let event = event.refused(code).with("field", what);
+        if caller.is_none() {
+            return self.0.gate.note_stranger(event, from, now).await;
+        }
         // They were refused all the same.
         if let Err(error) = self.0.store.audit(event).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is missing in the audit log");

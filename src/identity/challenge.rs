@@ -357,6 +357,7 @@ impl Challenges {
         let language = Language::of(&row.language);
         let message = said.or_else(|| kind.message(code, expires_at));
         self.mail(&mut tx, kind, id, row.sends + 1, &address, language, message).await?;
+        tx.audit(from.event("code.send", from.actor(), now).with("challenge", id));
         tx.commit().await?;
         self.wake();
         let tries_left = count(row.tries_left);

@@ -5,13 +5,10 @@ use uuid::Uuid;
 use crate::{
     error::Result,
     id::UserId,
-    identity::Identity,
+    identity::{Context, Identity},
     mail::{Language, Mail, Message},
     secret::mask_email,
-    store::{
-        self, Tx,
-        audit::{Actor, Event},
-    },
+    store::{self, Tx, audit::Actor},
 };
 
 /// An address that takes the place of another.
@@ -27,6 +24,8 @@ pub struct EmailSwap<'a> {
     pub kept: Uuid,
     /// The language of mails.
     pub language: Language,
+    /// The request in which it began, for the audit log.
+    pub request_id: Option<&'a str>,
 }
 
 /// What became of a swap. Unless it is done, the transaction is to be undone.
@@ -48,7 +47,7 @@ impl Identity {
     /// [`crate::error::Error::StoreAway`], [`crate::error::Error::Internal`].
     pub async fn swap_email(&self, tx: &mut Tx, swap: &EmailSwap<'_>) -> Result<Swapped> {
         let (this, now) = (&*self.0, self.0.now());
-        let EmailSwap { user, old, new, kept, language } = *swap;
+        let EmailSwap { user, old, new, kept, language, request_id } = *swap;
         match tx.change_email(user, old, new, now).await {
             Ok(true) => {}
             Ok(false) => return Ok(Swapped::Outdated),
@@ -62,7 +61,9 @@ impl Identity {
             let key = format!("{}:{}", message.kind(), Uuid::now_v7());
             this.jobs.put(tx, &key, &Mail { to: to.to_owned(), language, message }).await?;
         }
-        tx.audit(Event::done("email.change", Actor::User(user), now).with("sessionsEnded", ended));
+        let from = Context { request_id: request_id.map(str::to_owned), ..Context::default() };
+        let event = from.event("email.change", Actor::User(user), now).with("session", kept);
+        tx.audit(event.with("sessionsEnded", ended));
         Ok(Swapped::Done)
     }
 

@@ -15,7 +15,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`; [`Error::RateLimited`].
     pub async fn begin_erasure(&self, viewer: &Viewer) -> Result<Opened> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "account.erase-begin").await?;
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
         let draft = this.challenges.draft(Kind::Erasure, &email, language, viewer.context()).await?;

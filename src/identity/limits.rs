@@ -5,12 +5,16 @@ use std::{net::IpAddr, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     identity::{
         Context, derive,
         throttle::{Bucket, Outcome, Rule, Throttle},
     },
+    store::{Store, audit::Event},
 };
+
+/// Of what a stranger can be refused as often as they like, one from each network is noted in this time.
+const NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// So many in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +118,14 @@ impl Purpose {
 }
 
 /// Holds the limits. Names of buckets are keyed hashes: a copy of them names nobody.
+///
+/// Whoever is turned away leaves a trace in the audit log, but no flood of them fills it: it is the first of an account and of
+/// a network within the window of the limit. What was let through before has events of its own.
 pub(super) struct Gate {
     throttle: Throttle,
     key: [u8; 32],
     limits: Limits,
+    store: Store,
 }
 
 /// A password that is being tried.
@@ -128,8 +136,8 @@ pub(super) struct Guess {
 }
 
 impl Gate {
-    pub(super) fn new(throttle: Throttle, key: [u8; 32], limits: Limits) -> Self {
-        Self { throttle, key, limits }
+    pub(super) fn new(throttle: Throttle, key: [u8; 32], limits: Limits, store: Store) -> Self {
+        Self { throttle, key, limits, store }
     }
 
     /// Counts something for an account and for where it comes from, or refuses it.
@@ -152,7 +160,8 @@ impl Gate {
             let rule = Rule::rate(self.shared(rate.limit), rate.window);
             buckets.push(self.bucket(name, "address", &network_of(address), rule));
         }
-        self.throttle.admit(&buckets, now).await
+        let account = account.unwrap_or_default();
+        self.admit(&buckets, Try { of: name, account, from, window: rate.window }, now).await
     }
 
     /// Counts a password as wrong until [`Gate::right`] or [`Gate::untried`] says otherwise, or refuses to try it.
@@ -179,13 +188,13 @@ impl Gate {
 
     async fn guess_of(
         &self,
-        what: &str,
-        account: &[u8],
+        what: &'static str,
+        who: &[u8],
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
         let Limits { sign_in: Rate { limit, window }, failures, .. } = self.limits;
-        let account = self.bucket(what, "account", account, Rule::delay(limit, window));
+        let account = self.bucket(what, "account", who, Rule::delay(limit, window));
         let mut others =
             vec![self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window))];
         if let Some(address) = from.address {
@@ -193,7 +202,7 @@ impl Gate {
             others.push(self.bucket("sign-in", "address", &network_of(address), rule));
         }
         let all: Vec<_> = others.iter().copied().chain([account]).collect();
-        self.throttle.admit(&all, now).await?;
+        self.admit(&all, Try { of: what, account: who, from, window }, now).await?;
         Ok(Guess { account, others })
     }
 
@@ -206,13 +215,48 @@ impl Gate {
         &self,
         account: &[u8],
         device: &[u8],
+        from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
         let Rate { limit, window } = self.limits.sign_in;
         let who = [device, account].concat();
-        let account = self.bucket("sign-in", "device", &who, Rule::delay(limit, window));
-        self.throttle.admit(&[account], now).await?;
-        Ok(Guess { account, others: Vec::new() })
+        let bucket = self.bucket("sign-in", "device", &who, Rule::delay(limit, window));
+        self.admit(&[bucket], Try { of: "sign-in", account, from, window }, now).await?;
+        Ok(Guess { account: bucket, others: Vec::new() })
+    }
+
+    async fn admit(&self, buckets: &[Bucket], tried: Try<'_>, now: DateTime<Utc>) -> Result<()> {
+        let admitted = self.throttle.admit(buckets, now).await;
+        if let Err(refused @ Error::RateLimited { .. }) = &admitted {
+            let Try { of, account, from, window } = tried;
+            let mut event = from.event("attempt", from.actor(), now).refused(refused.code()).with("of", of);
+            let mut noted = vec![self.bucket(of, "noted-address", &network(from), Rule::rate(1, window))];
+            if !account.is_empty() {
+                let bucket = self.bucket(of, "noted-account", account, Rule::rate(1, window));
+                event = event.with("account", hex::encode(&bucket.key[..8]));
+                noted.push(bucket);
+            }
+            self.note_first(&noted, event, now).await;
+        }
+        admitted
+    }
+
+    /// Notes in the audit log that somebody who is not known was refused something that no limit counts: of its kind, once a
+    /// network and a few minutes.
+    pub(super) async fn note_stranger(&self, event: Event, from: &Context, now: DateTime<Utc>) {
+        let noted = self.bucket("refused", &event.kind(), &network(from), Rule::rate(1, NOTED_EVERY));
+        self.note_first(&[noted], event, now).await;
+    }
+
+    /// Writes an event, if it is the first that these buckets take.
+    async fn note_first(&self, noted: &[Bucket], event: Event, now: DateTime<Utc>) {
+        if self.throttle.admit(noted, now).await.is_err() {
+            return;
+        }
+        // They were refused all the same.
+        if let Err(error) = self.store.audit(event).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is missing in the audit log");
+        }
     }
 
     /// The password was right.
@@ -240,6 +284,20 @@ impl Gate {
         let name = [purpose.as_bytes(), b":", scope.as_bytes(), b":", who].concat();
         Bucket { key: derive(&self.key, &name), rule }
     }
+}
+
+/// What is tried when it is turned away.
+struct Try<'a> {
+    of: &'static str,
+    /// As its bucket knows it; empty when none is.
+    account: &'a [u8],
+    from: &'a Context,
+    /// How long the limit remembers.
+    window: Duration,
+}
+
+fn network(from: &Context) -> Vec<u8> {
+    from.address.map(network_of).unwrap_or_default()
 }
 
 /// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.

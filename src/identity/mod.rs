@@ -194,6 +194,8 @@ pub struct Context {
     pub user_agent: Option<String>,
     /// The id of the request, for the audit log.
     pub request_id: Option<String>,
+    /// The customer who is signed in: see [`Viewer::from`].
+    pub user: Option<UserId>,
 }
 
 /// What a sign-in or a refresh gives.
@@ -256,7 +258,8 @@ impl Identity {
         let keys = Ring::new(store.clone(), settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
         let throttle = Throttle::new(redis.as_ref())?;
-        let gate = Arc::new(Gate::new(throttle, derive(&secret, b"throttle"), settings.limits));
+        let gate =
+            Arc::new(Gate::new(throttle, derive(&secret, b"throttle"), settings.limits, store.clone()));
         Ok(Self(Arc::new(Inner {
             passwords: Passwords::new(&settings.passwords)?,
             tokens: Tokens::new(keys, settings),

@@ -24,10 +24,7 @@ use crate::{
     },
     seal::Place,
     secret::{ExposeSecret, SecretString},
-    store::{
-        self, Mapping, NewUser, Tx, VerificationRow,
-        audit::{Actor, Event},
-    },
+    store::{self, Mapping, NewUser, Tx, VerificationRow, audit::Actor},
 };
 
 /// How long a verification that ran out is remembered.
@@ -94,6 +91,8 @@ pub struct Newcomer<'a> {
     pub client: ClientId,
     /// The CRM account.
     pub account: AccountId,
+    /// The request in which it began, for the audit log.
+    pub request_id: Option<&'a str>,
 }
 
 impl Identity {
@@ -204,7 +203,8 @@ impl Identity {
         tx.insert_user(&user).await?;
         let mapping = Mapping { user: newcomer.user, client: newcomer.client, account: newcomer.account };
         tx.insert_mapping(&mapping, now).await?;
-        let event = Event::done("user.register", Actor::User(newcomer.user), now);
+        let from = Context { request_id: newcomer.request_id.map(str::to_owned), ..Context::default() };
+        let event = from.event("user.register", Actor::User(newcomer.user), now);
         // Which client and account, the mapping says, as long as it is there: the log outlives an erasure.
         tx.audit(event);
         Ok(())

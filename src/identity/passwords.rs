@@ -153,6 +153,18 @@ impl Passwords {
         .await?
     }
 
+    /// Hashes that cost next to nothing, for tests of what stands around them.
+    #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
+    pub(super) fn cheap() -> Self {
+        let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
+        Self {
+            dummy: dummy(&params).unwrap().into(),
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            ..Self::new(&Settings::default()).unwrap()
+        }
+    }
+
     /// How many hashes were computed.
     #[cfg(test)]
     pub(super) fn performed(&self) -> u64 {

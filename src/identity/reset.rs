@@ -91,7 +91,8 @@ impl Identity {
             None => None,
         };
         let (Some(hash), Some(user)) = (hash, user) else {
-            this.store.audit(event).await?;
+            // No limit counts these: there is nothing to guess.
+            this.gate.note_stranger(event, context, now).await;
             return Err(void());
         };
         let (found, email) = this.store.user(user).await?.ok_or_else(void)?;

@@ -121,29 +121,45 @@ impl Sessions {
 
     /// Exchanges a token for its successor.
     pub(super) async fn refresh(&self, token: &str, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
-        let token = read(token).ok_or(Error::Unauthenticated)?;
+        let exchanged = self.exchange(token, context, now).await;
+        if let Ok(None) = exchanged {
+            let event = context.event("session.refresh", Actor::Nobody, now);
+            self.store.audit(event.refused(Error::Unauthenticated.code())).await?;
+        }
+        exchanged?.ok_or(Error::Unauthenticated)
+    }
+
+    /// `None` for a token that is none, has run out or whose session has ended: all but one that comes back.
+    async fn exchange(&self, token: &str, context: &Context, now: DateTime<Utc>) -> Result<Option<Issued>> {
+        let Some(token) = read(token) else { return Ok(None) };
         let token_hash = Sha256::digest(token);
         let successor = derive(&self.key, &token);
 
         let mut tx = self.store.begin().await?;
-        let family = tx
-            .lock_family(&token_hash, now)
-            .await?
-            .filter(|family| !family.is_ended && now < family.expires_at)
-            .ok_or(Error::Unauthenticated)?;
-        let presented = tx.refresh_token(&token_hash).await?.ok_or(Error::Unauthenticated)?;
+        let family = tx.lock_family(&token_hash, now).await?;
+        let Some(family) = family.filter(|family| !family.is_ended && now < family.expires_at) else {
+            return Ok(None);
+        };
+        let Some(presented) = tx.refresh_token(&token_hash).await? else { return Ok(None) };
+        let event =
+            context.event("session.refresh", Actor::User(family.user), now).with("session", family.id);
         let expires_at = match presented.used_at {
-            None if now >= presented.expires_at => return Err(Error::Unauthenticated),
+            None if now >= presented.expires_at => return Ok(None),
             None => {
                 let next = self.row(&successor, family.id, Some(&token_hash), now, family.expires_at);
                 tx.use_refresh_token(&token_hash, now).await?;
                 tx.insert_refresh_token(&next).await?;
+                tx.audit(event);
                 next.expires_at
             }
             Some(used_at) => {
                 let next = tx.refresh_token(&Sha256::digest(successor)).await?;
                 match next.filter(|next| next.used_at.is_none() && now < used_at + GRACE) {
-                    Some(next) => next.expires_at,
+                    Some(next) => {
+                        // The same successor, for an answer that was lost.
+                        tx.audit(event.with("again", true));
+                        next.expires_at
+                    }
                     None => {
                         tx.revoke_session(family.id, "reuse", now).await?;
                         let event =
@@ -159,13 +175,13 @@ impl Sessions {
             }
         };
         tx.commit().await?;
-        Ok(Issued {
+        Ok(Some(Issued {
             user: family.user,
             session: family.id,
             refresh_token: write(&successor),
             expires_at,
             session_ends_at: family.expires_at,
-        })
+        }))
     }
 
     /// Mails the owner of a session that a token of it was used twice. It has ended, whatever becomes of the mail.

@@ -142,7 +142,9 @@ impl Identity {
         let text = known_as.as_ref().map_or(email, Email::as_str);
         let known = this.known(text, entry.device, now).await?;
         let guess = match known.as_ref().filter(|known| known.row.is_some()) {
-            Some(known) => this.gate.guess_on_device(text.as_bytes(), &hash(known.token), now).await?,
+            Some(known) => {
+                this.gate.guess_on_device(text.as_bytes(), &hash(known.token), entry.from, now).await?
+            }
             None => this.gate.guess(text.as_bytes(), entry.from, now).await?,
         };
         let compared = this.compare(admission, known_as.as_ref(), password).await;

@@ -76,16 +76,19 @@ pub struct StepUp {
 }
 
 impl Identity {
-    /// Lets pass who proved within the time of the settings who they are.
+    /// Lets pass who proved within the time of the settings who they are. `act` is what they want to do, as the audit log
+    /// calls it.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`; [`Error::Unauthenticated`] when the session has ended.
-    pub async fn require_fresh(&self, viewer: &Viewer) -> Result<()> {
+    pub async fn require_fresh(&self, viewer: &Viewer, act: &'static str) -> Result<()> {
         let this = &*self.0;
         let proved_at = this.store.proved_at(viewer.session()).await?.ok_or(Error::Unauthenticated)?;
-        if this.now() < proved_at + this.fresh_within {
+        let now = this.now();
+        if now < proved_at + this.fresh_within {
             return Ok(());
         }
+        this.store.audit(viewer.event(act, now).refused(REQUIRED.code)).await?;
         Err(rejected(REQUIRED))
     }
 
@@ -102,7 +105,8 @@ impl Identity {
         let mut step_up = StepUp { methods: vec![StepUpMethod::Password, code], passkey_options: None };
         if this.store.has_passkey(viewer.user()).await? {
             step_up.methods.push(StepUpMethod::Passkey);
-            let options = this.ask_for_passkey(Purpose::StepUp, Some(viewer.session())).await?;
+            let event = viewer.event("session.step-up-begin", this.now());
+            let options = this.ask_for_passkey(Purpose::StepUp, Some(viewer.session()), Some(event)).await?;
             step_up.passkey_options = Some(options);
         }
         Ok(step_up)
@@ -124,7 +128,8 @@ impl Identity {
         // A stolen session is no way round the limit on guesses; nor do those who guess without one get in its owner's way.
         let session = viewer.session();
         let admission = this.passwords.admit()?;
-        let guess = this.gate.guess_on_device(email.as_bytes(), session.as_bytes(), now).await?;
+        let from = viewer.context();
+        let guess = this.gate.guess_on_device(email.as_bytes(), session.as_bytes(), from, now).await?;
         let verdict =
             this.passwords.verify(admission, password.clone(), Some(user.password_hash.clone())).await;
         match &verdict {
@@ -203,6 +208,7 @@ impl Identity {
         let draft = this.challenges.draft(Kind::StepUp, &email, language, viewer.context()).await?;
         let mut tx = this.store.begin().await?;
         let opened = this.challenges.open(&mut tx, draft, &viewer.session()).await?;
+        tx.audit(viewer.event("code.send", this.now()).with("challenge", opened.id));
         tx.commit().await?;
         this.challenges.wake();
         Ok(opened)

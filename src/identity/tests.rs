@@ -523,6 +523,7 @@ on_both_stores! {
             address: Some("2001:db8::1".parse().unwrap()),
             user_agent: Some("Mozilla/5.0 canary-agent".to_owned()),
             request_id: Some("request-1".to_owned()),
+            user: None,
         };
         replica.attempt(EMAIL, &"wrong horse battery".into(), &context).await.err().unwrap();
         let grant = replica.on_a_trusted_device(EMAIL, &password(), &context).await;
@@ -560,15 +561,16 @@ on_both_stores! {
             "session.end-others user",
             "session.create user",
             "session.end user",
+            "session.refresh user",
             "session.refresh nobody TOKEN_REUSED",
             "user.disable operator",
         ]);
-        for row in &rows[1..10] {
+        for row in &rows[1..11] {
             assert_eq!(row.request_id.as_deref(), Some("request-1"));
             assert_eq!(row.user_agent_class.as_deref(), Some("browser"));
             assert!(row.network == rows[1].network && row.network.is_some());
         }
-        assert_eq!(rows[9].subject_id, Some(user.0), "whose token it was is known");
+        assert_eq!(rows[10].subject_id, Some(user.0), "whose token it was is known");
         let written = format!("{rows:?}");
         for secret in [EMAIL, "taro", "horse", "2001:db8", "canary-agent", grant.refresh_token.expose_secret()] {
             assert!(!written.contains(secret), "{secret}");

@@ -150,7 +150,8 @@ impl Viewer {
 
     /// The same, of a request that came from there.
     #[must_use]
-    pub fn from(mut self, context: Context) -> Self {
+    pub fn from(mut self, mut context: Context) -> Self {
+        context.user = matches!(self.standing, Standing::Session(_)).then_some(self.user);
         self.context = Arc::new(context);
         self
     }

@@ -234,7 +234,9 @@ impl Notifications {
     /// # Errors
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn mark_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Notification>> {
-        let changed = self.store.read_notifications(viewer.user(), Some(id), self.now()).await?;
+        let (user, now) = (viewer.user(), self.now());
+        let event = viewer.event("notification.read", now).with("notification", id.0);
+        let changed = self.store.read_notifications(user, Some(id), now, event).await?;
         if changed > 0 {
             self.tell(viewer.user(), Subject::Notifications).await;
         }
@@ -246,7 +248,9 @@ impl Notifications {
     /// # Errors
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn mark_all_read(&self, viewer: &Viewer) -> Result<u64> {
-        let changed = self.store.read_notifications(viewer.user(), None, self.now()).await?;
+        let (user, now) = (viewer.user(), self.now());
+        let event = viewer.event("notification.read-all", now);
+        let changed = self.store.read_notifications(user, None, now, event).await?;
         if changed > 0 {
             self.tell(viewer.user(), Subject::Notifications).await;
         }
@@ -259,7 +263,9 @@ impl Notifications {
     /// [`crate::error::Error::Internal`] when the store fails.
     pub async fn dismiss(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Notification>> {
         let Some(notification) = self.one(viewer, id).await? else { return Ok(None) };
-        let was_there = self.store.dismiss_notification(viewer.user(), id, self.now()).await?;
+        let (user, now) = (viewer.user(), self.now());
+        let event = viewer.event("notification.dismiss", now).with("notification", id.0);
+        let was_there = self.store.dismiss_notification(user, id, now, event).await?;
         if was_there {
             self.tell(viewer.user(), Subject::Notifications).await;
         }

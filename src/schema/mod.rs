@@ -41,10 +41,11 @@ mod summary;
 mod totp;
 mod viewer;
 
+use std::any::TypeId;
+
 use async_graphql::{Request, Response, Schema, SchemaBuilder};
 use futures::{
     StreamExt,
-    future::ready,
     stream::{BoxStream, once},
 };
 use rust_decimal::Decimal;
@@ -66,7 +67,7 @@ use crate::{
     billing::{Invoice, Subscription},
     crm::{Case, Order},
     error::Error,
-    identity::{Caller, Viewer},
+    identity::{self, Caller, Viewer},
     notify::Notification,
 };
 
@@ -122,11 +123,7 @@ pub async fn execute(
     viewer: Option<Viewer>,
 ) -> Response {
     if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
-        if let (Some(app), Some(viewer), Some(field)) =
-            (schema.data::<App>(), &viewer, policy::refused_field(&refused))
-        {
-            app.identity.note_refusal(viewer, Error::Forbidden.code(), &field).await;
-        }
+        note_refusal(schema, caller.as_ref(), viewer.as_ref(), &origin_of(&request), &refused).await;
         return refused;
     }
     let request = match schema.data::<App>() {
@@ -140,7 +137,8 @@ pub async fn execute(
         && let Some(path) = refused_path(&response)
     {
         // One event a request, however many fields of it were refused.
-        app.identity.note_refusal(viewer, Error::Forbidden.code(), &path).await;
+        let (from, code) = (viewer.context(), Error::Forbidden.code());
+        app.identity.note_refusal(caller.as_ref(), Some(viewer), from, code, &path).await;
     }
     mask(&mut response);
     response
@@ -155,8 +153,14 @@ pub fn subscribe(
 ) -> BoxStream<'static, Response> {
     let caller = delivery.as_ref().map(|delivery| delivery.caller);
     let viewer = delivery.as_ref().and_then(Delivery::viewer);
+    let viewer = viewer.map(|viewer| viewer.from(origin_of(&request)));
     if let Some(refused) = policy::refuse(&mut request, asker(caller.as_ref())) {
-        return once(ready(refused)).boxed();
+        let (schema, from) = (schema.clone(), origin_of(&request));
+        let noted = async move {
+            note_refusal(&schema, caller.as_ref(), viewer.as_ref(), &from, &refused).await;
+            refused
+        };
+        return once(noted).boxed();
     }
     let mut request = match schema.data::<App>() {
         Some(app) => request.data(Loaders::new(app.clone(), viewer.clone())).data(viewer).data(caller),
@@ -170,6 +174,25 @@ pub fn subscribe(
         response
     });
     answers.boxed()
+}
+
+/// Where a request comes from.
+fn origin_of(request: &Request) -> identity::Context {
+    let known = request.data.get(&TypeId::of::<identity::Context>());
+    known.and_then(|known| known.downcast_ref()).cloned().unwrap_or_default()
+}
+
+/// Notes that a policy refused a request.
+async fn note_refusal(
+    schema: &PortalSchema,
+    caller: Option<&Caller>,
+    viewer: Option<&Viewer>,
+    from: &identity::Context,
+    refused: &Response,
+) {
+    let (Some(app), Some(field)) = (schema.data::<App>(), policy::refused_field(refused)) else { return };
+    let why = if caller.is_some() { Error::Forbidden } else { Error::Unauthenticated };
+    app.identity.note_refusal(caller, viewer, from, why.code(), &field).await;
 }
 
 fn asker(caller: Option<&Caller>) -> policy::Asker {

@@ -143,6 +143,11 @@ impl Event {
         self
     }
 
+    /// What was done, and why it was refused: of the same kind are events that say the same of different people.
+    pub fn kind(&self) -> String {
+        format!("{}:{}", self.act, self.reason.as_deref().unwrap_or_default())
+    }
+
     /// An id, a count or a code that belongs to it. Never personal data.
     #[must_use]
     pub fn with(mut self, name: &'static str, id: impl ToString) -> Self {

@@ -268,6 +268,8 @@ impl Store {
     pub async fn migrate(&self, keys: &Keyring) -> Result<()> {
         match &self.pools {
             On::Sqlite(pools) => SQLITE.run(&pools.writer).await?,
+            // Whoever owns nothing may not even ask for the table of migrations to be made if it is missing.
+            On::Postgres(pool) if is_up_to_date(pool).await => {}
             On::Postgres(pool) => POSTGRES.run(pool).await?,
         }
         self.unlock(keys).await?;
@@ -319,6 +321,16 @@ impl Store {
             On::Postgres(pool) => On::Postgres(pool),
         }
     }
+}
+
+/// Whether the migrations of this release, as they are, and no others were applied.
+async fn is_up_to_date(pool: &PgPool) -> bool {
+    type Applied = (i64, Vec<u8>, bool);
+    let read = "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version";
+    // What cannot be read is for the migrations to tell.
+    let applied: Vec<Applied> = sqlx::query_as(read).fetch_all(pool).await.unwrap_or_default();
+    let known = POSTGRES.iter().map(|one| (one.version, &*one.checksum, true));
+    applied.iter().map(|(version, checksum, done)| (*version, &checksum[..], *done)).eq(known)
 }
 
 impl SqlitePools {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     id::{NotificationId, UserId},
     seal::{self, Place},
-    store::{Error, Result, Store, sql},
+    store::{Error, Result, Store, audit::Event, sql},
 };
 
 /// The most rows of a person that are read: a bell that shows ten needs no more.
@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// Marks one as read, or all when `id` is `None`; those that are read already stay as they are.
-    /// Gives how many it changed.
+    /// Gives how many it changed. The event is written when it changed any.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -162,25 +162,31 @@ impl Store {
         user: UserId,
         id: Option<NotificationId>,
         at: DateTime<Utc>,
+        event: Event,
     ) -> Result<u64> {
+        let mut tx = self.begin().await?;
         let changed = match id {
             Some(id) => sql!(
-                self.write(),
+                tx.on(),
                 "UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND read_at IS NULL
                  AND dismissed_at IS NULL AND expires_at > $2 AND notification_id = $3",
                 [user.0, at, id.0]
             ),
             None => sql!(
-                self.write(),
+                tx.on(),
                 "UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND read_at IS NULL
                  AND dismissed_at IS NULL AND expires_at > $2",
                 [user.0, at]
             ),
-        };
-        Ok(changed?)
+        }?;
+        if changed > 0 {
+            tx.audit(event.with("count", changed));
+            tx.commit().await?;
+        }
+        Ok(changed)
     }
 
-    /// Takes one off the list; false when it is not there.
+    /// Takes one off the list; false when it is not there. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -189,13 +195,19 @@ impl Store {
         user: UserId,
         id: NotificationId,
         at: DateTime<Utc>,
+        event: Event,
     ) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let changed = sql!(
-            self.write(),
+            tx.on(),
             "UPDATE notifications SET dismissed_at = $2
              WHERE user_id = $1 AND dismissed_at IS NULL AND expires_at > $2 AND notification_id = $3",
             [user.0, at, id.0]
         )?;
+        if changed == 1 {
+            tx.audit(event);
+            tx.commit().await?;
+        }
         Ok(changed == 1)
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     id::UserId,
-    store::{Result, Store, Tx, sql},
+    store::{Result, Store, Tx, audit::Event, sql},
 };
 
 /// A passkey as it is stored.
@@ -124,18 +124,30 @@ impl Store {
         )?)
     }
 
-    /// Gives a passkey of a user another name; `None` when they have none of this id.
+    /// Gives a passkey of a user another name; `None` when they have none of this id. The event is written when it was done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn rename_passkey(&self, user: UserId, id: Uuid, name: &[u8]) -> Result<Option<PasskeyRow>> {
-        Ok(sql!(
-            self.write(),
+    pub async fn rename_passkey(
+        &self,
+        user: UserId,
+        id: Uuid,
+        name: &[u8],
+        event: Event,
+    ) -> Result<Option<PasskeyRow>> {
+        let mut tx = self.begin().await?;
+        let renamed = sql!(
+            tx.on(),
             "UPDATE passkeys SET name = $3 WHERE passkey_id = $1 AND user_id = $2
              RETURNING passkey_id, credential_id, state, transports, name, created_at, last_used_at",
             [id, user.0, name],
             fetch_optional as PasskeyRow
-        )?)
+        )?;
+        if renamed.is_some() {
+            tx.audit(event);
+            tx.commit().await?;
+        }
+        Ok(renamed)
     }
 
     /// Takes a ceremony away, so that of many answers at once one finds it. `None` when there is none of this purpose and

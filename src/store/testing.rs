@@ -167,13 +167,13 @@ impl Store {
     pub async fn refuse(&self, table: &str) {
         match &self.pools {
             On::Sqlite(_) => {
-                self.run(&format!(
+                self.execute(&format!(
                     "CREATE TRIGGER refused BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'refused'); END"
                 ))
                 .await;
             }
             On::Postgres(_) => {
-                self.run(&format!(
+                self.execute(&format!(
                     "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                         $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
                      CREATE TRIGGER refused BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"
@@ -189,15 +189,19 @@ impl Store {
     /// When the database does not answer.
     pub async fn allow(&self, table: &str) {
         match &self.pools {
-            On::Sqlite(_) => self.run("DROP TRIGGER refused").await,
+            On::Sqlite(_) => self.execute("DROP TRIGGER refused").await,
             On::Postgres(_) => {
-                self.run(&format!("DROP TRIGGER refused ON {table}; DROP FUNCTION refuse()")).await;
+                self.execute(&format!("DROP TRIGGER refused ON {table}; DROP FUNCTION refuse()")).await;
             }
         }
     }
 
-    async fn run(&self, text: &str) {
-        let text = AssertSqlSafe(text.to_owned());
+    /// Runs statements as they stand.
+    ///
+    /// # Panics
+    /// When they fail.
+    pub async fn execute(&self, statements: &str) {
+        let text = AssertSqlSafe(statements.to_owned());
         match self.write() {
             On::Sqlite(pool) => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),
             On::Postgres(pool) => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),

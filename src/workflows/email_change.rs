@@ -58,6 +58,9 @@ pub struct EmailChange {
     was: String,
     /// The login of billing, if it has the old address.
     login: Option<LoginId>,
+    /// The request in which it began, for the audit log.
+    #[serde(default)]
+    request_id: Option<String>,
 }
 
 impl Workflow for EmailChange {
@@ -176,8 +179,14 @@ impl EmailChange {
 /// Changes the user, and stores what follows: all of it, or nothing.
 fn user<'a>(it: &'a mut EmailChange, desk: &'a Desk, tx: &'a mut Tx) -> BoxFuture<'a, Result<Next>> {
     async move {
-        let swap =
-            EmailSwap { user: it.user, old: &it.old, new: &it.new, kept: it.kept, language: it.language };
+        let swap = EmailSwap {
+            user: it.user,
+            old: &it.old,
+            new: &it.new,
+            kept: it.kept,
+            language: it.language,
+            request_id: it.request_id.as_deref(),
+        };
         match desk.identity.swap_email(tx, &swap).await? {
             Swapped::Done => {}
             Swapped::Outdated => return refused(refusals::ACCOUNT_CHANGED),
@@ -294,7 +303,7 @@ impl EmailChanges {
     /// [`Error::RateLimited`].
     pub async fn begin(&self, viewer: &Viewer, new: &str) -> Result<Asked> {
         let (desk, identity, from) = (&self.desk, &self.desk.identity, viewer.context());
-        identity.require_fresh(viewer).await?;
+        identity.require_fresh(viewer, "email.change-begin").await?;
         let at_fault = |error| Error::Rejected(vec![UserError { field: vec!["newEmail"], ..error }]);
         let email = identity.normalised(new).map_err(|_| at_fault(INVALID))?;
         let (user, present) = desk.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
@@ -406,6 +415,7 @@ impl EmailChanges {
             language: present.language,
             was: String::new(),
             login: None,
+            request_id: from.request_id.clone(),
         };
         let key = identity.keyed("email change", &viewer.user().to_string());
         if self.engine.begin(id, &key, change).await? == Begun::Busy {

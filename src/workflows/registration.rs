@@ -99,6 +99,9 @@ pub struct Registration {
     /// Whether staff shall check what internet can be had at the address.
     #[serde(default)]
     pub wants_check: bool,
+    /// The request in which it began, for the audit log.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 /// What the steps work with.
@@ -413,6 +416,7 @@ fn user<'a>(it: &'a mut Registration, desk: &'a Desk, tx: &'a mut Tx) -> BoxFutu
             locale: &it.locale,
             client,
             account,
+            request_id: it.request_id.as_deref(),
         };
         match desk.identity.admit(tx, &newcomer).await {
             Ok(()) => {}

@@ -416,7 +416,7 @@ impl SignUp {
             let begun = match self.engine.outcome(verification.id).await? {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
                 Some(Outcome::Refused(_)) | None => {
-                    let registration = self.read(&verification, ending, read).await?;
+                    let registration = self.read(&verification, ending, from, read).await?;
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
@@ -452,6 +452,7 @@ impl SignUp {
         &self,
         verification: &Verification,
         ending: Ending,
+        from: &Context,
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
     ) -> Result<Registration> {
         let (identity, now) = (&self.desk.identity, self.desk.clock.now());
@@ -500,6 +501,7 @@ impl SignUp {
             lacks_number: false,
             differs: false,
             wants_check: said.wants_check,
+            request_id: from.request_id.clone(),
         })
     }
 }

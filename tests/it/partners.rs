@@ -209,7 +209,8 @@ async fn a_customer_is_asked_allows_and_takes_back() {
 
     let acts = async |act: &str| {
         let filter = Filter { act: Some(act.to_owned()), ..Filter::default() };
-        gateway.app.store.audit_events(&filter, 0, 100).await.unwrap()
+        let rows = gateway.app.store.audit_events(&filter, 0, 100).await.unwrap();
+        rows.into_iter().filter(|row| row.outcome == "done").collect::<Vec<_>>()
     };
     assert_eq!((acts("grant.create").await.len(), acts("grant.revoke").await.len()), (2, 1));
     assert!(acts("grant.create").await[0].details.contains("billing:read"));

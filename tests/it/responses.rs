@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use portal_gateway::freshness::Tag;
+use portal_gateway::{
+    freshness::Tag,
+    store::audit::{Actor, Event},
+};
 use reqwest::header::{CONTENT_LENGTH, ETAG};
 use serde_json::{Value, json};
 
@@ -77,7 +80,9 @@ async fn an_answer_with_notifications_is_kept_until_one_comes_or_is_read() {
     let shown = bell().await;
     assert_eq!(shown["unreadCount"], 2, "they came");
     // What is changed behind the gateway's back shows that the answer is a kept one.
-    gateway.app.store.read_notifications(principal.user, None, gateway.app.clock.now()).await.unwrap();
+    let now = gateway.app.clock.now();
+    let event = Event::done("notification.read-all", Actor::System, now);
+    gateway.app.store.read_notifications(principal.user, None, now, event).await.unwrap();
     assert_eq!(bell().await["unreadCount"], 2, "the answer was not kept");
     let dismiss = "mutation($id: ID!) { notificationDismiss(input: { id: $id }) { userErrors { code } } }";
     customer.ask(dismiss, json!({ "id": shown["nodes"][0]["id"] })).await.data();

@@ -191,9 +191,11 @@ async fn what_is_done_about_proofs_and_passkeys_stands_in_the_audit_log() {
     assert_eq!(
         told,
         [
+            ("passkey.begin", "done"),
             ("passkey.create", "done"),
             ("session.step-up", "AUTH_INVALID_CREDENTIALS"),
             ("session.step-up", "done"),
+            ("session.step-up-begin", "done"),
             ("passkey.use", "done"),
             ("session.step-up", "done"),
             ("session.step-up", "PASSKEY_REFUSED"),

@@ -52,6 +52,7 @@ pub(super) async fn open<V: Clone + Send + Sync + 'static>(
     // A page can open a socket to anywhere and the browser adds the cookies; its origin is all that tells.
     let is_page = credentials.are_ambient || parts.headers.contains_key(ORIGIN);
     if is_page && !state.origins.admits_page(&parts.headers) {
+        (state.note_page)(entry::whence(&parts, entry::peer(&parts), &state.proxies, *id), "socket").await;
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "this origin may not open a socket"));
     }
     let handshake = Handshake {

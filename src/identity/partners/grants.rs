@@ -119,7 +119,7 @@ impl Identity {
         scopes: &[String],
     ) -> Result<PartnerGrant> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "grant.create").await?;
         let partner = self.asking(client_id).await?;
         let partner = partner.ok_or_else(|| rejected(UserError { field: vec!["clientId"], ..UNKNOWN }))?;
         if partner.is_first_party {

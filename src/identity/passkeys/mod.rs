@@ -89,7 +89,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED` or `PASSKEY_LIMIT`.
     pub async fn begin_passkey(&self, viewer: &Viewer) -> Result<serde_json::Value> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "passkey.begin").await?;
         let (_, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let known = this.store.passkeys_of_user(viewer.user()).await?;
         if known.len() >= this.site.most() {
@@ -100,6 +100,7 @@ impl Identity {
         let handle = tx.passkey_handle(viewer.user(), &ceremony::new_handle()).await?;
         let begun = this.site.registration(&handle, &email, &known)?;
         tx.insert_ceremony(&begun.row(Purpose::Registration, Some(viewer.session()), now), now).await?;
+        tx.audit(viewer.event("passkey.begin", now));
         tx.commit().await?;
         Ok(begun.options)
     }
@@ -120,11 +121,20 @@ impl Identity {
         let now = this.now();
         let name = read_name(name)?;
         let owner = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
+        let event = viewer.event("passkey.create", now);
         let refused = || rejected(REFUSED);
-        let answer = ceremony::Attestation::read(credential).ok_or_else(refused)?;
-        let (hash, purpose) = (answer.challenge_hash(), Purpose::Registration.as_str());
-        let state = this.store.take_ceremony(&hash, purpose, Some(viewer.session()), now).await?;
-        let made = this.site.registered(&state.ok_or_else(refused)?, &answer).ok_or_else(refused)?;
+        let made = match ceremony::Attestation::read(credential) {
+            Some(answer) => {
+                let (hash, purpose) = (answer.challenge_hash(), Purpose::Registration.as_str());
+                let state = this.store.take_ceremony(&hash, purpose, Some(viewer.session()), now).await?;
+                state.and_then(|state| this.site.registered(&state, &answer))
+            }
+            None => None,
+        };
+        let Some(made) = made else {
+            this.store.audit(event.refused(REFUSED.code)).await?;
+            return Err(refused());
+        };
 
         let id = Uuid::now_v7();
         let row = PasskeyRow {
@@ -156,7 +166,7 @@ impl Identity {
             Err(other) => return Err(other.into()),
         }
         this.tell(&mut tx, owner, SecondFactor::PasskeyAdded, id).await?;
-        tx.audit(viewer.event("passkey.create", now).with("passkey", id));
+        tx.audit(event.with("passkey", id));
         tx.commit().await?;
         this.jobs.wake();
         this.shown(row)
@@ -169,7 +179,8 @@ impl Identity {
     pub async fn rename_passkey(&self, viewer: &Viewer, id: Uuid, name: &str) -> Result<Option<Passkey>> {
         let this = &*self.0;
         let sealed = this.seal_name(id, &read_name(name)?)?;
-        let row = this.store.rename_passkey(viewer.user(), id, &sealed).await?;
+        let event = viewer.event("passkey.rename", this.now()).with("passkey", id);
+        let row = this.store.rename_passkey(viewer.user(), id, &sealed, event).await?;
         row.map(|row| this.shown(row)).transpose()
     }
 
@@ -180,7 +191,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`.
     pub async fn remove_passkey(&self, viewer: &Viewer, id: Uuid) -> Result<bool> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "passkey.remove").await?;
         let owner = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let mut tx = this.store.begin().await?;
         if !tx.delete_passkey(viewer.user(), id).await? {

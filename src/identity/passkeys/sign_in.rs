@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     id::UserId,
     identity::{Context, Entrance, Entry, Identity, Inner, history::Method, missing_mapping, rejected},
-    store::audit::Actor,
+    store::audit::{Actor, Event},
 };
 
 impl Identity {
@@ -23,7 +23,8 @@ impl Identity {
     /// # Errors
     /// [`crate::error::Error::Internal`], [`crate::error::Error::StoreAway`].
     pub async fn begin_passkey_sign_in(&self) -> Result<Value> {
-        self.0.ask_for_passkey(Purpose::SignIn, None).await
+        // Anybody may ask, as often as they like; what it is used for leaves a trace.
+        self.0.ask_for_passkey(Purpose::SignIn, None, None).await
     }
 
     /// Opens a session for the person whose passkey answered, in the form of `PublicKeyCredential.toJSON`. It leaves on its
@@ -68,16 +69,20 @@ impl Identity {
 }
 
 impl Inner {
-    /// Begins a ceremony in which any passkey may answer.
+    /// Begins a ceremony in which any passkey may answer, which `event` tells of.
     pub(in crate::identity) async fn ask_for_passkey(
         &self,
         purpose: Purpose,
         session: Option<Uuid>,
+        event: Option<Event>,
     ) -> Result<Value> {
         let now = self.now();
         let begun = self.site.authentication()?;
         let mut tx = self.store.begin().await?;
         tx.insert_ceremony(&begun.row(purpose, session, now), now).await?;
+        if let Some(event) = event {
+            tx.audit(event);
+        }
         tx.commit().await?;
         Ok(begun.options)
     }

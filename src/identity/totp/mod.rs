@@ -100,7 +100,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`.
     pub async fn begin_totp(&self, viewer: &Viewer) -> Result<Enrolment> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "totp.begin").await?;
         let (_, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let (id, secret, now) = (Uuid::now_v7(), code::fresh(), this.now());
         let app = code::App::new(&secret, &this.totp_issuer, &email)?;
@@ -177,7 +177,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`.
     pub async fn remove_totp(&self, viewer: &Viewer) -> Result<bool> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "totp.remove").await?;
         let (user, now) = (viewer.user(), this.now());
         let owner = this.store.user(user).await?.ok_or(Error::Unauthenticated)?;
         let mut tx = this.store.begin().await?;
@@ -198,7 +198,7 @@ impl Identity {
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`, or with `TOTP_NOT_ENROLLED` without an app.
     pub async fn regenerate_recovery_codes(&self, viewer: &Viewer) -> Result<Vec<SecretString>> {
         let this = &*self.0;
-        self.require_fresh(viewer).await?;
+        self.require_fresh(viewer, "recovery-codes.create").await?;
         let (user, now) = (viewer.user(), this.now());
         let owner = this.store.user(user).await?.ok_or(Error::Unauthenticated)?;
         let codes = code::recovery_codes(RECOVERY_CODES);

@@ -36,7 +36,7 @@ impl Inner {
     ) -> Result<Guess> {
         let account = [b"second-factor:", &user.0.as_bytes()[..]].concat();
         match device {
-            Some(device) => self.gate.guess_on_device(&account, device, now).await,
+            Some(device) => self.gate.guess_on_device(&account, device, from, now).await,
             None => self.gate.guess(&account, from, now).await,
         }
     }

@@ -253,7 +253,7 @@ impl Exports {
     /// # Errors
     /// [`Error::Rejected`] with `STEP_UP_REQUIRED`; [`Error::StoreAway`], [`Error::Internal`].
     pub async fn download(&self, viewer: &Viewer, id: Uuid) -> Result<Option<Vec<u8>>> {
-        self.sources.identity.require_fresh(viewer).await?;
+        self.sources.identity.require_fresh(viewer, "export.download").await?;
         let now = self.now();
         let Some(sealed) = self.sources.store.export_content(viewer.user(), id, now).await? else {
             return Ok(None);

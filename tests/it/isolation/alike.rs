@@ -7,11 +7,8 @@ use portal_gateway::sandbox::world::ids::sf_id;
 use uuid::Uuid;
 
 use super::*;
+use crate::measure::{PLANTED, PLANTED_EVERY, SAMPLES, auc};
 
-/// Samples of each class.
-const SAMPLES: usize = 500;
-/// Of so many rounds one has a sample of the planted class, too.
-const PLANTED_EVERY: usize = 5;
 /// Pairs of ids of each kind whose answers are compared.
 const PAIRS: usize = 5;
 
@@ -111,65 +108,64 @@ async fn what_is_anothers_is_answered_in_the_bytes_of_what_does_not_exist() {
     assert!(compared > 100, "{compared} comparisons");
 }
 
-/// How probable it is that a sample of one class takes longer than one of another: 0.5 tells nothing.
-fn auc(one: &[f64], other: &[f64]) -> f64 {
-    let mut all: Vec<_> = one.iter().map(|time| (*time, true)).collect();
-    all.extend(other.iter().map(|time| (*time, false)));
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let ranks = all.iter().enumerate().filter(|(_, (_, is_one))| *is_one);
-    let sum: usize = ranks.map(|(rank, _)| rank + 1).sum();
-    let (n, m) = (one.len() as f64, other.len() as f64);
-    (sum as f64 - n * (n + 1.0) / 2.0) / (n * m)
+/// Times a question with ids of somebody else's and with ids that nothing has, in turn: neither warms anything for the other.
+/// `pairs` gives both for a round.
+async fn time(
+    gateway: &Gateway,
+    pair: &Pair<'_>,
+    door: &Door,
+    mut pairs: impl FnMut(usize) -> (String, String),
+) {
+    let graph = Graph::read();
+    let ask_for = async |id: &str, fault: Duration| {
+        let question = graph.question(door, 0, 1, &only(id, pair), &mut Chance::new(1));
+        let began = Instant::now();
+        let reply = put(gateway, &pair.a, &question).await;
+        assert!(reply.text.starts_with("{\"data\":{"), "{reply:?}");
+        tokio::time::sleep(fault).await;
+        began.elapsed().as_secs_f64()
+    };
+    let (mut foreign, mut missing, mut planted) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..SAMPLES {
+        let (theirs, nothing) = pairs(round);
+        if round % 2 == 0 {
+            foreign.push(ask_for(&theirs, Duration::ZERO).await);
+            missing.push(ask_for(&nothing, Duration::ZERO).await);
+        } else {
+            missing.push(ask_for(&nothing, Duration::ZERO).await);
+            foreign.push(ask_for(&theirs, Duration::ZERO).await);
+        }
+        if round % PLANTED_EVERY == 0 {
+            planted.push(ask_for(&theirs, PLANTED).await);
+        }
+    }
+    let name = door.name();
+    let told = auc(&foreign, &missing);
+    assert!((0.44..=0.56).contains(&told), "{name}: {told:.3}");
+    let found = auc(&planted, &missing);
+    assert!(found > 0.56, "{name}: 5 ms more were not seen: {found:.3}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_anothers_is_answered_in_the_time_of_what_does_not_exist() {
     let gateway = roomy(Wishes::default()).await;
     let pair = Pair::of(&gateway).await;
-    let (graph, mut chance) = (Graph::read(), Chance::new(seed()));
-    let doors = graph.doors();
-    // Acts, whose answers are never kept; `foreign` times what is read.
-    for (name, wanted) in [
-        ("deviceRevoke", vec!["Device"]),
-        ("sessionRevoke", vec!["Session"]),
-        ("notificationMarkRead", vec!["Notification"]),
-    ] {
-        let door = doors.iter().find(|door| door.name() == name).unwrap();
-        let kinds = kinds(&pair);
-        let wanted: Vec<_> = wanted
-            .into_iter()
-            .map(|wanted| {
-                kinds.iter().find(|(kind, _)| kind.contains(wanted)).unwrap_or_else(|| panic!("{wanted}"))
-            })
-            .collect();
-        let (mut foreign, mut missing, mut planted) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..SAMPLES {
-            let (_, ids) = wanted[round % wanted.len()];
-            let id = chance.pick(ids).clone();
-            let random = nothing_like(&id, &mut chance);
-            let ask_for = async |id: &str, fault: Duration| {
-                let question = graph.question(door, 0, 1, &only(id, &pair), &mut Chance::new(1));
-                let began = Instant::now();
-                let reply = put(&gateway, &pair.a, &question).await;
-                assert!(reply.text.starts_with("{\"data\":{"), "{reply:?}");
-                tokio::time::sleep(fault).await;
-                began.elapsed().as_secs_f64()
-            };
-            // First one, then the other, so that neither warms anything for the other.
-            if round % 2 == 0 {
-                foreign.push(ask_for(&id, Duration::ZERO).await);
-                missing.push(ask_for(&random, Duration::ZERO).await);
-            } else {
-                missing.push(ask_for(&random, Duration::ZERO).await);
-                foreign.push(ask_for(&id, Duration::ZERO).await);
-            }
-            if round % PLANTED_EVERY == 0 {
-                planted.push(ask_for(&id, Duration::from_millis(5)).await);
-            }
-        }
-        let told = auc(&foreign, &missing);
-        assert!((0.44..=0.56).contains(&told), "{name}: {told:.3}");
-        let found = auc(&planted, &missing);
-        assert!(found > 0.56, "{name}: 5 ms more were not seen: {found:.3}");
+    let (kinds, mut chance) = (kinds(&pair), Chance::new(seed()));
+    let doors = Graph::read().doors();
+    let door = |name: &str| doors.iter().find(|door| door.name() == name).unwrap_or_else(|| panic!("{name}"));
+    // Acts, whose answers are never kept.
+    for (name, kind) in
+        [("deviceRevoke", "Device"), ("sessionRevoke", "Session"), ("notificationMarkRead", "Notification")]
+    {
+        let pairs = |_| {
+            let id = chance.pick(&kinds[kind]).clone();
+            let nothing = nothing_like(&id, &mut chance);
+            (id, nothing)
+        };
+        time(&gateway, &pair, door(name), pairs).await;
     }
+    // What is read, known of both or of neither: the first is of what is kept, the second of what is asked for.
+    let id = kinds["Invoice"][0].clone();
+    let nothing = nothing_like(&id, &mut chance);
+    time(&gateway, &pair, door("node"), |_| (id.clone(), nothing.clone())).await;
 }
