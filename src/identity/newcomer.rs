@@ -51,10 +51,6 @@ pub struct Evidence {
     pub locale: String,
     /// The client in billing that the person proved to be; `None` when the address alone was proved.
     pub client: Option<ClientId>,
-    /// The PHC string of the billing password that proved it: the portal's is to be another. `None` when the address alone
-    /// was proved.
-    #[serde(default)]
-    pub billing_password: Option<String>,
 }
 
 impl fmt::Debug for Evidence {
@@ -177,14 +173,6 @@ impl Identity {
     /// [`Error::RateLimited`] while too many are hashed.
     pub async fn new_password(&self, password: &SecretString) -> Result<SecretString> {
         self.0.passwords.hash(password.clone()).await
-    }
-
-    /// Whether a password is the one of a PHC string.
-    ///
-    /// # Errors
-    /// [`Error::RateLimited`] while too many are hashed.
-    pub async fn is_password(&self, password: &SecretString, phc: SecretString) -> Result<bool> {
-        Ok(self.0.passwords.verify(password.clone(), Some(phc)).await?.is_match)
     }
 
     /// Makes somebody a user, with everything else that the transaction does.

@@ -205,21 +205,19 @@ impl SignUp {
             return Ok(Err(void()));
         }
         let locale = proved.language.tag().to_owned();
-        let evidence =
-            Evidence { email: proved.address.clone(), locale, client: None, billing_password: None };
+        let evidence = Evidence { email: proved.address.clone(), locale, client: None };
         let lifetime = self.settings.verification_lifetime;
         let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Ok(Verified { token, verification }))
     }
 
-    /// Checks a billing password once, instead of a code. All that is kept of it is a hash, sealed in the verification, so that
-    /// the portal's is another. Whoever has an account has a password of the portal: theirs of billing proves nothing any
-    /// more, and is not even shown to billing.
+    /// Checks a billing password once, instead of a code. It is kept nowhere. Whoever has an account has a password of
+    /// the portal: theirs of billing proves nothing any more, and is not even shown to billing.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
-    /// does not prove; [`Error::RateLimited`] after wrong ones, or while too many passwords are hashed; [`Error::Unavailable`] while billing does not answer;
+    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer;
     /// [`Error::Maintenance`].
     pub async fn verify_by_billing(
         &self,
@@ -246,14 +244,7 @@ impl SignUp {
             Some(Login::SecondFactor) => return refused(refusals::SECOND_FACTOR),
             Some(Login::Wrong) | None => return refused(refusals::INVALID_CREDENTIALS),
         };
-        // So that the portal's is another: as slow a hash as those of the portal, sealed, for as long as the verification lies.
-        let billing_password = identity.new_password(password).await?.expose_secret().to_owned();
-        let evidence = Evidence {
-            email,
-            locale: language.tag().to_owned(),
-            client: Some(client),
-            billing_password: Some(billing_password),
-        };
+        let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
         let (token, verification) = identity.attest(&mut tx, evidence, lifetime, from).await?;
@@ -465,13 +456,6 @@ impl SignUp {
         if ending.terms_version != self.settings.terms_version {
             let message = "The terms have changed. Please read and accept them as they are now.";
             faults.add("TERMS_OUTDATED", &["termsVersion"], message);
-        }
-        if faults.is_empty()
-            && let Some(phc) = &evidence.billing_password
-            && identity.is_password(&ending.password, phc.as_str().into()).await?
-        {
-            let message = "This is your billing password. Please choose another one for the portal.";
-            faults.add("PASSWORD_OF_BILLING", &["password"], message);
         }
         faults.refuse()?;
         let said = said.ok_or_else(|| Error::internal("a form without faults that could not be read"))?;

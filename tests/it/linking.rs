@@ -99,30 +99,6 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
 }
 
 #[tokio::test]
-async fn the_password_of_billing_is_not_taken_for_the_portals() {
-    let gateway = hasty().await;
-    let email = email(&gateway, N);
-    let right = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
-    let token = right["signUpVerifyByBilling"]["verification"]["token"].clone();
-    let refused = link(&gateway, &token, json!({ "password": DEMO_PASSWORD })).await;
-    let error = &refused["userErrors"][0];
-    assert_eq!(refused["status"], "REFUSED", "{refused}");
-    assert_eq!((&error["code"], &error["field"]), (&json!("PASSWORD_OF_BILLING"), &json!(["password"])));
-    assert!(gateway.app.store.user_by_email(&email).await.unwrap().is_none(), "nothing was begun");
-    // With what else is wrong it is told after that is put right; another password links.
-    let other = link(&gateway, &token, json!({ "password": DEMO_PASSWORD, "termsVersion": "0" })).await;
-    assert_eq!(other["userErrors"][0]["code"], "TERMS_OUTDATED", "{other}");
-    assert_eq!(link(&gateway, &token, json!({})).await["status"], "COMPLETE");
-    // What the gateway cannot know, it does not ask billing.
-    let email = self::email(&gateway, N + 1);
-    let mailed = verified(&gateway, &email).await;
-    gateway.forget_calls();
-    let done = link(&gateway, &mailed["token"], json!({ "password": DEMO_PASSWORD })).await;
-    assert_eq!(done["status"], "COMPLETE", "{done}");
-    assert!(!gateway.calls().iter().any(|(_, operation, _)| operation == "ValidateLogin"));
-}
-
-#[tokio::test]
 async fn a_billing_password_spares_nobody_the_second_factor() {
     let gateway = hasty().await;
     let email = email(&gateway, N);
