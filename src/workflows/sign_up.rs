@@ -407,7 +407,7 @@ impl SignUp {
             let begun = match self.engine.outcome(verification.id).await? {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
                 Some(Outcome::Refused(_)) | None => {
-                    let registration = self.read(&verification, ending, from, read).await?;
+                    let registration = self.read(&verification, ending, entry.from, read).await?;
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
