@@ -3,17 +3,13 @@
 //! Each case is killed while a call hangs: before it has had an effect, or after. What a killed process had claimed is
 //! another's after the lease.
 
-use std::time::Duration;
-
 use futures::future::join_all;
-use portal_gateway::sandbox::core::{Rule, RuleKind, System};
+use portal_gateway::app::App;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::{
     availability::{DOCUMENT, accounts, checks, created, guest, opportunities},
-    registration_kills::until,
-    stage::Stage,
+    stage::{Moment, Stage, crm, until},
 };
 
 /// What is there before, so that a creation is the first one of the request.
@@ -27,17 +23,17 @@ enum Scene {
     Opportunity,
 }
 
-/// Where the process is killed: in which call, and whether that has had its effect.
-const CASES: [(Scene, &str, bool); 9] = [
-    (Scene::Nothing, "query", false),
-    (Scene::Nothing, "create", false),
-    (Scene::Nothing, "create", true),
-    (Scene::Account, "create", false),
-    (Scene::Account, "create", true),
-    (Scene::Opportunity, "create", false),
-    (Scene::Opportunity, "create", true),
-    (Scene::Nothing, "update", false),
-    (Scene::Nothing, "update", true),
+/// Where the process is killed: in which call, and how far that had come.
+const CASES: [(Scene, &str, Moment); 9] = [
+    (Scene::Nothing, "query", Moment::Sent),
+    (Scene::Nothing, "create", Moment::Sent),
+    (Scene::Nothing, "create", Moment::Applied),
+    (Scene::Account, "create", Moment::Sent),
+    (Scene::Account, "create", Moment::Applied),
+    (Scene::Opportunity, "create", Moment::Sent),
+    (Scene::Opportunity, "create", Moment::Applied),
+    (Scene::Nothing, "update", Moment::Sent),
+    (Scene::Nothing, "update", Moment::Applied),
 ];
 
 const EMAIL: &str = "zoe.obrien@example.jp";
@@ -57,38 +53,29 @@ fn set(stage: &Stage, scene: Scene) {
     }
 }
 
-async fn killed_while(scene: Scene, operation: &str, applied: bool) {
+async fn killed_while(scene: Scene, operation: &'static str, moment: Moment) {
     let stage = Stage::new().await;
+    let app = stage.app().await;
     set(&stage, scene);
     let before = ["Account", "Opportunity", "Case"].map(|object| created(&stage.sandbox, object));
     let first = stage.serve();
-    until(async || stage.ask("{ __typename }", "", json!({})).await).await;
-    let rule = Rule {
-        operation: operation.to_owned(),
-        applied,
-        times: Some(1),
-        ..Rule::every(System::Salesforce, RuleKind::Hang)
-    };
-    stage.sandbox.core().faults.add(rule);
-    let asked = stage.ask(DOCUMENT, "AvailabilityRequest", guest(EMAIL)).await.unwrap();
+    first.ready().await;
+    stage.lie_in_wait(crm(operation), moment);
+    let asked = first.ask(None, DOCUMENT, "AvailabilityRequest", guest(EMAIL)).await;
     assert_eq!(asked["data"]["availabilityRequest"]["submitted"], true, "{asked}");
-    until(async || stage.sandbox.core().faults.list().is_empty().then_some(())).await;
-    if applied {
-        // The effect comes right behind the fault that was drawn.
-        sleep(Duration::from_millis(200)).await;
-    }
+    stage.caught(moment, "workflows").await;
     first.kill().await;
 
     let second = stage.serve();
-    let what = format!("{scene:?} {operation} {applied}");
-    let done = until(async || {
-        let account = accounts(&stage.app, EMAIL).await.first()?.clone();
+    let what = format!("{scene:?} {operation} {moment:?}");
+    let done = until(&what, async || {
+        let account = accounts(&app, EMAIL).await.first()?.clone();
         let is_marked = scene != Scene::Nothing || account["Internet_Eligibility_Status__c"] == "Pending";
-        let checks = checks(&stage.app, &account).await;
+        let checks = checks(&app, &account).await;
         (is_marked && !checks.is_empty()).then_some((account, checks))
     })
     .await;
-    assert_one_of_each(&stage, scene, &done, &what).await;
+    assert_one_of_each(&app, scene, &done, &what).await;
     let made = ["Account", "Opportunity", "Case"].map(|object| created(&stage.sandbox, object));
     let new = [made[0] - before[0], made[1] - before[1], made[2] - before[2]];
     let expected = match scene {
@@ -100,10 +87,10 @@ async fn killed_while(scene: Scene, operation: &str, applied: bool) {
     second.kill().await;
 }
 
-async fn assert_one_of_each(stage: &Stage, scene: Scene, done: &(Value, Vec<Value>), what: &str) {
+async fn assert_one_of_each(app: &App, scene: Scene, done: &(Value, Vec<Value>), what: &str) {
     let (account, checks) = done;
-    assert_eq!(accounts(&stage.app, EMAIL).await.len(), 1, "{what}: one account");
-    assert_eq!(opportunities(&stage.app, account).await.len(), 1, "{what}: one opportunity");
+    assert_eq!(accounts(app, EMAIL).await.len(), 1, "{what}: one account");
+    assert_eq!(opportunities(app, account).await.len(), 1, "{what}: one opportunity");
     assert_eq!(checks.len(), 1, "{what}: one case");
     let told = checks[0]["Description"].as_str().unwrap();
     let state = if scene == Scene::Opportunity { "matched" } else { "newly created" };
@@ -115,6 +102,6 @@ async fn assert_one_of_each(stage: &Stage, scene: Scene, done: &(Value, Vec<Valu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_killed_in_a_guests_request_another_finishes_it_once() {
     // Most of the time is the wait for a lease to end.
-    let cases = CASES.map(|(scene, operation, applied)| Box::pin(killed_while(scene, operation, applied)));
+    let cases = CASES.map(|(scene, operation, moment)| Box::pin(killed_while(scene, operation, moment)));
     join_all(cases).await;
 }
