@@ -54,6 +54,7 @@ const BY_HAND: &[(Who, &[&str])] = &[
             "Mutation.sessionCodeResend",
             "Mutation.sessionRefresh",
             "Mutation.sessionEnd",
+            "Mutation.availabilityRequest",
             "Mutation.signUpBegin",
             "Mutation.signUpResend",
             "Mutation.signUpVerify",

@@ -26,6 +26,7 @@ const LEFT: &[(&str, &str, &str)] = &[
     ("sessionRevoke", "session.end", "user"),
     ("sessionRevokeOthers", "session.end-others", "user"),
     ("deviceRevoke", "device.revoke", "user"),
+    ("availabilityRequest", "availability.request", "nobody"),
     ("signUpBegin", "sign-up.begin", "nobody"),
     ("signUpResend", "code.send", "nobody"),
     ("signUpVerify", "verification.create", "nobody"),

@@ -81,6 +81,7 @@ pub async fn play_with(gateway: &Gateway, hindrance: Option<&Hindrance>) {
     story.changes_the_password().await;
     story.ends_sessions().await;
     story.leaves().await;
+    story.wonders().await;
     story.signs_up().await;
     story.links().await;
 }
@@ -278,6 +279,13 @@ impl Story<'_> {
         let input = json!({ "challengeId": begun["challengeId"], "code": code });
         self.act("accountErase", input, "__typename").await;
         self.token = None;
+    }
+
+    async fn wonders(&mut self) {
+        let input = json!({
+            "firstName": "Zoë", "lastName": "O'Brien", "email": "guest@example.jp", "address": address(),
+        });
+        self.act("availabilityRequest", input, "submitted").await;
     }
 
     async fn signs_up(&mut self) {

@@ -120,7 +120,7 @@ async fn a_client_that_is_created_again_without_a_look_is_noticed() {
         records::disagreements(&gateway.sandbox, &gateway.app, EMAIL, records::End::Joined).await
     };
     let blind = format!("{EMAIL}: a client was sent again without a look, 1 times");
-    assert_eq!(found().await, [blind.clone()], "the planted fault was not seen");
+    assert_eq!(found().await, std::slice::from_ref(&blind), "the planted fault was not seen");
     // And a second client would be, too.
     let client = super::clients(&gateway, EMAIL).await.remove(0);
     let owner = client["owner_user_id"].to_string();
