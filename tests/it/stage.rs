@@ -1,7 +1,13 @@
 //! Gateways that run as processes of their own, so that they can be killed or stopped at a chosen moment, over one sandbox
 //! and one store.
 
-use std::{collections::HashMap, net::TcpListener, ops::Deref, time::Duration};
+use std::{
+    collections::HashMap,
+    net::TcpListener,
+    ops::Deref,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use portal_gateway::{
     app::App,
@@ -179,9 +185,19 @@ impl Stage {
     }
 }
 
-/// Free a moment ago.
+/// A port that nobody else takes: below those that the system gives to connections, of which other tests open thousands,
+/// and one only once.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const MANY: u32 = 20_000;
+    loop {
+        let n = std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + n % MANY).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A call to a system.
