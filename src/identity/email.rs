@@ -31,17 +31,41 @@ impl Email {
     }
 }
 
-/// Reads an address that has to be one.
+/// Reads an address to which something is to be mailed, so that it is refused here and not where nobody hears of it: in plain
+/// letters, as billing and the CRM want it, and at a domain of more than one part.
 ///
 /// # Errors
 /// [`Error::BadInput`].
 pub(super) fn read_email(email: &str) -> Result<Email> {
-    Email::parse(email).ok_or(Error::BadInput { argument: "email", reason: "is not an e-mail address" })
+    let is_mailable = |email: &Email| {
+        let host = email.0.rsplit_once('@').map_or("", |(_, host)| host);
+        email.0.is_ascii() && host.contains('.') && email.0.parse::<lettre::Address>().is_ok()
+    };
+    let refused = Error::BadInput { argument: "email", reason: "is not an e-mail address" };
+    Email::parse(email).filter(is_mailable).ok_or(refused)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Email;
+    use super::{Email, read_email};
+
+    #[test]
+    fn what_no_mail_reaches_is_refused_before_anything_is_mailed() {
+        for text in ["taro.yamada@example.jp", " Taro+portal@mail.example.co.jp ", "o'brien@example.jp"] {
+            assert!(read_email(text).is_ok(), "{text}");
+        }
+        for text in [
+            "a@b",
+            "a..b@example.jp",
+            ".a@example.jp",
+            "用户@example.jp",
+            "a@例え.jp",
+            "x@-a.jp",
+            "a@exa_mple.jp",
+        ] {
+            assert!(read_email(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn spelling_does_not_matter_and_what_is_no_address_is_refused() {

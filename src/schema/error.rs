@@ -16,8 +16,11 @@ pub fn mask(response: &mut Response) {
             // The engine's own errors carry no path while it reads the document, and name only what
             // the client itself wrote.
             None if error.path.is_empty() => set(error, "code", VALIDATION_FAILED),
-            // Arguments of the wrong form are found while a field runs.
+            // Arguments of the wrong form are found while a field runs. The engine repeats them, and they may be secrets.
             None => {
+                if let Some((expected, _)) = error.message.split_once(", found ") {
+                    error.message = format!("{expected}.");
+                }
                 set(error, "code", "BAD_USER_INPUT");
                 set(error, "retryable", false);
             }

@@ -420,3 +420,15 @@ async fn a_document_signs_in_or_refreshes_once() {
     let reply = ask(&gateway, &[], &format!("mutation {{ {once} }}"), json!({})).await;
     assert!(reply.json()["data"]["sessionCreate"]["viewer"]["id"].is_string(), "{reply:?}");
 }
+
+#[tokio::test]
+async fn what_has_the_wrong_form_is_not_repeated() {
+    let gateway = Gateway::start().await;
+    let question =
+        "mutation ($input: SessionCreateInput!) { sessionCreate(input: $input) { userErrors { code } } }";
+    for input in [json!("hunter2-staple"), json!([{ "email": "a@b.jp", "password": "hunter2-staple" }])] {
+        let body = gateway.nobody().ask(question, json!({ "input": input })).await.body;
+        assert_eq!(body["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{body}");
+        assert!(!body.to_string().contains("hunter2"), "{body}");
+    }
+}

@@ -143,13 +143,13 @@ async fn xml_and_pairs_are_well_formed_too() {
 }
 
 #[tokio::test]
-async fn calls_are_journalled_by_their_documented_name_with_ids_only() {
+async fn calls_are_journalled_by_their_documented_name_with_ids_and_a_hash_of_the_address_only() {
     use crate::sandbox::journal::Filter;
     let bench = Bench::new();
     bench.ok("getclientsdetails", &[("clientid", DEMO), ("email", "someone@example.jp")]).await;
     let entries = bench.core.journal.entries(&Filter::default());
     assert_eq!(&*entries[0].operation, "GetClientsDetails");
-    assert_eq!(entries[0].detail.as_ref().unwrap().get(), r#"{"clientid":1001}"#);
+    assert_eq!(entries[0].detail.as_ref().unwrap().get(), r#"{"clientid":1001,"who":"064007642c216151"}"#);
 }
 
 #[tokio::test]
