@@ -25,19 +25,14 @@ pub struct Whose {
 
 /// Does it.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match super::configuration() {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
-    super::install_tls()?;
-    let store = super::open_store(&config).await?;
-    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
-    let jobs = Queue::new(store.clone(), keys, Clock::system());
-    let desk = FactorDesk::new(store.clone(), jobs, Clock::system());
-    let Command::ResetFactors(Whose { email }) = command;
-    let done = reset(&desk, &email).await;
-    store.close().await;
-    done.map(|()| ExitCode::SUCCESS)
+    super::on_database(async |config, store| {
+        let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
+        let jobs = Queue::new(store.clone(), keys, Clock::system());
+        let desk = FactorDesk::new(store.clone(), jobs, Clock::system());
+        let Command::ResetFactors(Whose { email }) = command;
+        reset(&desk, &email).await.map(|()| ExitCode::SUCCESS)
+    })
+    .await
 }
 
 async fn reset(desk: &FactorDesk, email: &str) -> anyhow::Result<()> {

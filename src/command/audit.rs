@@ -67,19 +67,12 @@ pub struct Verify {
 
 /// Does it.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match super::configuration() {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
-    super::install_tls()?;
-    let store = super::open_store(&config).await?;
-    let code = match command {
-        Command::List(options) => list(&store, options).await?,
-        Command::Verify(options) => verify(&store, options.anchor.as_ref()).await?,
-        Command::Purge => purge(&store, config.identity.audit_keep).await?,
-    };
-    store.close().await;
-    Ok(code)
+    super::on_database(async |config, store| match command {
+        Command::List(options) => list(store, options).await,
+        Command::Verify(options) => verify(store, options.anchor.as_ref()).await,
+        Command::Purge => purge(store, config.identity.audit_keep).await,
+    })
+    .await
 }
 
 async fn list(store: &Store, options: List) -> anyhow::Result<ExitCode> {

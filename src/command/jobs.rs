@@ -32,26 +32,19 @@ pub struct Retry {
 
 /// Does it. The exit code is 1 when the job that was named is not a dead one.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match super::configuration() {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
-    super::install_tls()?;
-    let store = super::open_store(&config).await?;
-    let done = match command {
+    super::on_database(async |_, store| match command {
         Command::List => {
             for job in store.dead_jobs(SHOWN).await? {
                 let died_at = job.died_at.to_rfc3339_opts(SecondsFormat::Secs, true);
                 println!("{}  {died_at}  {}  {} tries  {}", job.job_id, job.kind, job.attempts, job.reason);
             }
-            ExitCode::SUCCESS
+            Ok(ExitCode::SUCCESS)
         }
         Command::Retry(retry) => {
             let revived = store.revive_jobs(retry.job, Utc::now()).await?;
             println!("{revived} jobs begin anew.");
-            if revived == 0 && !retry.all { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+            Ok(if revived == 0 && !retry.all { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
-    };
-    store.close().await;
-    Ok(done)
+    })
+    .await
 }

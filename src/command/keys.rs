@@ -42,19 +42,12 @@ pub struct Signing {
 
 /// Does it.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match super::configuration() {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
-    super::install_tls()?;
-    let store = super::open_store(&config).await?;
-    let code = match command {
-        Command::List => list(&config, &store).await?,
-        Command::Rotate(Rotate::Signing(options)) => rotate_signing(&config, &store, &options).await?,
-        Command::Rotate(Rotate::Data) => rotate_data(&store).await?,
-    };
-    store.close().await;
-    Ok(code)
+    super::on_database(async |config, store| match command {
+        Command::List => list(config, store).await,
+        Command::Rotate(Rotate::Signing(options)) => rotate_signing(config, store, &options).await,
+        Command::Rotate(Rotate::Data) => rotate_data(store).await,
+    })
+    .await
 }
 
 async fn list(config: &Config, store: &Store) -> anyhow::Result<ExitCode> {

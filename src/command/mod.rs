@@ -46,6 +46,21 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
+/// What a command does with the database alone: opens it, and closes it however that ends.
+async fn on_database(
+    act: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let config = match configuration() {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    install_tls()?;
+    let store = open_store(&config).await?;
+    let done = act(&config, &store).await;
+    store.close().await;
+    done
+}
+
 /// Starts the log, on the terminal.
 fn start_log(config: &Config) -> anyhow::Result<log::Guard> {
     let (filter, format) = (&config.server.log_level, config.server.log_format);

@@ -77,16 +77,11 @@ pub struct Which {
 
 /// Does it.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match super::configuration() {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
-    super::install_tls()?;
-    let store = super::open_store(&config).await?;
-    let desk = PartnerDesk::new(store.clone(), Clock::system());
-    let done = act(&desk, command).await;
-    store.close().await;
-    done.map(|()| ExitCode::SUCCESS)
+    super::on_database(async |_, store| {
+        let desk = PartnerDesk::new(store.clone(), Clock::system());
+        act(&desk, command).await.map(|()| ExitCode::SUCCESS)
+    })
+    .await
 }
 
 async fn act(desk: &PartnerDesk, command: Command) -> anyhow::Result<()> {

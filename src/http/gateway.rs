@@ -183,8 +183,8 @@ async fn answer(
             Err(refused) => return refused.into(),
         },
     };
-    let (address, user_agent) = (asker.address, asker.user_agent);
-    let origin = identity::Context::from(Origin { address, user_agent, request_id: asker.request_id });
+    let request_id = asker.origin.request_id;
+    let origin = identity::Context::from(asker.origin);
     let caller = asker.viewer;
     let viewer = caller.as_ref().and_then(|caller| Viewer::of(caller, asker.budget));
     let viewer = viewer.map(|viewer| viewer.from(origin.clone()));
@@ -192,7 +192,7 @@ async fn answer(
     let reader = viewer.as_ref().map_or_else(|| Reader::new(asker.budget), |viewer| viewer.reader().clone());
     let request = request.data(asker.budget).data(reader.clone()).data(asker.cookies).data(origin);
     // Log lines of fields and upstream calls carry the id that the client sees.
-    let span = tracing::info_span!("request", request_id = asker.request_id.as_str());
+    let span = tracing::info_span!("request", request_id = request_id.as_str());
     if asker.explain {
         reader.explain();
     }
@@ -240,8 +240,7 @@ fn subscribe(
     asker: Asker<Caller>,
     within: Duration,
 ) -> BoxStream<'static, async_graphql::Response> {
-    let (address, user_agent) = (asker.address, asker.user_agent);
-    let origin = identity::Context::from(Origin { address, user_agent, request_id: asker.request_id });
+    let origin = identity::Context::from(asker.origin);
     let reader = Reader::new(asker.budget);
     let request = request.data(asker.budget).data(reader).data(asker.cookies).data(origin);
     let delivery = asker.viewer.map(|caller| Delivery { caller, within });

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State as Extract},
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-        header::{ALLOW, RETRY_AFTER, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE},
+        header::{ALLOW, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE},
         request::Parts,
     },
 };
@@ -222,13 +222,11 @@ async fn ask<V: Send + Sync + 'static>(
     }
     let asker = |cost| Asker {
         viewer,
-        request_id: *id,
+        origin: entry::whence(parts, peer, &state.proxies, *id),
         budget: Budget::new(state.answer_within, if is_partner { Lane::Partner } else { Lane::Interactive }),
         cookies,
         cost,
         explain,
-        address: entry::origin(parts, peer, &state.proxies),
-        user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     // Boxed, so that the future of a hit stays small.
     Box::pin(async move {

@@ -73,8 +73,8 @@ pub use webhooks::Webhooks;
 pub struct Asker<V> {
     /// Whoever the token names; `None` when there is none.
     pub viewer: Option<V>,
-    /// Of this request, for logs and errors.
-    pub request_id: RequestId,
+    /// Where the request came from.
+    pub origin: Origin,
     /// Time and lane of upstream calls.
     pub budget: Budget,
     /// What a sign-in writes and a refresh reads.
@@ -83,10 +83,6 @@ pub struct Asker<V> {
     pub cost: u64,
     /// Whether to say what each path of the answer cost.
     pub explain: bool,
-    /// Where the request came from; `None` in a test without a connection.
-    pub address: Option<IpAddr>,
-    /// The `User-Agent` header.
-    pub user_agent: Option<String>,
 }
 
 /// What a request brings to say who asks.
@@ -139,6 +135,7 @@ pub struct Streams<V> {
 }
 
 /// Where a request came from.
+#[derive(Clone)]
 pub struct Origin {
     /// The client's address; `None` in a test without a connection.
     pub address: Option<IpAddr>,

@@ -66,7 +66,7 @@ impl Operation {
         streams: &Streams<V>,
         asker: Asker<V>,
     ) -> BoxStream<'static, Said> {
-        let id = asker.request_id;
+        let id = asker.origin.request_id;
         let is_subscription = self.admitted.kind == OperationType::Subscription;
         let answers = if is_subscription {
             (streams.subscribe)(self.request, asker)

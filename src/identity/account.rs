@@ -64,16 +64,10 @@ impl Identity {
         let admission = this.passwords.admit()?;
         let guess =
             this.gate.guess_on_device(email.as_bytes(), kept.as_bytes(), viewer.context(), now).await?;
-        let verdict =
-            this.passwords.verify(admission, current.clone(), Some(user.password_hash.clone())).await;
-        match &verdict {
-            Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
-            Ok(_) => {}
-            Err(_) => this.gate.untried(guess).await,
-        }
+        let is_right = this.is_password(admission, guess, current, &user).await?;
         let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
         let event = viewer.event("password.change", now);
-        if !verdict?.is_match {
+        if !is_right {
             this.store.audit(event.refused(INVALID_CREDENTIALS.code)).await?;
             return Err(wrong());
         }

@@ -81,7 +81,7 @@ use crate::{
     identity::{
         challenge::Challenges,
         email::Email,
-        limits::Gate,
+        limits::{Gate, Guess},
         partners::Partners,
         passkeys::Site,
         passwords::{Admission, Passwords},
@@ -449,6 +449,24 @@ impl Inner {
             is_right: verdict.is_match && is_enabled,
             is_outdated: verdict.is_outdated,
         })
+    }
+
+    /// Whether a password is that of somebody who is known; a wrong one stays counted.
+    async fn is_password(
+        &self,
+        admission: Admission,
+        guess: Guess,
+        password: &SecretString,
+        user: &User,
+    ) -> Result<bool> {
+        let stored = Some(user.password_hash.clone());
+        let verdict = self.passwords.verify(admission, password.clone(), stored).await;
+        match &verdict {
+            Ok(verdict) if verdict.is_match => self.gate.right(guess).await,
+            Ok(_) => {}
+            Err(_) => self.gate.untried(guess).await,
+        }
+        Ok(verdict?.is_match)
     }
 
     async fn grant(&self, issued: Issued, now: DateTime<Utc>) -> Result<Grant> {

@@ -227,14 +227,7 @@ impl Identity {
         if hashed.filter(is_theirs).is_none() {
             let admission = this.passwords.admit()?;
             let guess = this.gate.guess(email.as_bytes(), context, now).await?;
-            let verdict =
-                this.passwords.verify(admission, password.clone(), Some(found.password_hash.clone())).await;
-            match &verdict {
-                Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
-                Ok(_) => {}
-                Err(_) => this.gate.untried(guess).await,
-            }
-            if !verdict?.is_match {
+            if !this.is_password(admission, guess, password, &found).await? {
                 this.note_failure(Some(user), Outcome::WrongPassword, INVALID_CREDENTIALS.code, context, now)
                     .await?;
                 return Ok(None);

@@ -130,14 +130,7 @@ impl Identity {
         let admission = this.passwords.admit()?;
         let from = viewer.context();
         let guess = this.gate.guess_on_device(email.as_bytes(), session.as_bytes(), from, now).await?;
-        let verdict =
-            this.passwords.verify(admission, password.clone(), Some(user.password_hash.clone())).await;
-        match &verdict {
-            Ok(verdict) if verdict.is_match => this.gate.right(guess).await,
-            Ok(_) => {}
-            Err(_) => this.gate.untried(guess).await,
-        }
-        if !verdict?.is_match {
+        if !this.is_password(admission, guess, password, &user).await? {
             this.store.audit(refused_event(viewer, StepUpMethod::Password, INVALID_CREDENTIALS, now)).await?;
             return Err(rejected(UserError { field: vec!["password"], ..INVALID_CREDENTIALS }));
         }

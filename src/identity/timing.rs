@@ -7,22 +7,19 @@
 //! the work does differ, and would tell, is seen first without a floor.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../../tests/it/measure.rs"]
+mod measure;
+
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
-use rand::seq::SliceRandom;
 
+use self::measure::{PLANTED, SAMPLES, assert_alike, auc, floor_over, order};
 use super::{
     tests::{password, registration},
     *,
 };
 
-/// Samples of each class.
-const SAMPLES: usize = 500;
-/// Of so many rounds one has a sample of the planted class, too: what it shows needs fewer.
-const PLANTED_EVERY: usize = 5;
-/// What tells the planted class apart.
-const PLANTED: Duration = Duration::from_millis(5);
 /// Tries under way at once: sleeping out the floor costs nothing.
 const AT_ONCE: usize = 16;
 /// Rounds by which it is found out how long the work takes on this machine as it is now.
@@ -31,24 +28,6 @@ const PROBES: usize = 25;
 const LEAST: Duration = Duration::from_millis(40);
 /// Which account somebody has, by its address.
 const CLASSES: [&str; 5] = ["known", "nobody", "disabled", "legacy", "enrolled"];
-
-/// How probable it is that a sample of one class takes longer than one of another: 0.5 tells nothing.
-fn auc(one: &[f64], other: &[f64]) -> f64 {
-    let mut all: Vec<_> = one.iter().map(|time| (*time, true)).collect();
-    all.extend(other.iter().map(|time| (*time, false)));
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let ranks = all.iter().enumerate().filter(|(_, (_, is_one))| *is_one);
-    let sum: usize = ranks.map(|(rank, _)| rank + 1).sum();
-    let (n, m) = (one.len() as f64, other.len() as f64);
-    (sum as f64 - n * (n + 1.0) / 2.0) / (n * m)
-}
-
-/// A floor over what work took: twice what nine of ten take, so that what passes it is rare in every class, and one pause of a
-/// busy machine does not make all of it slow.
-fn floor_over(mut work: Vec<f64>) -> Duration {
-    work.sort_by(f64::total_cmp);
-    Duration::from_secs_f64(work[work.len() * 9 / 10] * 2.0).max(LEAST)
-}
 
 /// One try: what it was told.
 async fn wrong_password(identity: Identity, email: String) -> String {
@@ -70,12 +49,7 @@ async fn times<F: Future<Output = String>>(
     act: impl Fn(Identity, String) -> F,
 ) -> Vec<Vec<f64>> {
     let planted = CLASSES.len();
-    let order = (0..rounds).flat_map(|round| {
-        let mut classes: Vec<_> = (0..planted + usize::from(round % PLANTED_EVERY == 0)).collect();
-        classes.shuffle(&mut rand::rng());
-        classes
-    });
-    let tries = order.map(|class| {
+    let tries = order(planted, rounds).into_iter().map(|class| {
         let email = format!("{}@example.jp", CLASSES[class % planted]);
         let tried = act(identity.clone(), email);
         async move {
@@ -92,24 +66,6 @@ async fn times<F: Future<Output = String>>(
     assert!(samples.iter().all(|(.., told)| *told == samples[0].2), "they are told the same");
     let of = |class| samples.iter().filter(|sample| sample.0 == class).map(|sample| sample.1).collect();
     (0..=planted).map(of).collect()
-}
-
-fn assert_alike(what: &str, times: &[Vec<f64>]) {
-    let (planted, classes) = times.split_last().unwrap();
-    for (one, mine) in classes.iter().enumerate() {
-        assert_eq!(mine.len(), SAMPLES);
-        for (other, theirs) in classes.iter().enumerate().skip(one + 1) {
-            let told = auc(mine, theirs);
-            assert!(
-                (0.44..=0.56).contains(&told),
-                "{what}: {} and {}: {told:.3}",
-                CLASSES[one],
-                CLASSES[other]
-            );
-        }
-        let found = auc(planted, mine);
-        assert!(found > 0.56, "{what}: 5 ms more than {} were not seen: {found:.3}", CLASSES[one]);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,13 +103,13 @@ async fn the_time_of_an_answer_tells_nothing_of_an_account() {
     assert!(told > 0.56, "without a floor the work would tell: {told:.3}");
     let asked = times(&hasty, AT_ONCE, PROBES, forgotten).await;
     let work = probed.iter().chain(&asked).flatten().copied().collect();
-    let identity = identity(floor_over(work));
+    let identity = identity(floor_over(work, LEAST));
 
     let before = identity.0.passwords.performed();
     let signed_in = times(&identity, AT_ONCE, SAMPLES, wrong_password).await;
     let tries: usize = signed_in.iter().map(Vec::len).sum();
     assert_eq!(identity.0.passwords.performed() - before, tries as u64, "one hash each");
-    assert_alike("sign-in", &signed_in);
-    assert_alike("reset", &times(&identity, AT_ONCE, SAMPLES, forgotten).await);
+    assert_alike("sign-in", &CLASSES, &signed_in);
+    assert_alike("reset", &CLASSES, &times(&identity, AT_ONCE, SAMPLES, forgotten).await);
     assert_eq!(identity.0.passwords.performed() - before, tries as u64, "a reset hashes nothing");
 }

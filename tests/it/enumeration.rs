@@ -13,12 +13,11 @@ use portal_gateway::{
     identity::{Credential, Registration},
     sandbox::world::ids,
 };
-use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
 use crate::{
     gateway::{Gateway, Wishes},
-    measure::{PLANTED, PLANTED_EVERY, SAMPLES, auc},
+    measure::{PLANTED, SAMPLES, assert_alike, auc, floor_over, order},
     wire::{Reply, ask},
 };
 
@@ -186,13 +185,7 @@ async fn times(
     at_once: usize,
 ) -> Vec<Vec<f64>> {
     let planted = emails.len();
-    let mut order = Vec::new();
-    for round in 0..rounds {
-        let mut classes: Vec<_> = (0..planted + usize::from(round % PLANTED_EVERY == 0)).collect();
-        classes.shuffle(&mut rand::rng());
-        order.extend(classes);
-    }
-    let tries = order.into_iter().map(async |class| {
+    let tries = order(planted, rounds).into_iter().map(async |class| {
         let began = Instant::now();
         let reply = door.knock(gateway, &emails[class % planted], "198.51.100.1").await;
         if class == planted {
@@ -207,31 +200,13 @@ async fn times(
     (0..=planted).map(of).collect()
 }
 
-fn assert_alike(door: Door, emails: &[String], times: &[Vec<f64>]) {
-    let (planted, classes) = times.split_last().unwrap();
-    for (one, mine) in classes.iter().enumerate() {
-        assert_eq!(mine.len(), SAMPLES);
-        for (other, theirs) in classes.iter().enumerate().skip(one + 1) {
-            let told = auc(mine, theirs);
-            assert!(
-                (0.44..=0.56).contains(&told),
-                "{door:?}: {} and {}: {told:.3}",
-                emails[one],
-                emails[other]
-            );
-        }
-        let found = auc(planted, mine);
-        assert!(found > 0.56, "{door:?}: 5 ms more than {} were not seen: {found:.3}", emails[one]);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beginning_a_sign_up_takes_everybody_as_long() {
     let gateway = gateway(&ROOMY).await;
     let emails: Vec<_> = classes(&gateway).await.into_iter().map(|(_, email)| email).collect();
     // One after the other: there is no floor behind which one could wait for another.
     let times = times(&gateway, Door::SignUp, &emails, SAMPLES, 1).await;
-    assert_alike(Door::SignUp, &emails, &times);
+    assert_alike("sign-up", &emails, &times);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,13 +224,10 @@ async fn a_wrong_password_of_billing_takes_everybody_as_long() {
     let told = auc(&probed[0], &probed[1]);
     assert!(told > 0.56, "without a floor it would tell that billing is asked: {told:.3}");
     drop(hasty);
-    // Twice what nine of ten take: what passes it is rare, and one pause of a busy machine does not make all of it slow.
-    let mut work = probed.concat();
-    work.sort_by(f64::total_cmp);
-    let floor = Duration::from_secs_f64(work[work.len() * 9 / 10] * 2.0).max(Duration::from_millis(50));
+    let floor = floor_over(probed.concat(), Duration::from_millis(50));
     let floor = format!("{}ms", floor.as_millis());
     let gateway = gateway(&[&ROOMY[..], &[("AUTH_FAILURE_FLOOR", floor.as_str())]].concat()).await;
     let emails = of_all(&gateway).await;
     let times = times(&gateway, Door::ByBilling, &emails, SAMPLES, AT_ONCE).await;
-    assert_alike(Door::ByBilling, &emails, &times);
+    assert_alike("billing password", &emails, &times);
 }

@@ -1,6 +1,8 @@
-//! Whether times tell one kind of thing from another (requirement A3).
+//! Whether times tell one kind of thing from another (requirement A3). The unit tests of `identity` use it, too.
 
 use std::time::Duration;
+
+use rand::seq::SliceRandom;
 
 /// Samples of each class.
 pub const SAMPLES: usize = 500;
@@ -18,4 +20,38 @@ pub fn auc(one: &[f64], other: &[f64]) -> f64 {
     let sum: usize = ranks.map(|(rank, _)| rank + 1).sum();
     let (n, m) = (one.len() as f64, other.len() as f64);
     (sum as f64 - n * (n + 1.0) / 2.0) / (n * m)
+}
+
+/// The order of the tries: rounds of all classes and, in some, of the planted one behind them, each in an order of its own, so
+/// that neither place nor neighbour is always the same.
+pub fn order(classes: usize, rounds: usize) -> Vec<usize> {
+    let mut order = Vec::new();
+    for round in 0..rounds {
+        let mut all: Vec<_> = (0..classes + usize::from(round % PLANTED_EVERY == 0)).collect();
+        all.shuffle(&mut rand::rng());
+        order.extend(all);
+    }
+    order
+}
+
+/// A floor over what work took: twice what nine of ten take, so that what passes it is rare in every class, and one pause of a
+/// busy machine does not make all of it slow.
+pub fn floor_over(mut work: Vec<f64>, least: Duration) -> Duration {
+    work.sort_by(f64::total_cmp);
+    Duration::from_secs_f64(work[work.len() * 9 / 10] * 2.0).max(least)
+}
+
+/// That the classes take as long as each other, and that the planted one, which comes last, is seen.
+pub fn assert_alike(what: &str, names: &[impl AsRef<str>], times: &[Vec<f64>]) {
+    let (planted, classes) = times.split_last().unwrap();
+    let name = |class: usize| names[class].as_ref();
+    for (one, mine) in classes.iter().enumerate() {
+        assert_eq!(mine.len(), SAMPLES);
+        for (other, theirs) in classes.iter().enumerate().skip(one + 1) {
+            let told = auc(mine, theirs);
+            assert!((0.44..=0.56).contains(&told), "{what}: {} and {}: {told:.3}", name(one), name(other));
+        }
+        let found = auc(planted, mine);
+        assert!(found > 0.56, "{what}: 5 ms more than {} were not seen: {found:.3}", name(one));
+    }
 }

@@ -13,7 +13,7 @@ use axum::{
     extract::{FromRequestParts, WebSocketUpgrade},
     http::{
         HeaderMap, HeaderValue, Method, Response, StatusCode,
-        header::{ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE, USER_AGENT},
+        header::{ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
         request::Parts,
     },
     response::IntoResponse,
@@ -50,9 +50,10 @@ pub(super) async fn open<V: Clone + Send + Sync + 'static>(
     }
     let credentials = Credentials::read(&parts.headers);
     // A page can open a socket to anywhere and the browser adds the cookies; its origin is all that tells.
+    let origin = entry::whence(&parts, entry::peer(&parts), &state.proxies, *id);
     let is_page = credentials.are_ambient || parts.headers.contains_key(ORIGIN);
     if is_page && !state.origins.admits_page(&parts.headers) {
-        (state.note_page)(entry::whence(&parts, entry::peer(&parts), &state.proxies, *id), "socket").await;
+        (state.note_page)(origin, "socket").await;
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "this origin may not open a socket"));
     }
     let handshake = Handshake {
@@ -61,9 +62,7 @@ pub(super) async fn open<V: Clone + Send + Sync + 'static>(
         is_ambient: credentials.are_ambient,
         is_malformed: credentials.are_malformed,
         customer: graphql::customer(&parts.headers).map(str::to_owned),
-        request_id: *id,
-        address: entry::address(&parts, &state.proxies),
-        user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        origin,
     };
     let hold = parts.extensions.remove::<Hold>();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {

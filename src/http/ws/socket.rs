@@ -1,6 +1,6 @@
 //! One open socket, in one task: it hears, runs its operations side by side, and says what they answer.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::parser::types::OperationType;
 use axum::extract::ws::{Message, WebSocket};
@@ -17,7 +17,7 @@ use crate::{
     deadline::{Budget, Lane},
     error::Error,
     http::{
-        Asker, Presented, RequestId, State, Streams,
+        Asker, Origin, Presented, State, Streams,
         answer::Fault,
         cookies::bearer,
         operation::{Operation, Said},
@@ -42,9 +42,7 @@ pub(super) struct Handshake {
     pub is_malformed: bool,
     /// The customer for whom a partner asks.
     pub customer: Option<String>,
-    pub request_id: RequestId,
-    pub address: Option<IpAddr>,
-    pub user_agent: Option<String>,
+    pub origin: Origin,
 }
 
 /// Nothing can be said any more: the other side is gone, or takes nothing.
@@ -110,7 +108,7 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
             Over::Gone => 1005,
         };
         metrics::counter!("live_sockets_closed_total", "code" => code.to_string()).increment(1);
-        let (request_id, seconds) = (self.handshake.request_id.as_str(), began.elapsed().as_secs());
+        let (request_id, seconds) = (self.handshake.origin.request_id.as_str(), began.elapsed().as_secs());
         tracing::debug!(target: "portal_gateway::http", request_id, code, seconds, "socket closed");
     }
 
@@ -222,12 +220,10 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
         let asker = Asker {
             explain: false,
             viewer: Some(admitted.viewer.clone()),
-            request_id: self.handshake.request_id,
+            origin: self.handshake.origin.clone(),
             budget: Budget::new(self.state.answer_within, lane),
             cookies: Cookies::unwritable(),
             cost: operation.admitted.cost,
-            address: self.handshake.address,
-            user_agent: self.handshake.user_agent.clone(),
         };
         let said = operation.run(Arc::clone(&self.state), streams, asker);
         let id: Arc<str> = id.into();
