@@ -401,8 +401,8 @@ impl SignUpMutation {
         Some(verified.await)
     }
 
-    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once, and the
-    /// portal's must be another; a login with a second factor is refused. At most once per operation.
+    /// Proves an existing customer by the login of the billing system, instead of a code. The password is checked once and
+    /// kept nowhere; a login with a second factor is refused. At most once per operation.
     async fn sign_up_verify_by_billing(
         &self,
         ctx: &Context<'_>,

@@ -23,13 +23,14 @@ use uuid::Uuid;
 use super::{
     engine::{Act, Engine, Next, Step, Turn, Workflow},
     form::{AddressInput, Faults, WrittenAddress, names},
+    refusals::INVALID_EMAIL,
     registration::Registration,
 };
 use crate::{
     clock::{Clock, TOKYO},
     crm::{AccountChanges, CheckRequest, Crm, Interest, NewAccount},
     deadline::Budget,
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     id::{AccountId, CaseId, RecordId},
     identity::{Context, Identity, Purpose},
     jobs::Queue,
@@ -343,18 +344,19 @@ impl Availability {
     /// of what is known of the address. The same form again within a week is the same request.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with everything that is wrong with the form; [`Error::BadInput`] for an address that is none;
-    /// [`Error::RateLimited`] when it was asked too often for the address or from the network; [`Error::StoreAway`].
+    /// [`Error::Rejected`] with everything that is wrong with the form, which counts for no limit; [`Error::RateLimited`] when it
+    /// was asked too often for the address or from the network; [`Error::StoreAway`].
     pub async fn request(&self, form: GuestForm, from: &Context) -> Result<()> {
-        let email = self.identity.normalised(&form.email)?;
-        self.identity.pass(Purpose::Availability, Some(&email), from).await?;
         let mut faults = Faults::default();
+        let invalid = |_| Error::Rejected(vec![UserError { field: vec!["email"], ..INVALID_EMAIL }]);
+        let email = faults.take(self.identity.normalised(&form.email).map_err(invalid))?;
         let named = names(&form.first_name, &form.last_name, &mut faults);
         let address = faults.within("address", |faults| form.address.read(faults));
         faults.refuse()?;
-        let Some(((first_name, last_name), address)) = named.zip(address) else {
+        let Some((email, ((first_name, last_name), address))) = email.zip(named.zip(address)) else {
             return Err(Error::internal("a form without faults that could not be read"));
         };
+        self.identity.pass(Purpose::Availability, Some(&email), from).await?;
         let now = self.clock.now();
         let request = AvailabilityRequest {
             reference: Uuid::now_v7(),

@@ -279,8 +279,6 @@ const UNCHANGED: UserError = UserError {
     field: Vec::new(),
     message: "This is the e-mail address that you have.",
 };
-const INVALID: UserError =
-    UserError { code: "INVALID_EMAIL", field: Vec::new(), message: "This is not an e-mail address." };
 
 /// Changes of addresses, as a person goes through them. Clones share everything.
 #[derive(Clone)]
@@ -305,7 +303,7 @@ impl EmailChanges {
         let (desk, identity, from) = (&self.desk, &self.desk.identity, viewer.context());
         identity.require_fresh(viewer, "email.change-begin").await?;
         let at_fault = |error| Error::Rejected(vec![UserError { field: vec!["newEmail"], ..error }]);
-        let email = identity.normalised(new).map_err(|_| at_fault(INVALID))?;
+        let email = identity.normalised(new).map_err(|_| at_fault(refusals::INVALID_EMAIL))?;
         let (user, present) = desk.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         if email == present {
             return Err(at_fault(UNCHANGED));

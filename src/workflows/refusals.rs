@@ -14,6 +14,8 @@ pub const ACCOUNT_LINK_REQUIRED: UserError = whole(
     "ACCOUNT_LINK_REQUIRED",
     "You are a customer already. Please link your contracts instead of signing up anew.",
 );
+/// What was given as an address is none.
+pub const INVALID_EMAIL: UserError = whole("INVALID_EMAIL", "This is not an e-mail address.");
 /// Billing has no client with this address.
 pub const NOTHING_TO_LINK: UserError =
     whole("NOTHING_TO_LINK", "There are no contracts under this address. Please sign up.");
