@@ -166,7 +166,7 @@ pub(super) fn executed(
     media: Media,
     id: &RequestId,
 ) -> Written {
-    if was_refused(&mut executed) {
+    if was_refused(&mut executed) || was_turned_away(&mut executed) {
         return Written { answer: invalid(&executed, media, id), data: None };
     }
     let mut text = Vec::with_capacity(4096);
@@ -222,9 +222,9 @@ pub(super) fn validated(
     answer
 }
 
-/// A document that was refused. One that only came too early is told so by the status, whatever the media type.
+/// A request that was refused. One that only came too early is told so by the status, whatever the media type.
 fn invalid(executed: &Executed, media: Media, id: &RequestId) -> Response<Body> {
-    let wait = executed.errors.iter().find_map(wait_of);
+    let wait = executed.errors.iter().filter_map(wait_of).max();
     let status = match (wait, media) {
         (Some(_), _) => StatusCode::TOO_MANY_REQUESTS,
         (None, Media::Json) => StatusCode::OK,
@@ -236,6 +236,26 @@ fn invalid(executed: &Executed, media: Media, id: &RequestId) -> Response<Body> 
         answer.headers_mut().insert(RETRY_AFTER, seconds);
     }
     answer
+}
+
+/// Whether all that was asked for met a limit of ours: then nothing was done, and the request is told to come back as one that
+/// never ran (requirement A2).
+fn was_turned_away(executed: &mut Executed) -> bool {
+    let Value::Object(fields) = &executed.data else { return false };
+    let is_ours = |error: &ServerError| {
+        let service = error.extensions.as_ref().and_then(|extensions| extensions.get("service"));
+        service.is_none() && wait_of(error).is_some()
+    };
+    let was_turned_away = !executed.errors.is_empty()
+        && fields.values().all(|value| *value == Value::Null)
+        && executed.errors.iter().all(is_ours);
+    if was_turned_away {
+        for error in &mut executed.errors {
+            // There are no data in which it could have a place.
+            error.path.clear();
+        }
+    }
+    was_turned_away
 }
 
 /// After how many seconds a request that was refused for its rate may come again.

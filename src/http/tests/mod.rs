@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::{Context, EmptySubscription, Object, Schema};
+use async_graphql::{Context, EmptySubscription, ErrorExtensions, Object, Schema};
 use axum::{
     Router,
     body::Body,
@@ -52,6 +52,17 @@ impl Query {
     }
     async fn must(&self) -> async_graphql::Result<i32> {
         Err("not today".into())
+    }
+    /// Meets a limit: of a system, when one is named, or ours.
+    async fn limited(&self, wait: i32, system: Option<String>) -> Option<async_graphql::Result<i32>> {
+        let error = async_graphql::Error::new("later").extend_with(|_, extensions| {
+            extensions.set("code", "RATE_LIMITED");
+            extensions.set("retryAfterMs", wait);
+            if let Some(system) = &system {
+                extensions.set("service", system.as_str());
+            }
+        });
+        Some(Err(error))
     }
     async fn panics(&self, #[graphql(default = "a secret")] number: String) -> i32 {
         number.parse().unwrap()

@@ -39,6 +39,36 @@ async fn variables_and_operation_names_come_both_ways() {
 }
 
 #[tokio::test]
+async fn whoever_is_only_told_to_come_back_is_told_so_by_the_status() {
+    let door = door();
+    for (query, status, wait) in [
+        ("{limited(wait:1)}", 429, Some("1")),
+        ("{limited(wait:1000)}", 429, Some("1")),
+        ("{a:limited(wait:2500) limited(wait:1)}", 429, Some("3")),
+        // Something was answered.
+        ("{hello limited(wait:1)}", 200, None),
+        ("{limited(wait:1) fails}", 200, None),
+        // It is no limit of ours.
+        (r#"{limited(wait:1,system:\"CRM\")}"#, 200, None),
+    ] {
+        for accept in [NEW, OLD] {
+            let answer = door.post(&[accept], format!(r#"{{"query":"{query}"}}"#)).await;
+            assert_eq!(answer.status, status, "{query}: {}", answer.text);
+            assert_eq!(
+                answer.headers.get("retry-after").map(|value| value.to_str().unwrap()),
+                wait,
+                "{query}"
+            );
+            let json = answer.json();
+            let first = &json["errors"][0];
+            assert_eq!(json.get("data").is_none(), status == 429, "{query}: {json}");
+            assert_eq!(first.get("path").is_none(), status == 429, "{query}: {json}");
+            assert!(json["extensions"]["requestId"].is_string());
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_fault_has_its_status_in_both_media_types() {
     let door = door();
     // body, status and code with the newer type, status with the older one

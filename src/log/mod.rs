@@ -5,6 +5,8 @@
 //! logged the thread sleeps. When more gathers than the buffer holds, whoever logs writes it: lines are
 //! delayed for some milliseconds, and never dropped.
 
+mod line;
+
 use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -38,7 +40,7 @@ pub fn start(
         .with_writer(lines)
         .with_ansi(is_coloured);
     let started = match format {
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Json => log.json().map_event_format(line::Line).try_init(),
         LogFormat::Text => log.try_init(),
     };
     started.map_err(io::Error::other)?;
@@ -50,7 +52,7 @@ fn gather(out: impl Write + Send + 'static) -> io::Result<(Lines, Guard)> {
     let lines = Lines(Arc::new(Shared {
         gathered: Mutex::default(),
         changed: Condvar::new(),
-        out: Mutex::new(Box::new(out)),
+        out: Mutex::new(Out { to: Box::new(out), bytes: Vec::new() }),
     }));
     let writer = lines.clone();
     let thread = thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_out())?;
@@ -64,7 +66,13 @@ struct Lines(Arc<Shared>);
 struct Shared {
     gathered: Mutex<Gathered>,
     changed: Condvar,
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Mutex<Out>,
+}
+
+struct Out {
+    to: Box<dyn Write + Send>,
+    /// What is being written. Its room is used for gathering the next time.
+    bytes: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -100,9 +108,11 @@ impl Lines {
     /// Writes what has gathered. The order of lines stays: whoever writes holds the output first.
     fn pass_on(&self) {
         let mut out = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = std::mem::take(&mut self.gathered().bytes);
+        let Out { to, bytes } = &mut *out;
+        std::mem::swap(bytes, &mut self.gathered().bytes);
         // There is no place to say that the log cannot be written.
-        let _ = out.write_all(&bytes).and_then(|()| out.flush());
+        let _ = to.write_all(bytes).and_then(|()| to.flush());
+        bytes.clear();
     }
 }
 
