@@ -44,6 +44,8 @@ pub struct Limits {
     pub variables_depth: usize,
     /// Mutations of which one operation may hold one, whichever: each guesses at a secret, sends a mail or makes an account.
     pub once: &'static [&'static str],
+    /// Mutations that hash a password: while too many are being hashed they are refused before they run.
+    pub hashing: &'static [&'static str],
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
     /// Bytes of parsed documents that are kept.
@@ -90,6 +92,7 @@ impl Default for Limits {
                 "accountLink",
                 "availabilityRequest",
             ],
+            hashing: &["sessionCreate", "passwordChange", "passwordReset", "signUpComplete", "accountLink"],
             introspection: false,
             cache_bytes: 16 * 1024 * 1024,
         }

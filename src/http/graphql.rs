@@ -220,12 +220,13 @@ async fn ask<V: Send + Sync + 'static>(
             Found::Nothing => {}
         }
     }
-    let asker = |cost| Asker {
+    let asker = |admitted: &Admitted| Asker {
         viewer,
         origin: entry::whence(parts, peer, &state.proxies, *id),
         budget: Budget::new(state.answer_within, if is_partner { Lane::Partner } else { Lane::Interactive }),
         cookies,
-        cost,
+        cost: admitted.cost,
+        hashes: admitted.hashes,
         explain,
     };
     // Boxed, so that the future of a hit stays small.
@@ -234,7 +235,7 @@ async fn ask<V: Send + Sync + 'static>(
             Some(admitted) => admitted,
             None => admit(state, form, words).await?.1,
         };
-        let asker = asker(admitted.cost);
+        let asker = asker(&admitted);
         let operation = Operation::new(admitted, question.variables.clone());
         if wants_events {
             return sse::answer(state, operation, asker);

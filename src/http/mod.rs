@@ -81,6 +81,8 @@ pub struct Asker<V> {
     pub cookies: Cookies,
     /// The cost that the guard found.
     pub cost: u64,
+    /// Whether the operation hashes a password.
+    pub hashes: bool,
     /// Whether to say what each path of the answer cost.
     pub explain: bool,
 }

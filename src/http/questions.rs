@@ -36,7 +36,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn new(admitted: &Admitted, variables: Variables) -> Self {
-        let Admitted { document, operation_name, kind, cost } = admitted;
+        let Admitted { document, operation_name, kind, cost, hashes: _ } = admitted;
         Self {
             kind: *kind,
             hash: hash(&document.hash, operation_name.as_deref(), &variables),
@@ -56,6 +56,8 @@ impl Question {
             operation_name: self.operation_name.clone(),
             kind: self.kind,
             cost: self.cost,
+            // Only queries are remembered.
+            hashes: false,
         })
     }
 

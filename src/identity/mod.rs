@@ -310,6 +310,14 @@ impl Identity {
         self.0.check_open()
     }
 
+    /// Whether another password can be hashed now, or too many wait for that (requirement A2).
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when they do.
+    pub fn check_room_for_password(&self) -> Result<()> {
+        self.0.passwords.check_room()
+    }
+
     /// Opens the keys of the access tokens in the store; the first one is made. It is done when one is needed, too; at the
     /// start it shows early what is wrong with them.
     ///

@@ -27,8 +27,8 @@ use crate::{
     secret::{ExposeSecret, SecretString},
 };
 
-/// When to come back after being turned away. The queue takes about half a second.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Come back later. The queue takes about half a second.
+const BUSY: Error = Error::RateLimited { retry_after: Duration::from_secs(1), service: None };
 /// By how much the threads that hash are nicer than the others.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
@@ -109,8 +109,15 @@ impl Passwords {
     /// # Errors
     /// [`Error::RateLimited`] while too many wait.
     pub(super) fn admit(&self) -> Result<Admission> {
-        let busy = |_| Error::RateLimited { retry_after: RETRY_AFTER, service: None };
-        self.places.clone().try_acquire_owned().map(|place| Admission { _place: place }).map_err(busy)
+        self.places.clone().try_acquire_owned().map(|place| Admission { _place: place }).map_err(|_| BUSY)
+    }
+
+    /// Whether one could be admitted now.
+    ///
+    /// # Errors
+    /// As [`Passwords::admit`].
+    pub(super) fn check_room(&self) -> Result<()> {
+        if self.places.available_permits() == 0 { Err(BUSY) } else { Ok(()) }
     }
 
     /// The PHC string of a password.
@@ -294,5 +301,9 @@ mod tests {
         assert_eq!(refused, 10);
         assert_eq!(passwords.performed(), places as u64);
         assert_eq!(passwords.places.available_permits(), places);
+        let all: Vec<_> = (0..places).map(|_| passwords.admit().ok().unwrap()).collect();
+        assert!(matches!(passwords.check_room(), Err(Error::RateLimited { .. })));
+        drop(all);
+        assert!(passwords.check_room().is_ok());
     }
 }

@@ -376,6 +376,37 @@ async fn the_owner_signs_in_on_a_known_device_while_two_hundred_addresses_guess(
 }
 
 #[tokio::test]
+async fn of_a_crowd_whoever_has_no_room_is_told_when_to_come_back() {
+    const CROWD: usize = 100;
+    let gateway =
+        with(&[("LOGIN_RATE_LIMIT_LIMIT", "10000"), ("LOGIN_FAILURES_RATE_LIMIT_LIMIT", "10000")]).await;
+    let crowd = (0..CROWD).map(async |n| {
+        let email = format!("nobody.{n}@example.jp");
+        create(&gateway, &[], credentials(&email, "wrong horse battery")).await
+    });
+    let mut turned_away = 0;
+    for reply in futures::future::join_all(crowd).await {
+        let json = reply.json();
+        if reply.status == 200 {
+            assert_eq!(
+                json["data"]["sessionCreate"]["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS",
+                "{json}"
+            );
+            continue;
+        }
+        turned_away += 1;
+        assert_eq!((reply.status, reply.code().as_str()), (429, "RATE_LIMITED"), "{reply:?}");
+        assert_eq!(reply.headers["retry-after"], "1");
+        assert_eq!(json["errors"][0]["extensions"]["retryAfterMs"], 1000, "{json}");
+        assert!(json.get("data").is_none(), "{json}");
+    }
+    assert!((1..CROWD).contains(&turned_away), "{turned_away}");
+    // Afterwards there is room again.
+    let reply = create(&gateway, &[], credentials(&email(&gateway, 1), DEMO_PASSWORD)).await;
+    assert!(reply.json()["data"]["sessionCreate"]["challenge"]["id"].is_string(), "{reply:?}");
+}
+
+#[tokio::test]
 async fn a_forged_address_changes_nothing() {
     let gateway = with(&[("AUTH_PEOPLE_PER_ADDRESS", "1")]).await;
     let mut limited = 0;

@@ -21,6 +21,8 @@ struct Size {
     fields: u64,
     /// Fields at this level that may stand once in an operation.
     once: u64,
+    /// Whether one of the fields at this level hashes a password.
+    hashes: bool,
     /// Fields below one another, itself included.
     depth: u32,
     /// The same below `__schema` and `__type`.
@@ -41,6 +43,8 @@ pub(super) struct Operation {
     pub introspects: bool,
     /// Fields that may stand once in an operation, however they are called and spread.
     pub once: u64,
+    /// Whether a password is hashed for it.
+    pub hashes: bool,
 }
 
 struct Walk<'a> {
@@ -82,6 +86,7 @@ pub(super) fn document(document: &ExecutableDocument, limits: &Limits) -> Result
             kind: operation.ty,
             introspects: size.introspection_depth > 0,
             once: size.once,
+            hashes: size.hashes,
         });
     }
     Ok(operations)
@@ -161,6 +166,7 @@ impl<'a> Walk<'a> {
                         selections: inner.selections,
                         fields: 1,
                         once: u64::from(self.limits.once.contains(&name)),
+                        hashes: self.limits.hashing.contains(&name),
                         depth: if is_root_of_introspection { 1 } else { depth },
                         introspection_depth: if is_root_of_introspection {
                             depth
@@ -182,6 +188,7 @@ impl<'a> Walk<'a> {
             size.selections = size.selections.saturating_add(part.selections).saturating_add(1);
             size.fields = size.fields.saturating_add(part.fields);
             size.once = size.once.saturating_add(part.once);
+            size.hashes |= part.hashes;
             size.depth = size.depth.max(part.depth);
             size.introspection_depth = size.introspection_depth.max(part.introspection_depth);
             size.circles = size.circles.max(part.circles);

@@ -68,6 +68,8 @@ pub struct Admitted {
     pub kind: OperationType,
     /// Selections, each multiplied by the page sizes above it.
     pub cost: u64,
+    /// Whether it hashes a password.
+    pub hashes: bool,
 }
 
 /// Admits or refuses documents, and remembers those it admitted.
@@ -128,7 +130,8 @@ impl Guard {
         };
         let kind = entry.measured.kind;
         let operation_name = entry.measured.name.clone();
-        Ok(Admitted { document, operation_name, kind, cost })
+        let hashes = kind == OperationType::Mutation && entry.measured.hashes;
+        Ok(Admitted { document, operation_name, kind, cost, hashes })
     }
 
     async fn document(&self, query: &str) -> Result<Arc<Document>, Refusal> {

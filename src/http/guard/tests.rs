@@ -160,6 +160,23 @@ async fn what_may_stand_once_is_counted_over_the_operation_that_is_executed() {
 }
 
 #[tokio::test]
+async fn whether_a_password_is_hashed_is_found_in_the_operation_that_is_executed() {
+    let guard = guard(|_| {});
+    for (document, operation, hashes) in [
+        ("mutation { sessionCreate { x } }", None, true),
+        ("mutation { sessionEnd { x } }", None, false),
+        ("{ sessionCreate { x } }", None, false),
+        ("mutation { sessionEnd { sessionCreate { x } } }", None, false),
+        ("mutation { sessionEnd { x } ...F } fragment F on Mutation { a: passwordReset { x } }", None, true),
+        ("mutation A { signUpComplete { x } } mutation B { sessionEnd { x } }", Some("A"), true),
+        ("mutation A { signUpComplete { x } } mutation B { sessionEnd { x } }", Some("B"), false),
+    ] {
+        let admitted = guard.admit(document, &Variables::default(), operation).await.unwrap();
+        assert_eq!(admitted.hashes, hashes, "{document}");
+    }
+}
+
+#[tokio::test]
 async fn the_json_of_variables_is_bounded_before_it_is_read() {
     let guard = guard(|_| {});
     let deep = |n: usize| format!("{}{}", "{\"a\":".repeat(n - 1) + "{", "}".repeat(n));

@@ -224,6 +224,7 @@ impl<V: Clone + Send + Sync + 'static> Socket<V> {
             budget: Budget::new(self.state.answer_within, lane),
             cookies: Cookies::unwritable(),
             cost: operation.admitted.cost,
+            hashes: operation.admitted.hashes,
         };
         let said = operation.run(Arc::clone(&self.state), streams, asker);
         let id: Arc<str> = id.into();
