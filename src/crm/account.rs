@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Crm, FieldMap, tags};
+use super::{Crm, FieldMap, opportunity::is_taken, tags};
 use crate::{
     deadline::Budget,
     error::{Error, Result, UserError},
@@ -29,6 +29,9 @@ const REFUSED: UserError = UserError {
     field: Vec::new(),
     message: "The customer register does not take these data. Please check them, or contact support.",
 };
+
+/// The portal status that staff's own flows may give to a new account.
+const NO_ACCESS_YET: &str = "Not Yet";
 
 /// Whose account it is: persons, one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,8 @@ pub struct Account {
     pub sex: Option<Sex>,
     /// The address in Japanese; `None` while it is incomplete.
     pub address: Option<JapaneseAddress>,
+    /// Whether it is or was that of a customer: of billing, or of the portal.
+    pub is_customers: bool,
 }
 
 /// An account that is to be created.
@@ -176,12 +181,22 @@ impl Crm {
         Ok(self.ask_accounts(budget, select(&self.fields, filter)?).await?.into_iter().next())
     }
 
+    /// An account as the CRM says now; `None` when it is gone.
+    ///
+    /// # Errors
+    /// As [`Crm::accounts_of_email`].
+    pub async fn account(&self, budget: Budget, account: AccountId) -> Result<Option<Account>> {
+        let soql = select(&self.fields, Filter::eq("Id", Value::Id(account.0)))?;
+        Ok(self.ask_accounts(budget, soql).await?.into_iter().next())
+    }
+
     async fn ask_accounts(&self, budget: Budget, soql: Soql) -> Result<Vec<Account>> {
         let rows: Vec<Record> = self.salesforce.query(budget, soql).await?;
         rows.iter().map(|row| Account::new(row, &self.fields)).collect()
     }
 
-    /// Creates the account with a customer number; if there is one, it becomes this. Again is harmless.
+    /// Creates the account with a customer number; if there is one, it becomes this: an address that is not said is taken from
+    /// it. Again is harmless.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `CRM_REFUSED`; [`Error::Uncertain`] when it may have happened;
@@ -194,7 +209,12 @@ impl Crm {
     ) -> Result<AccountId> {
         let key = &self.fields.account_customer_number;
         let record = self.record_of(new);
-        let put = self.salesforce.upsert(budget, "Account", key, customer_number, &record).await;
+        let put = || self.salesforce.upsert(budget, "Account", key, customer_number, &record);
+        let put = match put().await {
+            // Somebody made it at the same moment: now it is there to become this.
+            Err(error) if is_taken(&error) => put().await,
+            put => put,
+        };
         match put.map_err(of_write)?.id {
             Some(id) => Ok(AccountId(id)),
             // Old versions of the interface do not say which one they changed.
@@ -314,11 +334,7 @@ impl Crm {
                 vec![tags::account(account)],
                 || {
                     let crm = self.clone();
-                    async move {
-                        let soql = select(&crm.fields, Filter::eq("Id", Value::Id(account.0)))?;
-                        let found = crm.ask_accounts(budget, soql).await?.into_iter().next();
-                        Ok(found.and_then(|account| account.address))
-                    }
+                    async move { Ok(crm.account(budget, account).await?.and_then(|account| account.address)) }
                 },
             )
             .await
@@ -331,6 +347,17 @@ impl Crm {
         record.insert("FirstName".to_owned(), new.first_name.into());
         record.insert("LastName".to_owned(), new.last_name.into());
         record.insert("PersonEmail".to_owned(), new.email.into());
+        if new.details.address.is_none() {
+            let fields = &*self.fields;
+            let parts = [
+                &fields.account_street,
+                &fields.account_city,
+                &fields.account_state,
+                &fields.account_postal_code,
+                &fields.account_country,
+            ];
+            record.extend(parts.map(|name| (name.clone(), Json::Null)));
+        }
         record
     }
 
@@ -395,7 +422,19 @@ impl Account {
             birth_date: row.day("PersonBirthdate")?,
             sex: row.text(&fields.account_sex)?.and_then(Sex::read),
             address,
+            is_customers: row.text(&fields.account_billing_client)?.is_some()
+                || row.text(&fields.account_portal_status)?.is_some_and(|status| status != NO_ACCESS_YET),
         })
+    }
+
+    /// Whether its contact has a normalised address, in whatever spelling.
+    pub fn has_email(&self, email: &str) -> bool {
+        self.email.as_deref().is_some_and(|own| own.trim().to_lowercase() == email)
+    }
+
+    /// Whether it says no more than who somebody is and where, as accounts of guests do.
+    pub const fn is_bare(&self) -> bool {
+        self.phone.is_none() && self.birth_date.is_none() && self.sex.is_none()
     }
 }
 
@@ -417,6 +456,8 @@ fn select(fields: &FieldMap, filter: Filter) -> Result<Soql> {
             &fields.account_city,
             &fields.account_state,
             &fields.account_postal_code,
+            &fields.account_billing_client,
+            &fields.account_portal_status,
         ])
         .filter(filter)
         .order_by("CreatedDate", Direction::Ascending)

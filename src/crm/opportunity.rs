@@ -138,7 +138,7 @@ impl Crm {
 }
 
 /// Whether a record was refused since another one has its key.
-fn is_taken(error: &upstream::Error) -> bool {
+pub(super) fn is_taken(error: &upstream::Error) -> bool {
     matches!(&error.kind, upstream::Kind::Refused { code, .. } if code == "DUPLICATE_VALUE")
 }
 

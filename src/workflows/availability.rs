@@ -11,9 +11,9 @@
 //! | `pending` | notes at the account that the check is pending, since when and in which case | looks whether the case is noted |
 //!
 //! Nothing here changes a record that was there before: what is created has a key that the CRM lets one record have, so two
-//! requests at one moment meet in one account and one opportunity without a lock. Whoever only types an address owns nothing
-//! of what it leads to: an account that was found is linked to the case and left as it is. A guest is told the same at once,
-//! whatever is found, since all of it happens later.
+//! requests at one moment, or a request and a sign-up, meet in one account and one opportunity without a lock. Whoever only
+//! types an address owns nothing of what it leads to: an account that was found, or whose owner came meanwhile, is linked to
+//! the case and left as it is. A guest is told the same at once, whatever is found, since all of it happens later.
 
 use chrono::{DateTime, Days, SecondsFormat, Utc};
 use futures::FutureExt;
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     engine::{Act, Engine, Next, Step, Turn, Workflow},
     form::{AddressInput, Faults, WrittenAddress, names},
+    numbers::{self, Holder, uuid_of},
     refusals::INVALID_EMAIL,
     registration::Registration,
 };
@@ -145,36 +146,14 @@ impl AvailabilityRequest {
             return Ok(Next::On);
         }
         match bench.crm.accounts_of_email(budget, &self.email).await?.as_slice() {
-            [] => self.choose_number(bench, budget).await?,
+            [] => match numbers::holder(&bench.identity, &bench.crm, budget, &self.email).await? {
+                Holder::Nobody(number) => self.number = number,
+                Holder::Account(account) => self.account = Some((account.id, Origin::Found)),
+            },
             [account] => self.account = Some((account.id, Origin::Found)),
             [oldest, ..] => self.account = Some((oldest.id, Origin::FoundAmongSeveral)),
         }
         Ok(Next::On)
-    }
-
-    /// The number follows from the address, so that of two requests at one moment the second finds the account of the first.
-    async fn choose_number(&mut self, bench: &Bench, budget: Budget) -> Result<()> {
-        let seed = uuid_of(bench.identity.keyed("guest", &self.email));
-        for n in 0..5 {
-            let number = Registration::number_of(&bench.identity, seed, n);
-            match bench.crm.account_of_number(budget, &number).await? {
-                None => {
-                    self.number = number;
-                    return Ok(());
-                }
-                Some(account) if account.email.as_deref().is_some_and(|email| self.is_mine(email)) => {
-                    self.account = Some((account.id, Origin::Found));
-                    return Ok(());
-                }
-                // Staff gave it another address since.
-                Some(_) => {}
-            }
-        }
-        Err(Error::internal("no customer number is free"))
-    }
-
-    fn is_mine(&self, email: &str) -> bool {
-        email.trim().to_lowercase() == self.email
     }
 
     async fn make_account(&mut self, bench: &Bench, turn: Turn) -> Result<Next> {
@@ -190,7 +169,7 @@ impl AvailabilityRequest {
         };
         let made = bench.crm.create_account(turn.budget, turn.again, &self.number, &new).await;
         let (account, is_new) = made.map_err(left_to_people)?;
-        // One that is there when we ask again is ours: its number was free.
+        // One that is there when we ask again is ours, or of a sign-up of the same moment: its number was free.
         let origin = if is_new || turn.again { Origin::Made } else { Origin::Found };
         self.account = Some((account, origin));
         Ok(Next::On)
@@ -235,13 +214,30 @@ impl AvailabilityRequest {
     async fn mark_pending(&mut self, bench: &Bench, turn: Turn) -> Result<Next> {
         let (account, origin) = self.there()?;
         let case = self.case.ok_or_else(|| Error::internal("a request without a case"))?;
-        // What belongs to somebody else is not for a guest to change.
-        if matches!(origin, Origin::Theirs | Origin::Made) {
+        if self.may_mark(bench, turn.budget, account, origin).await? {
             let (budget, again, at) = (turn.budget, turn.again, self.requested_at);
             let marked = bench.crm.mark_check_pending(budget, again, account, case, at).await;
             marked.map_err(left_to_people)?;
         }
         Ok(Next::Done(case.to_string()))
+    }
+
+    /// What belongs to somebody else is not for a guest to change: neither an account that was there before, nor one whose
+    /// owner has come since it was made.
+    async fn may_mark(
+        &self,
+        bench: &Bench,
+        budget: Budget,
+        account: AccountId,
+        origin: Origin,
+    ) -> Result<bool> {
+        Ok(match origin {
+            Origin::Theirs => true,
+            Origin::Found | Origin::FoundAmongSeveral => false,
+            Origin::Made => bench.crm.account(budget, account).await?.is_some_and(|account| {
+                account.is_bare() && numbers::is_unproven(&bench.identity, &account, &self.email)
+            }),
+        })
     }
 
     fn there(&self) -> Result<(AccountId, Origin)> {
@@ -297,12 +293,6 @@ fn left_to_people(error: Error) -> Error {
         Error::Rejected(_) => Error::internal("the CRM refuses a request for a check"),
         error => error,
     }
-}
-
-fn uuid_of(name: [u8; 32]) -> Uuid {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&name[..16]);
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// What a guest says.

@@ -13,6 +13,7 @@ pub mod erasure;
 pub mod export;
 pub mod form;
 pub mod jobs;
+pub mod numbers;
 pub mod profile;
 pub mod refusals;
 pub mod registration;

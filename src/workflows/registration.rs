@@ -9,19 +9,21 @@
 //! | `deactivate` | only when `user` is refused: the client that was made is made inactive | says it again |
 //! | `report` | and staff are told | puts the case again: it has a key |
 //!
-//! The customer number follows from the verification, so that another try under it finds what the one before had made.
+//! A new account has the number of its address ([`numbers`]), so that another try, or a guest's request of the same moment,
+//! meets it there. An account of which only a guest has said anything is put as if it were new: the owner's words replace the
+//! guest's. What is undone is the client alone, never an account: a request may use it.
 //! Source: domain reference §6.5, §6.6.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     availability::AvailabilityRequest,
     engine::{Act, Engine, Next, Step, Turn, Workflow},
     form::{Details, WrittenAddress},
     jobs::{GrantAccess, OpenStaffCase},
+    numbers::{self, Holder},
     profile::sex,
     refusals::{self, refused},
 };
@@ -79,14 +81,16 @@ pub struct Registration {
     pub billing_password: String,
     /// The user that is to be.
     pub user: UserId,
-    /// What the customer number is made of.
-    pub seed: Uuid,
-    /// The customer number: that of the account or client that was found, else one of ours.
+    /// The customer number: that of the account or client that was found, else that of the address. It begins as one that
+    /// follows from the verification, which an account without a number is given.
     pub number: String,
     /// The client that was proved, found or made.
     pub client: Option<ClientId>,
     /// Whether that client was made by us.
     pub is_client_ours: bool,
+    /// Whether billing refused the client of an earlier try under this verification, or seemed to.
+    #[serde(default)]
+    pub was_refused_by_billing: bool,
     /// Whether it was made inactive, since the user could not be stored.
     #[serde(default)]
     pub is_client_inactive: bool,
@@ -178,13 +182,6 @@ impl Workflow for Registration {
 }
 
 impl Registration {
-    /// The `n`th customer number that a registration may give: `P` and ten digits.
-    pub fn number_of(identity: &Identity, seed: Uuid, n: u32) -> String {
-        let name = identity.keyed("customer number", &format!("{seed}:{n}"));
-        let digits = name.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        format!("P{:010}", digits % 10_000_000_000)
-    }
-
     /// Under the lock that a running registration is: what is there already?
     async fn look(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         if desk.store.user_by_email(&self.email).await?.is_some() {
@@ -196,8 +193,7 @@ impl Registration {
             (_, None) if clients.has_closed => return refused(refusals::SUPPORT_NEEDED),
             (Origin::New, None) => None,
             (Origin::New, Some(client)) => {
-                // An earlier try under this verification made it.
-                if client.profile.customer_number.as_deref() != Some(&self.number) {
+                if !self.has_made(desk, &client) {
                     return refused(refusals::ACCOUNT_LINK_REQUIRED);
                 }
                 (self.client, self.is_client_ours) = (Some(client.id), true);
@@ -217,9 +213,22 @@ impl Registration {
         match (found, known_number) {
             (Some(account), _) => self.recognise(desk, account).await?,
             (None, Some(number)) => self.number = number,
-            (None, None) => self.choose_number(desk, budget).await?,
+            (None, None) => match numbers::holder(&desk.identity, &desk.crm, budget, &self.email).await? {
+                Holder::Nobody(number) => self.number = number,
+                Holder::Account(account) => self.recognise(desk, *account).await?,
+            },
         }
         Ok(Next::On)
+    }
+
+    /// Whether an earlier try under this verification made a client. The number of the address alone proves nothing: staff may
+    /// have made a client for whom a guest's account was there.
+    fn has_made(&self, desk: &Desk, client: &billing::Client) -> bool {
+        client.profile.customer_number.as_ref().is_some_and(|number| {
+            *number == self.number
+                || (self.was_refused_by_billing
+                    && numbers::is_of_address(&desk.identity, number, &self.email))
+        })
     }
 
     /// Takes over what billing knows of a client who is to be linked. Gives the client's customer number.
@@ -242,28 +251,18 @@ impl Registration {
         Ok(profile.customer_number)
     }
 
-    /// Takes over an account that is there.
+    /// Takes over an account that is there; one that says nothing proved is put under its number as if it were new.
     async fn recognise(&mut self, desk: &Desk, account: Account) -> Result<()> {
         if desk.store.mapping_of_account(account.id).await?.is_some() {
             tracing::error!("an account of the CRM belongs to a user with another address");
             return refused(refusals::SUPPORT_NEEDED);
         }
-        self.account = Some(account.id);
+        let is_unproven = numbers::is_unproven(&desk.identity, &account, &self.email);
+        self.account = (!is_unproven).then_some(account.id);
         self.lacks_number = account.customer_number.is_none();
+        self.differs = account.email.is_some() && !account.has_email(&self.email);
         self.number = account.customer_number.unwrap_or_else(|| self.number.clone());
-        self.differs = account.email.is_some_and(|email| email.trim().to_lowercase() != self.email);
         Ok(())
-    }
-
-    /// A number that nobody has: to put an account under another's number would overwrite that.
-    async fn choose_number(&mut self, desk: &Desk, budget: Budget) -> Result<()> {
-        for n in 0..5 {
-            self.number = Self::number_of(&desk.identity, self.seed, n);
-            if desk.crm.account_of_number(budget, &self.number).await?.is_none() {
-                return Ok(());
-            }
-        }
-        Err(Error::internal("no customer number is free"))
     }
 
     async fn put_account(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
@@ -474,5 +473,26 @@ fn not_created(error: Error) -> Error {
     match error {
         Error::Rejected(_) => Error::Rejected(vec![refusals::BILLING_CREATE_FAILED]),
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_registration_of_an_earlier_release_is_read() {
+        let id = uuid::Uuid::now_v7();
+        let row = serde_json::json!({
+            "origin": "New", "email": "a@example.jp", "locale": "en", "first_name": "A", "last_name": "B",
+            "company": null, "details": Details::default(), "address": null, "marketing": false,
+            "terms_version": "1", "accepted_at": "2026-11-20T03:00:00Z", "password_hash": "-",
+            "billing_password": "-", "user": id, "seed": id, "number": "P0000000001", "client": null,
+            "is_client_ours": false, "account": null, "lacks_number": false, "differs": false,
+        });
+        let read: Registration = serde_json::from_value(row).unwrap();
+        assert_eq!((read.number.as_str(), read.was_refused_by_billing), ("P0000000001", false));
     }
 }

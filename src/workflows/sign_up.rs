@@ -12,6 +12,7 @@ use super::{
     Settings,
     engine::{Begun, Engine, Outcome},
     form::{AddressInput, Details, Faults, PersonInput, ProfileChange, WrittenAddress},
+    numbers,
     refusals::{self, of_codes, refused},
     registration::{Desk, Origin, Registration},
 };
@@ -308,6 +309,10 @@ impl SignUp {
         match desk.crm.accounts_of_email(budget, &evidence.email).await?.as_slice() {
             [] => routed(Route::NewCustomer, Prefill::default()),
             [account] if desk.store.mapping_of_account(account.id).await?.is_none() => {
+                // What a guest said of whoever has the address is nobody's to see.
+                if numbers::is_unproven(&desk.identity, account, &evidence.email) {
+                    return routed(Route::CrmUnmapped, Prefill::default());
+                }
                 let account = account.clone();
                 let prefill = Prefill {
                     first_name: account.first_name,
@@ -406,8 +411,10 @@ impl SignUp {
             let mut chosen = turn.lock().await;
             let begun = match self.engine.outcome(verification.id).await? {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
-                Some(Outcome::Refused(_)) | None => {
-                    let registration = self.read(&verification, ending, entry.from, read).await?;
+                standing @ (Some(Outcome::Refused(_)) | None) => {
+                    let mut registration = self.read(&verification, ending, entry.from, read).await?;
+                    registration.was_refused_by_billing = matches!(standing, Some(Outcome::Refused(codes))
+                        if codes.iter().any(|code| code == refusals::BILLING_CREATE_FAILED.code));
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
@@ -476,10 +483,10 @@ impl SignUp {
             password_hash: password_hash.expose_secret().to_owned(),
             billing_password: hex::encode(billing_password),
             user: UserId(Uuid::now_v7()),
-            seed: verification.id,
-            number: Registration::number_of(identity, verification.id, 0),
+            number: numbers::number_of(identity, verification.id, 0),
             client: evidence.client,
             is_client_ours: false,
+            was_refused_by_billing: false,
             is_client_inactive: false,
             account: None,
             lacks_number: false,

@@ -23,6 +23,7 @@ mod export;
 mod factors;
 mod fleet;
 mod gateway;
+mod guests;
 mod hand_off;
 mod headers;
 mod hook_file;

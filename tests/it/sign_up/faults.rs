@@ -31,6 +31,18 @@ async fn what_billing_refuses_leaves_nothing_in_the_portal_and_can_be_put_right(
 }
 
 #[tokio::test]
+async fn a_client_that_billing_made_although_it_refused_is_the_next_trys() {
+    let gateway = hasty().await;
+    let verification = verified(&gateway, EMAIL).await;
+    fail(&gateway, System::Whmcs, "AddClient", RuleKind::Business, true);
+    let refused = complete(&gateway, form(&verification["token"])).await;
+    assert_eq!(refused["userErrors"][0]["code"], "BILLING_CREATE_FAILED", "{refused}");
+    let done = complete(&gateway, form(&verification["token"])).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    assert_one_of_each(&gateway, EMAIL).await;
+}
+
+#[tokio::test]
 async fn a_system_that_is_away_is_told_and_nothing_is_left_behind() {
     let gateway = hasty().await;
     for (system, operation, service) in
