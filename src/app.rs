@@ -17,7 +17,7 @@ use crate::{
     mail::{self, Mail, Mailer},
     notify::{self, Live, Notifications},
     postal::Postal,
-    seal::{self, Keyring},
+    seal::{self, DataKey, Keyring},
     sim::Sim,
     store::{self, Store},
     upstream::{freebit, japan_post, salesforce, whmcs},
@@ -74,6 +74,41 @@ impl MisconfiguredClient {
     fn new(reason: impl std::fmt::Display) -> Self {
         Self(reason.to_string())
     }
+}
+
+/// The database, up to date and open, and the keys of what lies sealed in it.
+///
+/// # Errors
+/// [`BuildError::Store`], also when the database was written with other keys; then nothing was written anywhere.
+pub async fn open_store(config: &Config) -> Result<(Store, Keyring), BuildError> {
+    let store = Store::connect(&config.store).await?;
+    let opened = async {
+        let keys = data_keys(config, &store).await?;
+        store.migrate(&keys).await?;
+        Ok(keys)
+    };
+    match opened.await {
+        Ok(keys) => Ok((store, keys)),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// The keys of what lies sealed in the database. One is made only for a database in which nothing does: it would open
+/// nothing of another.
+///
+/// # Errors
+/// [`BuildError::Store`] when the database was written with other keys, [`BuildError::DataKeys`].
+pub async fn data_keys(config: &Config, store: &Store) -> Result<Keyring, BuildError> {
+    let config::DataKeys { keys, data_dir } = &config.data_keys;
+    if keys.is_empty() && !DataKey::is_kept(data_dir) {
+        store.check_data_keys(None).await?;
+    }
+    let keys = Keyring::new(keys, data_dir)?;
+    store.check_data_keys(Some(&keys)).await?;
+    Ok(keys)
 }
 
 /// The clients of the systems.
@@ -170,9 +205,7 @@ impl App {
     /// # Errors
     /// [`BuildError`] names the part at fault.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, BuildError> {
-        let store = Store::connect(&config.store).await?;
-        let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
-        store.migrate(&keys).await?;
+        let (store, keys) = open_store(config).await?;
         let upstreams = Upstreams::new(config, &clock)?;
         let cache =
             Cache::new(cache_settings(config), keys.clone(), clock.clone()).map_err(BuildError::keys)?;

@@ -38,7 +38,7 @@ enum Command {
     /// Shows the jobs that were given up, or lets them begin anew.
     #[command(subcommand)]
     Jobs(command::jobs::Command),
-    /// Reads the audit log, or finds out whether it is as it was written.
+    /// Reads the audit log, finds out whether it is as it was written, or deletes what is old.
     #[command(subcommand)]
     Audit(command::audit::Command),
     /// Helps one person: takes lost second factors away.

@@ -20,6 +20,9 @@ const NUMBER: usize = 4;
 const NONCE: usize = 24;
 const KEY: usize = 32;
 
+/// The file of the key that development makes.
+const KEPT: &str = "data-key";
+
 /// Why something cannot be sealed or opened. It never shows what was to be hidden.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,9 +68,14 @@ impl DataKey {
         self.number
     }
 
+    /// Whether there is a key of our own making in the data folder.
+    pub fn is_kept(data_dir: &Path) -> bool {
+        data_dir.join(KEPT).exists()
+    }
+
     /// A key of our own making, number 1, kept in the data folder: for development.
     fn kept(data_dir: &Path) -> Result<Self, Error> {
-        let text = secret::keep(&data_dir.join("data-key"), || {
+        let text = secret::keep(&data_dir.join(KEPT), || {
             format!("1:{}", BASE64_STANDARD.encode(rand::random::<[u8; KEY]>()))
         })?;
         Self::parse(text.expose_secret()).map_err(|_| Error::Keys)

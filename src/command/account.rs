@@ -42,7 +42,8 @@ async fn reset(desk: &FactorDesk, email: &str) -> anyhow::Result<()> {
     }
     let app =
         if reset.had_app { "The authenticator app with its recovery codes" } else { "No authenticator app" };
-    println!("{app} and {} passkeys were removed.", reset.passkeys);
-    println!("{} sessions ended. The owner is told by mail.", reset.sessions_ended);
+    println!("{app} and {} removed.", super::counted(reset.passkeys, "passkey was", "passkeys were"));
+    let ended = super::counted(reset.sessions_ended, "session", "sessions");
+    println!("{ended} ended. The owner is told by mail.");
     Ok(())
 }

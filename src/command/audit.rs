@@ -1,4 +1,4 @@
-//! `audit`: reads the audit log, and finds out whether it is as it was written.
+//! `audit`: reads the audit log, finds out whether it is as it was written, and deletes what is old.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -44,7 +44,7 @@ pub struct List {
     #[arg(long)]
     act: Option<String>,
     /// By this user, or about them.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "UUID", value_parser = super::uuid)]
     user: Option<Uuid>,
     /// From the network of this address only.
     #[arg(long, value_name = "ADDRESS")]
@@ -111,7 +111,7 @@ async fn purge(store: &Store, keep: Duration) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    println!("{purged} events were deleted.");
+    println!("{} deleted.", super::counted(purged, "event was", "events were"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -154,14 +154,16 @@ async fn verify(store: &Store, anchor: Option<&Anchor>) -> anyhow::Result<ExitCo
         })
         .await?;
     if verdict.faults.is_empty() {
-        println!("{} events are as they were written.", verdict.events);
+        let events = super::counted(verdict.events, "event is as it was", "events are as they were");
+        println!("{events} written.");
         println!("anchor {}", verdict.head);
         return Ok(ExitCode::SUCCESS);
     }
     for fault in &verdict.faults {
         println!("FAULT  {fault}");
     }
-    Err(anyhow!("the audit log is not as it was written ({} events were read)", verdict.events))
+    let read = super::counted(verdict.events, "event was", "events were");
+    Err(anyhow!("the audit log is not as it was written ({read} read)"))
 }
 
 /// An instant, or so long ago.

@@ -3,14 +3,13 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use portal_gateway::{
-    app::{BuildError, Upstreams},
+    app::{self, BuildError, Upstreams},
     clock::Clock,
     config::Config,
     deadline::{Budget, Lane},
     identity::{Ground, Identity},
     jobs::Queue,
     mail::Mailer,
-    seal::Keyring,
     store::Store,
     upstream::salesforce::pubsub,
 };
@@ -60,19 +59,19 @@ pub async fn run() -> anyhow::Result<ExitCode> {
 
 async fn database(config: &Config) -> Result<(), String> {
     let store = Store::connect(&config.store).await.map_err(|error| error.to_string())?;
-    let answered = store.ping().await.map_err(|error| error.to_string());
-    // The keys of the sessions are read, or made, where the gateway would.
-    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)
-        .map_err(|error| BuildError::from(error).to_string())
-        .and_then(|keys| {
-            let clock = Clock::system();
-            let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
-            Identity::new(Ground { store: store.clone(), jobs, keys, redis: None, clock }, &config.identity)
-                .map(drop)
-                .map_err(|error| BuildError::keys(error).to_string())
-        });
+    let tried = try_keys(config, &store).await.map_err(|error| error.to_string());
     store.close().await;
-    answered.and(keys)
+    tried
+}
+
+/// Reads the keys of the database and of the sessions, or makes them where the gateway would.
+async fn try_keys(config: &Config, store: &Store) -> Result<(), BuildError> {
+    store.ping().await?;
+    let keys = app::data_keys(config, store).await?;
+    let clock = Clock::system();
+    let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
+    let ground = Ground { store: store.clone(), jobs, keys, redis: None, clock };
+    Identity::new(ground, &config.identity).map(drop).map_err(BuildError::keys)
 }
 
 async fn mail(config: &Config) -> Result<(), String> {

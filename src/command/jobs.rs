@@ -23,7 +23,7 @@ pub enum Command {
 #[group(required = true, multiple = false)]
 pub struct Retry {
     /// The id of one job.
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "UUID", value_parser = super::uuid)]
     job: Option<Uuid>,
     /// All of them.
     #[arg(long)]
@@ -36,13 +36,14 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List => {
             for job in store.dead_jobs(SHOWN).await? {
                 let died_at = job.died_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                println!("{}  {died_at}  {}  {} tries  {}", job.job_id, job.kind, job.attempts, job.reason);
+                let tries = super::counted(job.attempts, "try", "tries");
+                println!("{}  {died_at}  {}  {tries}  {}", job.job_id, job.kind, job.reason);
             }
             Ok(ExitCode::SUCCESS)
         }
         Command::Retry(retry) => {
             let revived = store.revive_jobs(retry.job, Utc::now()).await?;
-            println!("{revived} jobs begin anew.");
+            println!("{} anew.", super::counted(revived, "job begins", "jobs begin"));
             Ok(if revived == 0 && !retry.all { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     })

@@ -92,16 +92,16 @@ async fn rotate_data(store: &Store) -> anyhow::Result<ExitCode> {
         all += walk.done;
         if !walk.failed.is_empty() {
             for (column, count) in &walk.failed {
-                eprintln!("{count} values of {column} do not open");
+                eprintln!("Of {column} {} not open.", super::counted(*count, "value does", "values do"));
             }
-            eprintln!("No key can be taken away. {all} values were sealed anew.");
+            eprintln!("No key can be taken away. {} sealed anew.", sealed(all));
             return Ok(ExitCode::FAILURE);
         }
         if walk.done + walk.overtaken == 0 {
             break;
         }
     }
-    println!("{all} values were sealed anew.");
+    println!("{} sealed anew.", sealed(all));
     let gone = store.forget_data_keys(Utc::now()).await?;
     if gone.is_empty() {
         println!("Nothing lies under another key than the first of DATA_KEYS.");
@@ -110,6 +110,10 @@ async fn rotate_data(store: &Store) -> anyhow::Result<ExitCode> {
         println!("Nothing lies under these keys any more, which can be taken out of DATA_KEYS: {gone}.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn sealed(count: u64) -> String {
+    super::counted(count, "value was", "values were")
 }
 
 fn second(at: DateTime<Utc>) -> String {

@@ -56,7 +56,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let store = super::open_store(&config).await?;
             let lists = store.drop_mirrors().await?;
             store.close().await;
-            println!("The mirrors are empty; {lists} lists were in them.");
+            println!("The mirrors are empty; {} in them.", super::counted(lists, "list was", "lists were"));
             Ok(ExitCode::SUCCESS)
         }
         Command::Rebuild(options) => {
@@ -90,12 +90,14 @@ impl Done {
 
     /// Prints it.
     fn tell(&self) -> ExitCode {
-        println!("{} customers were read, {} were left out as new enough.", self.rebuilt, self.left_out);
+        let read = super::counted(self.rebuilt, "customer was", "customers were");
+        let left_out = super::counted(self.left_out, "was", "were");
+        println!("{read} read, {left_out} left out as new enough.");
         if self.failed.is_empty() {
             return ExitCode::SUCCESS;
         }
         for (code, count) in &self.failed {
-            eprintln!("{count} customers failed: {code}");
+            eprintln!("{} failed: {code}", super::counted(*count, "customer", "customers"));
         }
         ExitCode::FAILURE
     }

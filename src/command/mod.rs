@@ -20,8 +20,9 @@ pub mod serve;
 use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use portal_gateway::{config::Config, log, seal::Keyring, store::Store};
+use portal_gateway::{app, config::Config, log, store::Store};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// The exit code of a configuration that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -40,9 +41,7 @@ fn configuration() -> Result<Config, ExitCode> {
 
 /// The database, up to date and open.
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
-    let store = Store::connect(&config.store).await?;
-    store.migrate(&keys).await?;
+    let (store, _) = app::open_store(config).await?;
     Ok(store)
 }
 
@@ -59,6 +58,18 @@ async fn on_database(
     let done = act(&config, &store).await;
     store.close().await;
     done
+}
+
+/// A number with what it counts: `1 secret was`, `2 secrets were`.
+fn counted(count: impl Into<i128>, one: &str, more: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Reads an id as the log and the lists show it.
+fn uuid(text: &str) -> Result<Uuid, String> {
+    Uuid::try_parse(text)
+        .map_err(|_| "must be a UUID, such as 0190abcd-0000-7000-8000-000000000000".to_owned())
 }
 
 /// Starts the log, on the terminal.

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use portal_gateway::{
     clock::Clock,
-    identity::{NewPartner, PartnerDesk, Scope, Scopes, Terms},
+    identity::{NewPartner, PartnerDesk, Scope, Scopes, SecretError, Terms},
     secret::{ExposeSecret, SecretString},
 };
 
@@ -15,7 +16,7 @@ use portal_gateway::{
 pub enum Command {
     /// Creates a partner, and shows its secret, once.
     Create(Create),
-    /// Gives a partner another secret, shown once; the one of before stays active until it is retired.
+    /// Gives a partner another secret, shown once; the one of before stays active until it is retired. Two are active at most.
     Rotate(Rotate),
     /// Revokes a partner for good: its tokens end within 5 seconds.
     Revoke(Which),
@@ -29,7 +30,7 @@ pub enum Command {
 #[derive(Args)]
 pub struct Create {
     /// What people call it: customers read it when they are asked.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: String,
     /// What it may be allowed at most, with spaces between; everything when it is left out.
     #[arg(long, value_parser = scopes)]
@@ -89,7 +90,7 @@ async fn act(desk: &PartnerDesk, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Create(new) => {
             let new = NewPartner {
-                name: name(&new.name)?,
+                name: new.name,
                 scopes: new.scopes.unwrap_or_else(|| Scope::ALL.into_iter().collect()),
                 is_first_party: new.first_party,
                 terms: Terms {
@@ -104,10 +105,17 @@ async fn act(desk: &PartnerDesk, command: Command) -> anyhow::Result<()> {
         }
         Command::Rotate(Rotate { client, retire_old: true }) => {
             let retired = desk.retire(&client).await?.ok_or_else(|| unknown(&client))?;
-            println!("{retired} secrets were retired.");
+            println!("{} retired.", super::counted(retired, "secret was", "secrets were"));
         }
         Command::Rotate(Rotate { client, .. }) => {
-            show(&desk.rotate(&client).await?.ok_or_else(|| unknown(&client))?);
+            let secret = desk.rotate(&client).await.map_err(|error| match error {
+                SecretError::Full => anyhow!(
+                    "{client} has two active secrets, so nothing was done: when it uses the newer one, end the older \
+                     with `partner rotate --retire-old {client}`, and then rotate again"
+                ),
+                failed => failed.into(),
+            })?;
+            show(&secret.ok_or_else(|| unknown(&client))?);
         }
         Command::Revoke(Which { client }) => {
             if !desk.revoke(&client).await? {
@@ -116,7 +124,11 @@ async fn act(desk: &PartnerDesk, command: Command) -> anyhow::Result<()> {
             println!("{client} is revoked.");
         }
         Command::Usage(Usage { client, days }) => {
-            let used = desk.usage(&client, days).await?.ok_or_else(|| unknown(&client))?;
+            let found = desk.usage(&client, days).await?;
+            let (partner, used) = found.ok_or_else(|| anyhow!("there is no partner {client}"))?;
+            if let Some(at) = partner.revoked_at {
+                eprintln!("{client} was revoked at {}.", at.to_rfc3339_opts(SecondsFormat::Secs, true));
+            }
             println!("{:<12}{:>12}{:>14}{:>10}", "day", "requests", "cost", "refused");
             for day in used {
                 println!("{:<12}{:>12}{:>14}{:>10}", day.day, day.requests, day.cost, day.refusals);
@@ -143,10 +155,12 @@ fn show(secret: &SecretString) {
     eprintln!("The secret is shown this once: only a hash of it is kept.");
 }
 
-fn name(text: &str) -> anyhow::Result<String> {
+fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > 100 || text.chars().any(char::is_control) {
-        return Err(anyhow!("a name has 1 to 100 characters"));
+        return Err(
+            "must have 1 to 100 characters, and no line breaks or other control characters".to_owned()
+        );
     }
     Ok(text.to_owned())
 }

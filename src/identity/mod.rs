@@ -62,7 +62,7 @@ pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};
 pub use partners::{
     Balance, Consent, Customers, Granted, NewPartner, PartnerDesk, PartnerGrant, PartnerToken, Scope, Scopes,
-    Terms, TokenRefusal, TokenRequest, Unpaid,
+    SecretError, Terms, TokenRefusal, TokenRequest, Unpaid,
 };
 pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;

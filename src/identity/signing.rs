@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -70,7 +70,7 @@ pub struct KeyInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     /// A rotation is under way: another one would make a third key before the second has signed.
-    #[error("the key {kid} is to sign from {signs_from} on: wait until it does")]
+    #[error("the key {kid} is to sign from {} on: wait until it does", signs_from.to_rfc3339_opts(SecondsFormat::Secs, true))]
     Pending {
         /// The key.
         kid: String,

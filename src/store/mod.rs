@@ -124,7 +124,11 @@ pub enum Error {
     #[error("already there")]
     Taken,
     /// Something may lie here under this data key, which is not configured, or is another key of the same number.
-    #[error("the database was written with the data key {number}: {reason}")]
+    #[error(
+        "the database was written with the data key {number}, which is {}: set DATA_KEYS to the keys with which it was \
+         written, or, if that was done without DATA_KEYS, DATA_DIR to the folder in which data-key lies",
+        if matches!(reason, seal::Error::UnknownKey(_)) { "not configured" } else { "not the configured one of that number" }
+    )]
     DataKey {
         /// The number.
         number: i64,

@@ -208,6 +208,20 @@ impl Tx {
         Ok(())
     }
 
+    /// How many secrets of a partner are active.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn count_partner_secrets(&mut self, partner: PartnerId) -> Result<u64> {
+        let (count,) = sql!(
+            self.on(),
+            "SELECT count(*) FROM partner_secrets WHERE partner_id = $1 AND retired_at IS NULL",
+            [partner.0],
+            fetch_one as (i64,)
+        )?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Retires all secrets of a partner but the newest `kept`. Gives their number.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::{
-    seal::{Keyring, Place},
+    seal::{self, Keyring, Place},
     store::{Error, Result, Store, sql},
 };
 
@@ -64,7 +64,12 @@ impl Store {
 
     /// Checks the data keys against those that were used here, and opens or makes the keys of the store.
     pub(super) async fn unlock(&self, keys: &Keyring) -> Result<()> {
-        self.check_data_keys(keys).await?;
+        self.check_data_keys(Some(keys)).await?;
+        // The others only open: whatever they sealed was sealed while they were the newest.
+        let newest = i64::from(keys.newest());
+        if self.known_data_keys().await?.iter().all(|(known, _)| *known != newest) {
+            self.note_data_key(keys, newest).await?;
+        }
         let vault = Vault {
             keys: keys.clone(),
             index: self.stored_key(keys, INDEX).await?,
@@ -75,19 +80,30 @@ impl Store {
         Ok(())
     }
 
-    async fn check_data_keys(&self, keys: &Keyring) -> Result<()> {
-        type Row = (i64, Vec<u8>);
-        let known = sql!(self.read(), "SELECT key_number, proof FROM data_keys", [], fetch_all as Row)?;
-        for (number, proof) in &known {
-            let opened = keys.open(proof_place(&number.to_be_bytes()), proof);
-            opened.map_err(|reason| Error::DataKey { number: *number, reason })?;
-        }
-        // The others only open: whatever they sealed was sealed while they were the newest.
-        let newest = i64::from(keys.newest());
-        if known.iter().all(|(known, _)| *known != newest) {
-            self.note_data_key(keys, newest).await?;
+    /// Fails unless every data key under which something may lie here is among these; without any, if there is one. Writes
+    /// nothing, and may be asked before the tables are there.
+    ///
+    /// # Errors
+    /// [`Error::DataKey`].
+    pub async fn check_data_keys(&self, keys: Option<&Keyring>) -> Result<()> {
+        for (number, proof) in self.known_data_keys().await? {
+            let unknown = || seal::Error::UnknownKey(u32::try_from(number).unwrap_or_default());
+            let opened = keys
+                .ok_or_else(unknown)
+                .and_then(|keys| keys.open(proof_place(&number.to_be_bytes()), &proof));
+            opened.map_err(|reason| Error::DataKey { number, reason })?;
         }
         Ok(())
+    }
+
+    /// The data keys under which something may lie here, with their proofs.
+    async fn known_data_keys(&self) -> Result<Vec<(i64, Vec<u8>)>> {
+        type Row = (i64, Vec<u8>);
+        match sql!(self.read(), "SELECT key_number, proof FROM data_keys", [], fetch_all as Row) {
+            // There is no such table yet.
+            Err(sqlx::Error::Database(_)) => Ok(Vec::new()),
+            rows => Ok(rows?),
+        }
     }
 
     /// Notes that something may lie here under a data key. Two replicas that start together may both come here with

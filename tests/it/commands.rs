@@ -27,7 +27,7 @@ use crate::{
     sessions::{REFRESH, SIGN_IN, SIGN_OUT},
 };
 
-type Env = HashMap<&'static str, String>;
+pub type Env = HashMap<&'static str, String>;
 
 pub async fn sandbox() -> Sandbox {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -275,6 +275,17 @@ async fn a_migration_may_run_again() {
         assert_eq!((ended.code, ended.out.as_str()), (Some(0), "The database is up to date.\n"), "{ended:?}");
     }
     assert!(folder.path().join("portal.db").exists());
+}
+
+#[tokio::test]
+async fn ids_that_are_none_are_told_what_they_must_be() {
+    for arguments in [&["audit", "list", "--user", "foo"][..], &["jobs", "retry", "5"]] {
+        let ended = run(arguments, &Env::new()).await;
+        assert!(ended.code == Some(2) && ended.err.contains("must be a UUID, such as 0"), "{ended:?}");
+    }
+    let help = run(&["help"], &Env::new()).await.out;
+    let audit = help.lines().find(|line| line.trim_start().starts_with("audit")).unwrap();
+    assert!(audit.contains("deletes what is old"), "{audit}");
 }
 
 #[tokio::test]

@@ -83,7 +83,8 @@ async fn commands_replace_keys_and_list_them() {
     for (options, code) in [(&["--lead", "0"][..], 0), (&[][..], 0), (&[][..], 1)] {
         let ended = run(&[&["keys", "rotate", "signing"][..], options].concat(), &env).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert_eq!(ended.err.contains("wait until it does"), code == 1, "{ended:?}");
+        assert_eq!(ended.err.contains("Z on: wait until it does"), code == 1, "{ended:?}");
+        assert!(!ended.err.contains('.'), "whole seconds: {ended:?}");
     }
     let listed = run(&["keys", "list"], &env).await;
     let states: Vec<_> = listed.out.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
@@ -116,6 +117,40 @@ async fn commands_replace_keys_and_list_them() {
     let wrong = run(&["serve"], &env).await;
     assert_eq!(wrong.code, Some(1), "another key of the number: {wrong:?}");
     assert!(wrong.err.contains("the database was written with the data key 2"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn a_command_without_the_key_of_its_database_writes_nothing_and_says_what_to_set() {
+    let (sandbox, folder, store) = (sandbox().await, tempfile::tempdir().unwrap(), database().await);
+    let mut env: HashMap<_, _> = settings(&sandbox, &folder);
+    env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
+    let commands =
+        [&["partner", "list"][..], &["migrate"], &["account", "reset-factors", "--email", "a@b.jp"]];
+    let other = format!("1:{}=", "C".repeat(42) + "A");
+    for (keys, why) in
+        [("", "is not configured"), (other.as_str(), "is not the configured one of that number")]
+    {
+        env.insert("DATA_KEYS", keys.to_owned());
+        for command in commands.into_iter().chain([&["serve"][..], &["check"]]) {
+            let ended = run(command, &env).await;
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            let told = format!("{}{}", ended.out, ended.err);
+            let fault = format!(
+                "the database was written with the data key 1, which {why}: set DATA_KEYS to the keys"
+            );
+            assert!(told.contains(&fault), "{ended:?}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{command:?}");
+        }
+    }
+
+    // Where nothing was written yet a key is made, and found again.
+    env.insert("DATA_KEYS", String::new());
+    env.insert("DATABASE_URL", format!("sqlite:{}", folder.path().join("new.db").display()));
+    for _ in 0..2 {
+        let ended = run(&["partner", "list"], &env).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(folder.path().join("data/data-key").exists());
+    }
 }
 
 /// Made for this test (RFC 8410, section 10.3).

@@ -179,10 +179,10 @@ async fn an_operator_sees_dead_jobs_and_lets_them_begin_anew() {
     let list = run(&["jobs", "list"], &env).await;
     let line = list.out.lines().next().unwrap_or_else(|| panic!("{list:?}"));
     assert!(line.starts_with(&job.id.to_string()), "{line}");
-    assert!(line.ends_with("mail  1 tries  the mail server refuses it (550)"), "{line}");
+    assert!(line.ends_with("mail  1 try  the mail server refuses it (550)"), "{line}");
     let id = job.id.to_string();
     let retry = run(&["jobs", "retry", &id], &env).await;
-    assert_eq!((retry.code, retry.out.as_str()), (Some(0), "1 jobs begin anew.\n"), "{retry:?}");
+    assert_eq!((retry.code, retry.out.as_str()), (Some(0), "1 job begins anew.\n"), "{retry:?}");
     assert_eq!(run(&["jobs", "retry", &id], &env).await.code, Some(1), "it is dead no more");
     assert_eq!(run(&["jobs", "retry"], &env).await.code, Some(2), "which?");
     assert_eq!(run(&["jobs", "list"], &env).await.out, "");

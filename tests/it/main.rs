@@ -11,6 +11,7 @@ mod canaries;
 mod commands;
 mod dashboard;
 mod dependencies;
+mod dev;
 mod devices;
 mod documents;
 mod email_change;

@@ -402,7 +402,7 @@ async fn what_operators_and_other_replicas_revoke_ends_within_five_seconds() {
     let status = async |token: &str| as_partner(&gateway, token, Some(&named), INVOICES).await.status;
     partner.granted(&customer, &["billing:read"]).await;
 
-    // Two secrets are active; the third retires the first, whose tokens end.
+    // Two secrets are active; the first is retired, and its tokens end.
     let first = partner.token(None).await;
     let second = Partner {
         secret: desk(&gateway).rotate(&partner.client_id).await.unwrap().unwrap(),
@@ -411,7 +411,7 @@ async fn what_operators_and_other_replicas_revoke_ends_within_five_seconds() {
     };
     let by_second = second.token(None).await;
     assert_eq!((status(&first).await, status(&by_second).await), (200, 200));
-    desk(&gateway).rotate(&partner.client_id).await.unwrap().unwrap();
+    assert_eq!(desk(&gateway).retire(&partner.client_id).await.unwrap(), Some(1));
     assert_eq!(partner.reply(None).await.status, 401, "a secret that was rotated out");
     gateway.app.clock.advance(TimeDelta::seconds(5));
     assert_eq!((status(&first).await, status(&by_second).await), (401, 200));
@@ -557,16 +557,35 @@ async fn operators_create_rotate_list_and_revoke_at_the_commands() {
     assert!(client.starts_with("pc_") && secret.starts_with("ps_"));
     let rotated = word(&run(&["partner", "rotate", &client], &env).await.out, "client_secret");
     assert_ne!(rotated, secret);
-    assert!(run(&["partner", "rotate", "--retire-old", &client], &env).await.out.starts_with("1 "));
+    let third = run(&["partner", "rotate", &client], &env).await;
+    assert_eq!((third.code, third.out.as_str()), (Some(1), ""), "{third:?}");
+    assert!(third.err.contains("nothing was done"), "{third:?}");
+    assert!(third.err.contains(&format!("`partner rotate --retire-old {client}`")), "{third:?}");
+    let retired = run(&["partner", "rotate", "--retire-old", &client], &env).await.out;
+    assert_eq!(retired, "1 secret was retired.\n", "the third ended none");
+    let retired = run(&["partner", "rotate", "--retire-old", &client], &env).await.out;
+    assert_eq!(retired, "0 secrets were retired.\n");
     let usage = run(&["partner", "usage", &client], &env).await;
-    assert!(usage.code == Some(0) && usage.out.contains("requests"), "{usage:?}");
+    assert!(usage.code == Some(0) && usage.out.contains("requests") && usage.err.is_empty(), "{usage:?}");
     assert_eq!(run(&["partner", "revoke", &client], &env).await.code, Some(0));
+    let usage = run(&["partner", "usage", &client], &env).await;
+    assert!(usage.code == Some(0) && usage.err.contains(&format!("{client} was revoked at 20")), "{usage:?}");
+    let nobody = run(&["partner", "usage", "pc_nobody"], &env).await;
+    assert_eq!(
+        (nobody.code, nobody.err.as_str()),
+        (Some(1), "portal-gateway: there is no partner pc_nobody\n")
+    );
     let list = run(&["partner", "list"], &env).await.out;
     assert!(list.contains(&client) && list.contains("revoked") && !list.contains(&secret), "{list}");
     let again = run(&["partner", "revoke", &client], &env).await;
     assert!(again.code == Some(1) && again.err.contains("no partner"), "{again:?}");
     let wrong = run(&["partner", "create", "--name", "X", "--scopes", "billing:write"], &env).await;
     assert!(wrong.code == Some(2) && wrong.err.contains("billing:read"), "{wrong:?}");
+    for name in ["", "  ", "Household\nBooks", &"x".repeat(101)] {
+        let wrong = run(&["partner", "create", "--name", name], &env).await;
+        let told = "must have 1 to 100 characters, and no line breaks or other control characters";
+        assert!(wrong.code == Some(2) && wrong.err.contains(told), "{name:?}: {wrong:?}");
+    }
 }
 
 #[test]

@@ -13,13 +13,24 @@ use crate::{
     id::PartnerId,
     secret::{ExposeSecret, SecretString},
     store::{
-        PartnerRow, PartnerSecretRow, PartnerUsageRow, Store,
+        self, PartnerRow, PartnerSecretRow, PartnerUsageRow, Store,
         audit::{Actor, Event},
     },
 };
 
 /// Secrets that are active at once, while one is being replaced.
-const SECRETS: u32 = 2;
+const SECRETS: u64 = 2;
+
+/// Why a partner gets no other secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// As many are active as may be: a third would end one with which the partner may still come.
+    #[error("two secrets of this partner are active")]
+    Full,
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
 
 /// A partner to be created.
 #[derive(Clone, Debug)]
@@ -75,20 +86,22 @@ impl PartnerDesk {
         Ok((row.client_id, secret.text))
     }
 
-    /// Gives a partner another secret; the one of before stays active until it is retired, or the next one is made. `None` when
-    /// there is no such partner.
+    /// Gives a partner another secret; the one of before stays active until it is retired. `None` when there is no such
+    /// partner.
     ///
     /// # Errors
-    /// [`crate::error::Error::Internal`] when the store fails.
-    pub async fn rotate(&self, client_id: &str) -> Result<Option<SecretString>> {
+    /// [`SecretError::Full`] when two are active; then nothing was done.
+    pub async fn rotate(&self, client_id: &str) -> Result<Option<SecretString>, SecretError> {
         let now = self.clock.now().trunc_subsecs(6);
         let mut tx = self.store.begin().await?;
         let Some(id) = tx.lock_partner(client_id).await? else { return Ok(None) };
+        if tx.count_partner_secrets(id).await? >= SECRETS {
+            return Err(SecretError::Full);
+        }
         let secret = Secret::make();
         tx.insert_partner_secret(id, &secret.row(now)).await?;
-        let retired = tx.retire_partner_secrets(id, SECRETS, now).await?;
         let event = Event::done("partner.rotate", Actor::Operator, now).with("partner", id);
-        tx.audit(event.with("secret", secret.id).with("retired", retired));
+        tx.audit(event.with("secret", secret.id));
         tx.commit().await?;
         Ok(Some(secret.text))
     }
@@ -132,13 +145,18 @@ impl PartnerDesk {
         Ok(self.store.partners().await?)
     }
 
-    /// What a partner used, the latest day first; `None` when there is no such partner.
+    /// A partner, which may have been revoked, and what it used, the latest day first; `None` when there never was one.
     ///
     /// # Errors
     /// [`crate::error::Error::Internal`] when the store fails.
-    pub async fn usage(&self, client_id: &str, days: u32) -> Result<Option<Vec<PartnerUsageRow>>> {
+    pub async fn usage(
+        &self,
+        client_id: &str,
+        days: u32,
+    ) -> Result<Option<(PartnerRow, Vec<PartnerUsageRow>)>> {
         let Some(row) = self.store.partner_by_client_id(client_id).await? else { return Ok(None) };
-        Ok(Some(self.store.partner_usage(PartnerId(row.partner_id), days).await?))
+        let used = self.store.partner_usage(PartnerId(row.partner_id), days).await?;
+        Ok(Some((row, used)))
     }
 }
 

@@ -32,7 +32,7 @@ use self::{
 };
 pub use self::{
     budget::{Balance, Terms, Unpaid},
-    desk::{NewPartner, PartnerDesk},
+    desk::{NewPartner, PartnerDesk, SecretError},
     grants::{Consent, Customers, Granted, PartnerGrant},
     scope::{Scope, Scopes},
     token::{PartnerToken, TokenRefusal, TokenRequest},
