@@ -120,7 +120,7 @@ async fn time(gateway: &Gateway, pair: &Pair<'_>, door: &Door, mut pairs: impl F
         tokio::time::sleep(fault).await;
         began.elapsed().as_secs_f64()
     };
-    assert_alike(&door.name(), ["foreign", "missing"], async || {
+    assert_alike(door.name(), ["foreign", "missing"], async || {
         let (mut foreign, mut missing, mut planted) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..SAMPLES {
             let (theirs, nothing) = pairs();
