@@ -57,8 +57,7 @@ pub async fn serve(
         let (app, stopping) = (app.clone(), stopping.clone());
         async move { app.work(stopping).await }
     });
-    // A task among those of the connections, and no thread beside them.
-    tokio::spawn(http::serve(listener, http::Door::new(Arc::new(state)), stopping, timeouts)).await?;
+    http::serve(listener, http::Door::new(Arc::new(state)), stopping, timeouts).await;
     warming.abort();
     // It ends with the batch that it is at.
     let _ = working.await;

@@ -87,7 +87,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-/// Serves, as a task of its own, until `stopping` is cancelled: then lingers, closes the port, lets accepted requests finish
+/// Serves until `stopping` is cancelled: then lingers, closes the port, lets accepted requests finish
 /// within the grace, and returns. What is not finished by then is cut off.
 pub async fn serve(
     listener: TcpListener,
@@ -125,8 +125,6 @@ pub async fn serve(
             (door.clone(), draining.clone(), cut.clone(), Arc::clone(&timeouts));
         let hold = Hold(Arc::new((place, connections.token())));
         tokio::spawn(connection(stream, peer, door, timeouts, draining, cut, hold));
-        // A crowd that comes at once waits at the port, and not before everybody else in the runtime's queue.
-        tokio::task::yield_now().await;
     }
     drop(listener);
     draining.cancel();
