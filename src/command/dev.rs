@@ -35,7 +35,7 @@ use super::sandbox::World;
 /// The database in the data folder. No other command makes one of this name, so it may be deleted.
 const DATABASE: &str = "dev.db";
 /// The settings in the data folder, for a shell that runs other commands against this gateway.
-const ENV: &str = "env";
+const ENV: &str = "dev.env";
 
 /// How many demo customers the terminal and GraphiQL show.
 const SHOWN: u64 = 3;

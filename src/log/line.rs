@@ -2,7 +2,7 @@
 //!
 //! The library writes each name, sign and value of a line by itself, and checks each anew for being text: a tenth of what
 //! a warm answer costs. What is logged outside every span, as the line of each request is, is put together here in one piece;
-//! everything else is left to the library. Both look alike.
+//! everything else, and what comes through the `log` crate, is left to the library. Both look alike.
 
 use std::{cell::RefCell, fmt};
 
@@ -36,13 +36,19 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if event.parent().is_some() || ctx.lookup_current().is_some() {
+        // What came through the `log` crate says itself whose it is.
+        let is_bridged = event.metadata().target() == "log";
+        if is_bridged || event.parent().is_some() || ctx.lookup_current().is_some() {
             return self.0.format_event(ctx, writer, event);
         }
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            write(event, line).map_err(|_| fmt::Error)?;
-            writer.write_str(str::from_utf8(line).map_err(|_| fmt::Error)?)
+        LINE.with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => {
+                line.clear();
+                write(event, &mut line).map_err(|_| fmt::Error)?;
+                writer.write_str(str::from_utf8(&line).map_err(|_| fmt::Error)?)
+            }
+            // A value that is shown logs something itself.
+            Err(_) => self.0.format_event(ctx, writer, event),
         })
     }
 }

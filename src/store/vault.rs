@@ -100,8 +100,7 @@ impl Store {
     async fn known_data_keys(&self) -> Result<Vec<(i64, Vec<u8>)>> {
         type Row = (i64, Vec<u8>);
         match sql!(self.read(), "SELECT key_number, proof FROM data_keys", [], fetch_all as Row) {
-            // There is no such table yet.
-            Err(sqlx::Error::Database(_)) => Ok(Vec::new()),
+            Err(sqlx::Error::Database(cause)) if is_missing_table(&*cause) => Ok(Vec::new()),
             rows => Ok(rows?),
         }
     }
@@ -167,4 +166,9 @@ impl Store {
 
 fn proof_place(row: &[u8]) -> Place<'_> {
     Place { table: "data_keys", column: "proof", row }
+}
+/// Whether a statement failed since its table is not there yet.
+fn is_missing_table(cause: &dyn sqlx::error::DatabaseError) -> bool {
+    // PostgreSQL has a code for it, SQLite only words.
+    cause.code().as_deref() == Some("42P01") || cause.message().starts_with("no such table")
 }

@@ -211,11 +211,19 @@ impl Registration {
             None => only(desk.crm.accounts_of_email(budget, &self.email).await?)?,
         };
         match (found, known_number) {
-            (Some(account), _) => self.recognise(desk, account).await?,
+            (Some(account), number) => {
+                // Whoever gave the client its number took the account for the client's: it says more than a guest did.
+                let is_named = number.is_some() && account.customer_number == number;
+                let is_unproven = !is_named && numbers::is_unproven(&desk.identity, &account, &self.email);
+                self.recognise(desk, account, is_unproven).await?;
+            }
             (None, Some(number)) => self.number = number,
             (None, None) => match numbers::holder(&desk.identity, &desk.crm, budget, &self.email).await? {
                 Holder::Nobody(number) => self.number = number,
-                Holder::Account(account) => self.recognise(desk, *account).await?,
+                Holder::Account(account) => {
+                    let is_unproven = numbers::is_unproven(&desk.identity, &account, &self.email);
+                    self.recognise(desk, *account, is_unproven).await?;
+                }
             },
         }
         Ok(Next::On)
@@ -252,12 +260,11 @@ impl Registration {
     }
 
     /// Takes over an account that is there; one that says nothing proved is put under its number as if it were new.
-    async fn recognise(&mut self, desk: &Desk, account: Account) -> Result<()> {
+    async fn recognise(&mut self, desk: &Desk, account: Account, is_unproven: bool) -> Result<()> {
         if desk.store.mapping_of_account(account.id).await?.is_some() {
             tracing::error!("an account of the CRM belongs to a user with another address");
             return refused(refusals::SUPPORT_NEEDED);
         }
-        let is_unproven = numbers::is_unproven(&desk.identity, &account, &self.email);
         self.account = (!is_unproven).then_some(account.id);
         self.lacks_number = account.customer_number.is_none();
         self.differs = account.email.is_some() && !account.has_email(&self.email);

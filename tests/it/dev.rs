@@ -98,12 +98,12 @@ async fn commands_run_against_dev_by_the_line_that_it_prints() {
         assert_eq!(ended.code, Some(0), "{text}: {ended:?}");
     }
 
-    let mode = fs::metadata(folder.path().join("a newcomer's/env")).unwrap().permissions().mode();
+    let mode = fs::metadata(folder.path().join("a newcomer's/dev.env")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     let second = run(&dev_on_free_ports(&data), &Env::new()).await;
     assert_eq!(second.code, Some(1), "{second:?}");
     assert!(second.err.contains("is used by another `dev`: choose another --data-dir"), "{second:?}");
     assert!(shell(line).await.out.contains(id), "the second took nothing away");
     assert_eq!(dev.stop().await.code, Some(0));
-    assert!(!folder.path().join("a newcomer's/env").exists(), "what it names is gone");
+    assert!(!folder.path().join("a newcomer's/dev.env").exists(), "what it names is gone");
 }

@@ -267,6 +267,14 @@ async fn a_client_whom_staff_made_for_a_guest_is_linked_and_not_taken_for_one_of
         assert_eq!(refused["userErrors"][0]["code"], "ACCOUNT_LINK_REQUIRED", "{refused}");
     }
     assert_eq!(clients(&gateway, EMAIL).await.len(), 1);
+    // Staff took the account for the client's, so it says more than a guest did: what is there is kept.
+    let verification = verified(&gateway, EMAIL).await;
+    let done = link(&gateway, &verification["token"], json!({})).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    let account = accounts(&gateway, EMAIL).await.remove(0);
+    for part in ["Id", "LastName", "BillingStreet", "BillingPostalCode"] {
+        assert_eq!((&account[part], account[part].is_null()), (&made[part], false), "{part}: {account}");
+    }
 }
 
 /// Whose process is killed, in the creation of the account.
