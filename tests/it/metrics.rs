@@ -1,12 +1,14 @@
 //! What Prometheus is told of the cache, of changes and of the systems, by the running program.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fs, time::Duration};
 
 use portal_gateway::sandbox::credentials::{DEMO_DEVICE, DEMO_PASSWORD, WHMCS_IDENTIFIER, WHMCS_SECRET};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::{commands::dev_on_free_ports, fleet::redis::Redis, process::Running, sessions::SIGN_IN};
+use crate::{
+    commands::dev_on_free_ports, fleet::redis::Redis, process::Running, sessions::SIGN_IN, stage::free_port,
+};
 
 /// One line of the exposition: its name with the labels, and its value.
 struct Exposed(String);
@@ -37,6 +39,25 @@ impl Dev {
         let mut process = Running::start(&dev_on_free_ports(data), &env);
         let greeting = process.lines_until("Ctrl-C").await;
         Self { process, greeting, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Another replica beside it, by the settings that it leaves for a shell.
+    async fn beside(&self, data: &str, redis: &Redis) -> Self {
+        let settings = fs::read_to_string(format!("{data}/dev.env")).unwrap();
+        let settings = settings.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        let mut env: HashMap<&'static str, String> = settings
+            .map(|(name, value)| (&*name.to_owned().leak(), value.trim_matches('\'').to_owned()))
+            .collect();
+        let port = free_port();
+        env.insert("REDIS_URL", format!("redis://{}", redis.address()));
+        env.insert("BFF_PORT", port.to_string());
+        let url = format!("http://127.0.0.1:{port}");
+        let greeting = format!("API {url}/graphql\nHealth {url}/health/ready\nMetrics {url}/metrics");
+        let replica = Self { process: Running::start(&["serve"], &env), greeting, http: self.http.clone() };
+        let is_there = async |replica: &Self| replica.http.get(replica.link("Health")).send().await.is_ok();
+        replica.until("the other replica", is_there).await;
+        replica.until_shared().await;
+        replica
     }
 
     fn link(&self, name: &str) -> String {
@@ -171,13 +192,10 @@ async fn every_figure_that_an_operator_needs_is_exposed() {
     assert!(told.sum("cache_responses_total", &[("outcome", "bypass"), ("reason", "uncovered")]) >= 1.0);
 
     // Another process finds in Redis what this one has read.
-    assert_eq!(dev.process.stop().await.code, Some(0));
-    let dev = Dev::start(&data, &redis).await;
-    dev.until_shared().await;
-    // It listens on another port, for which the former token is not good.
-    let token = dev.sign_in().await;
-    dev.ask("{ viewer { orders(first: 1) { totalCount } } }", &token).await;
-    let told = dev.scrape().await;
+    let replica = dev.beside(&data, &redis).await;
+    replica.ask("{ viewer { orders(first: 1) { totalCount } } }", &token).await;
+    let told = replica.scrape().await;
     assert_eq!((reads(&told, "orders", "redis"), reads(&told, "orders", "load")), (1.0, 0.0), "{}", told.0);
+    replica.process.kill().await;
     dev.process.kill().await;
 }

@@ -187,7 +187,7 @@ impl Stage {
 
 /// A port that nobody else takes: below those that the system gives to connections, of which other tests open thousands,
 /// and one only once.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 10_000;
     const MANY: u32 = 20_000;
