@@ -44,7 +44,8 @@ pub struct Limits {
     pub variables_depth: usize,
     /// Mutations of which one operation may hold one, whichever: each guesses at a secret, sends a mail or makes an account.
     pub once: &'static [&'static str],
-    /// Mutations that hash a password: while too many are being hashed they are refused before they run.
+    /// Mutations that are about a password: while too many are being hashed they are refused before they run. A step-up is
+    /// none of them, since it may be by other means.
     pub hashing: &'static [&'static str],
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
