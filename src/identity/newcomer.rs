@@ -51,6 +51,9 @@ pub struct Evidence {
     pub locale: String,
     /// The client in billing that the person proved to be; `None` when the address alone was proved.
     pub client: Option<ClientId>,
+    /// Whether billing refused, or seemed to refuse, the client of a sign-up that was begun with it: then it may have made one.
+    #[serde(default)]
+    pub was_refused_by_billing: bool,
 }
 
 impl fmt::Debug for Evidence {
@@ -118,9 +121,7 @@ impl Identity {
     ) -> Result<(SecretString, Verification)> {
         let (id, now) = (Uuid::now_v7(), self.0.now());
         let token: [u8; 32] = rand::random();
-        let plain = serde_json::to_vec(&evidence)
-            .map_err(|_| Error::internal("what was proved cannot be written"))?;
-        let proved = self.0.challenges.keys.seal(place(&id), &plain).map_err(Error::internal)?;
+        let proved = self.seal_evidence(id, &evidence)?;
         let row = VerificationRow {
             verification_id: id,
             token_hash: Sha256::digest(token).to_vec(),
@@ -134,6 +135,22 @@ impl Identity {
         tx.audit(event.with("verification", id));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
         Ok((token, Verification { id, evidence, proved_at: now, expires_at: row.expires_at }))
+    }
+
+    /// Remembers with a verification, as long as it is there, that billing refused a client.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`], [`Error::Internal`].
+    pub async fn was_refused_by_billing(&self, verification: &mut Verification) -> Result<()> {
+        verification.evidence.was_refused_by_billing = true;
+        let proved = self.seal_evidence(verification.id, &verification.evidence)?;
+        Ok(self.0.store.change_verification(verification.id, &proved).await?)
+    }
+
+    fn seal_evidence(&self, id: Uuid, evidence: &Evidence) -> Result<Vec<u8>> {
+        let plain =
+            serde_json::to_vec(evidence).map_err(|_| Error::internal("what was proved cannot be written"))?;
+        self.0.challenges.keys.seal(place(&id), &plain).map_err(Error::internal)
     }
 
     /// The verification of a token, while it is good.

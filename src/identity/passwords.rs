@@ -6,13 +6,15 @@
 //! have threads of their own, for two reasons: where the system allows it these give way to everybody else's, and each
 //! thread's allocator keeps what a hash has used, so few threads mean little memory.
 
+mod line;
+
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::Instant,
 };
 
 use argon2::{
@@ -22,13 +24,12 @@ use argon2::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::line::Line;
 use crate::{
     error::{Error, Result},
     secret::{ExposeSecret, SecretString},
 };
 
-/// Come back later. The queue takes about half a second.
-const BUSY: Error = Error::RateLimited { retry_after: Duration::from_secs(1), service: None };
 /// By how much the threads that hash are nicer than the others.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
@@ -68,6 +69,8 @@ pub(super) struct Passwords {
     dummy: SecretString,
     /// Whoever may run or wait.
     places: Arc<Semaphore>,
+    /// Whoever found no room.
+    line: Arc<Line>,
     threads: ThreadPool,
     performed: Arc<AtomicU64>,
 }
@@ -99,6 +102,7 @@ impl Passwords {
             dummy: dummy(&params).map_err(Error::internal)?.into(),
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             places: Arc::new(Semaphore::new(at_once + settings.queue)),
+            line: Arc::new(Line::new(at_once)),
             threads: threads.build().map_err(Error::internal)?,
             performed: Arc::default(),
         })
@@ -109,7 +113,8 @@ impl Passwords {
     /// # Errors
     /// [`Error::RateLimited`] while too many wait.
     pub(super) fn admit(&self) -> Result<Admission> {
-        self.places.clone().try_acquire_owned().map(|place| Admission { _place: place }).map_err(|_| BUSY)
+        let place = self.places.clone().try_acquire_owned();
+        place.map(|place| Admission { _place: place }).map_err(|_| self.come_back())
     }
 
     /// Whether one could be admitted now.
@@ -117,7 +122,11 @@ impl Passwords {
     /// # Errors
     /// As [`Passwords::admit`].
     pub(super) fn check_room(&self) -> Result<()> {
-        if self.places.available_permits() == 0 { Err(BUSY) } else { Ok(()) }
+        if self.places.available_permits() == 0 { Err(self.come_back()) } else { Ok(()) }
+    }
+
+    fn come_back(&self) -> Error {
+        Error::RateLimited { retry_after: self.line.next(), service: None }
     }
 
     /// The PHC string of a password.
@@ -185,10 +194,12 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         let (done, outcome) = oneshot::channel();
-        let performed = self.performed.clone();
+        let (performed, line) = (self.performed.clone(), self.line.clone());
         self.threads.spawn_fifo(move || {
             performed.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
             let worked = work();
+            line.took(began.elapsed());
             drop(admission);
             // Nobody may wait for it any more.
             let _ = done.send(worked);

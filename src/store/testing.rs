@@ -2,11 +2,19 @@
 //!
 //! PostgreSQL is the server of `TEST_DATABASE_URL`, which `scripts/test` starts. A test that needs it
 //! fails when it is missing: a test that was skipped has shown nothing.
+//!
+//! Each process migrates one database of each kind, the template, of which every test gets a copy: that takes a third of the
+//! time of its migrations.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{ops::Deref, path::PathBuf, time::Duration};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::{
@@ -29,23 +37,25 @@ enum Place {
 impl TestStore {
     /// The address, for a second gateway on the same database.
     pub fn settings(&self) -> Settings {
-        Settings {
-            url: self.url.clone().into(),
-            max_connections: 5,
-            acquire_timeout: Duration::from_secs(10),
-        }
+        settings(&self.url)
     }
 
     async fn open(url: String, place: Place) -> Self {
-        let settings = Settings {
-            url: url.clone().into(),
-            max_connections: 5,
-            acquire_timeout: Duration::from_secs(10),
-        };
-        let store = Store::connect(&settings).await.unwrap();
-        store.migrate(&keys()).await.unwrap();
+        let store = Store::connect(&settings(&url)).await.unwrap();
+        store.unlock(&keys()).await.unwrap();
         Self { store, url, place }
     }
+}
+
+fn settings(url: &str) -> Settings {
+    Settings { url: url.to_owned().into(), max_connections: 5, acquire_timeout: Duration::from_secs(10) }
+}
+
+/// Makes the tables of a template, and leaves it.
+async fn migrate(url: &str) {
+    let store = Store::connect(&settings(url)).await.unwrap();
+    store.migrate(&keys()).await.unwrap();
+    store.close().await;
 }
 
 impl Deref for TestStore {
@@ -70,8 +80,31 @@ pub fn keys() -> Keyring {
 /// # Panics
 /// When it cannot be made.
 pub async fn sqlite() -> TestStore {
+    static TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(async || {
+        let (file, url) = new_file();
+        migrate(&url).await;
+        let bytes = std::fs::read(&file).unwrap();
+        remove(&file);
+        bytes
+    });
+    let (file, url) = new_file();
+    std::fs::write(&file, template.await).unwrap();
+    TestStore::open(url, Place::File(file)).await
+}
+
+fn new_file() -> (PathBuf, String) {
     let file = std::env::temp_dir().join(format!("portal-gateway-{}.db", Uuid::now_v7()));
-    TestStore::open(format!("sqlite:{}", file.display()), Place::File(file)).await
+    let url = format!("sqlite:{}", file.display());
+    (file, url)
+}
+
+fn remove(file: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let mut file = file.as_os_str().to_owned();
+        file.push(end);
+        let _ = std::fs::remove_file(file);
+    }
 }
 
 /// A new database on the PostgreSQL server of `TEST_DATABASE_URL`.
@@ -82,27 +115,30 @@ pub async fn postgres() -> TestStore {
     let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
         panic!("TEST_DATABASE_URL is not set: run scripts/test, which starts PostgreSQL for the tests");
     };
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(async || {
+        let name = format!("template_{}", Uuid::now_v7().simple());
+        migrate(&new_database(&admin, &name, "template0").await).await;
+        name
+    });
     let name = format!("test_{}", Uuid::now_v7().simple());
-    let mut connection = PgConnection::connect(&admin).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    let mut url = url::Url::parse(&admin).unwrap();
-    url.set_path(&name);
-    TestStore::open(url.into(), Place::Database { admin, name }).await
+    let url = new_database(&admin, &name, template.await).await;
+    TestStore::open(url, Place::Database { admin, name }).await
+}
+
+async fn new_database(admin: &str, name: &str, template: &str) -> String {
+    let mut connection = PgConnection::connect(admin).await.unwrap();
+    let text = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    let mut url = url::Url::parse(admin).unwrap();
+    url.set_path(name);
+    url.into()
 }
 
 impl Drop for TestStore {
     fn drop(&mut self) {
         match &self.place {
-            Place::File(file) => {
-                for end in ["", "-wal", "-shm"] {
-                    let mut file = file.clone().into_os_string();
-                    file.push(end);
-                    let _ = std::fs::remove_file(file);
-                }
-            }
+            Place::File(file) => remove(file),
             Place::Database { admin, name } => {
                 let (admin, name) = (admin.clone(), name.clone());
                 // A thread of its own: the runtime of the test may already be stopping.

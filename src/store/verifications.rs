@@ -44,6 +44,15 @@ impl Store {
             fetch_optional as VerificationRow
         )?)
     }
+
+    /// Replaces what a verification proves, if it is still there.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn change_verification(&self, id: Uuid, proved: &[u8]) -> Result<()> {
+        sql!(self.write(), "UPDATE verifications SET proved = $2 WHERE verification_id = $1", [id, proved])?;
+        Ok(())
+    }
 }
 
 impl Tx {

@@ -206,7 +206,8 @@ impl SignUp {
             return Ok(Err(void()));
         }
         let locale = proved.language.tag().to_owned();
-        let evidence = Evidence { email: proved.address.clone(), locale, client: None };
+        let email = proved.address.clone();
+        let evidence = Evidence { email, locale, client: None, was_refused_by_billing: false };
         let lifetime = self.settings.verification_lifetime;
         let (token, verification) = self.desk.identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
@@ -245,7 +246,8 @@ impl SignUp {
             Some(Login::SecondFactor) => return refused(refusals::SECOND_FACTOR),
             Some(Login::Wrong) | None => return refused(refusals::INVALID_CREDENTIALS),
         };
-        let evidence = Evidence { email, locale: language.tag().to_owned(), client: Some(client) };
+        let locale = language.tag().to_owned();
+        let evidence = Evidence { email, locale, client: Some(client), was_refused_by_billing: false };
         let lifetime = self.settings.verification_lifetime;
         let mut tx = self.desk.store.begin().await?;
         let (token, verification) = identity.attest(&mut tx, evidence, lifetime, from).await?;
@@ -403,7 +405,7 @@ impl SignUp {
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
     ) -> Result<Completion> {
         self.desk.identity.check_open()?;
-        let verification = self.resume(token).await?.verification;
+        let mut verification = self.resume(token).await?.verification;
         let password = ending.password.clone();
         let name = self.desk.identity.keyed("chosen password", password.expose_secret());
         let turn = self.turns.get_with(verification.id, Arc::default);
@@ -412,9 +414,13 @@ impl SignUp {
             let begun = match self.engine.outcome(verification.id).await? {
                 Some(Outcome::Running | Outcome::Done(_)) => Begun::Here,
                 standing @ (Some(Outcome::Refused(_)) | None) => {
-                    let mut registration = self.read(&verification, ending, entry.from, read).await?;
-                    registration.was_refused_by_billing = matches!(standing, Some(Outcome::Refused(codes))
-                        if codes.iter().any(|code| code == refusals::BILLING_CREATE_FAILED.code));
+                    // With the verification: the next try may end otherwise, before it has looked.
+                    if matches!(standing, Some(Outcome::Refused(codes))
+                        if codes.iter().any(|code| code == refusals::BILLING_CREATE_FAILED.code))
+                    {
+                        self.desk.identity.was_refused_by_billing(&mut verification).await?;
+                    }
+                    let registration = self.read(&verification, ending, entry.from, read).await?;
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
@@ -486,7 +492,7 @@ impl SignUp {
             number: numbers::number_of(identity, verification.id, 0),
             client: evidence.client,
             is_client_ours: false,
-            was_refused_by_billing: false,
+            was_refused_by_billing: evidence.was_refused_by_billing,
             is_client_inactive: false,
             account: None,
             lacks_number: false,

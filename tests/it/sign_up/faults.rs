@@ -43,6 +43,26 @@ async fn a_client_that_billing_made_although_it_refused_is_the_next_trys() {
 }
 
 #[tokio::test]
+async fn a_client_that_billing_made_although_it_refused_waits_for_a_try_that_gets_as_far() {
+    let gateway = hasty().await;
+    let verification = verified(&gateway, EMAIL).await;
+    fail(&gateway, System::Whmcs, "AddClient", RuleKind::Business, true);
+    let refused = complete(&gateway, form(&verification["token"])).await;
+    assert_eq!(refused["userErrors"][0]["code"], "BILLING_CREATE_FAILED", "{refused}");
+    // The next one ends for a reason of its own, of which it is told.
+    let rule = Rule { operation: "query".to_owned(), ..Rule::every(System::Salesforce, RuleKind::Status) };
+    gateway.sandbox.core().faults.add(rule);
+    let away = step(&gateway, "SignUpComplete", form(&verification["token"])).await;
+    assert_eq!(away.body["errors"][0]["extensions"]["service"], "CRM", "{:?}", away.body);
+    gateway.sandbox.core().faults.clear();
+    // The breaker has to see that the system is back.
+    sleep(Duration::from_millis(1_500)).await;
+    let done = complete_at_last(&gateway, &form(&verification["token"])).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+    assert_one_of_each(&gateway, EMAIL).await;
+}
+
+#[tokio::test]
 async fn a_system_that_is_away_is_told_and_nothing_is_left_behind() {
     let gateway = hasty().await;
     for (system, operation, service) in
