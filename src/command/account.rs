@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use portal_gateway::{clock::Clock, identity::FactorDesk, jobs::Queue, seal::Keyring};
+use portal_gateway::{clock::Clock, identity::AccountDesk, jobs::Queue, seal::Keyring};
 
 /// What is done with an account.
 #[derive(Subcommand)]
@@ -13,6 +13,10 @@ pub enum Command {
     /// The password and a mailed code sign in from then on. All sessions end within 5 seconds, no device is trusted any more, and a mail
     /// tells the owner.
     ResetFactors(Whose),
+    /// Closes an account: nobody signs in any more, all sessions end within 5 seconds, and no partner sees anything of it.
+    Disable(Whose),
+    /// Opens an account again that was closed.
+    Enable(Whose),
 }
 
 /// Whose account.
@@ -28,15 +32,37 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     super::on_database(async |config, store| {
         let keys = Keyring::new(&config.data_keys.keys, &config.data_keys.data_dir)?;
         let jobs = Queue::new(store.clone(), keys, Clock::system());
-        let desk = FactorDesk::new(store.clone(), jobs, Clock::system());
-        let Command::ResetFactors(Whose { email }) = command;
-        reset(&desk, &email).await.map(|()| ExitCode::SUCCESS)
+        let desk = AccountDesk::new(store.clone(), jobs, Clock::system());
+        match command {
+            Command::ResetFactors(Whose { email }) => reset(&desk, &email).await?,
+            Command::Disable(Whose { email }) => {
+                let done = desk.disable(&email).await?.ok_or_else(nobody)?;
+                say(done, "The account is disabled.", "this account is disabled already: nothing was done")?;
+            }
+            Command::Enable(Whose { email }) => {
+                let done = desk.enable(&email).await?.ok_or_else(nobody)?;
+                say(done, "The account is open again.", "this account is not disabled: nothing was done")?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     })
     .await
 }
 
-async fn reset(desk: &FactorDesk, email: &str) -> anyhow::Result<()> {
-    let reset = desk.reset(email).await?.ok_or_else(|| anyhow!("nobody has this address"))?;
+fn nobody() -> anyhow::Error {
+    anyhow!("nobody has this address")
+}
+
+fn say(is_done: bool, done: &str, otherwise: &'static str) -> anyhow::Result<()> {
+    if !is_done {
+        return Err(anyhow!(otherwise));
+    }
+    println!("{done}");
+    Ok(())
+}
+
+async fn reset(desk: &AccountDesk, email: &str) -> anyhow::Result<()> {
+    let reset = desk.reset_factors(email).await?.ok_or_else(nobody)?;
     if !reset.had_app && reset.passkeys == 0 {
         return Err(anyhow!("this account has neither an authenticator app nor a passkey: nothing was done"));
     }

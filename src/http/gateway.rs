@@ -60,8 +60,8 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
             Arc::new(move |request, asker| subscribe(&schema, &meter, request, asker, within))
         },
         badge: |caller: &Caller| {
-            let (user, session, expires_at) = caller.badge();
-            Badge { user, session, expires_at }
+            let (user, stands_by, expires_at) = caller.badge();
+            Badge { user, stands_by, expires_at }
         },
         seats: {
             let sessions = app.identity.clone();

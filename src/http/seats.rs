@@ -34,13 +34,13 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(15);
 pub struct Badge {
     /// Whose it is.
     pub user: Uuid,
-    /// The session of its token.
-    pub session: Uuid,
+    /// By what it stands, all of it: twice the session of its token, or what lets a partner in, and what lets it see the customer.
+    pub stands_by: [Uuid; 2],
     /// When its token ends.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Says which of some sessions have ended.
+/// Says which of some of [`Badge::stands_by`] have ended.
 pub type Ended = Arc<dyn Fn(Vec<Uuid>) -> BoxFuture<'static, Result<HashSet<Uuid>>> + Send + Sync>;
 
 /// Why a connection may not go on.
@@ -181,9 +181,8 @@ impl Room {
 
     fn sessions(&self) -> Vec<Uuid> {
         let taken = self.lock();
-        let sessions: HashSet<_> =
-            taken.by_user.values().flatten().map(|place| place.badge.session).collect();
-        sessions.into_iter().collect()
+        let all = taken.by_user.values().flatten().flat_map(|place| place.badge.stands_by);
+        all.collect::<HashSet<_>>().into_iter().collect()
     }
 }
 
@@ -203,7 +202,8 @@ async fn watch(room: Weak<Room>) {
             match timeout(ANSWER_WITHIN, (room.ended)(room.sessions())).await {
                 Ok(Ok(ended)) => {
                     known_at = Instant::now();
-                    room.end(|badge| ended.contains(&badge.session).then_some(End::Revoked));
+                    let is_over = |badge: &Badge| badge.stands_by.iter().any(|id| ended.contains(id));
+                    room.end(|badge| is_over(badge).then_some(End::Revoked));
                 }
                 _ if known_at.elapsed() > room.unknown_for => room.end(|_| Some(End::Unknown)),
                 _ => tracing::warn!("whether the sessions of open connections stand cannot be asked"),
@@ -229,7 +229,7 @@ mod tests {
     fn badge(clock: &Clock, user: u128, session: u128) -> Badge {
         Badge {
             user: Uuid::from_u128(user),
-            session: Uuid::from_u128(session),
+            stands_by: [Uuid::from_u128(session); 2],
             expires_at: clock.now() + TimeDelta::minutes(10),
         }
     }

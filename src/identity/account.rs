@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{INVALID_CREDENTIALS, Identity, policy, rejected};
 use crate::{
     error::{Error, Result, UserError},
-    identity::Viewer,
+    identity::{Viewer, limits::Secret},
     mail::{Language, Mail, Message},
     secret::{ExposeSecret, SecretString},
 };
@@ -62,8 +62,9 @@ impl Identity {
         // A stolen session is no way round the limit on guesses; nor do those who guess without one get in its owner's way.
         let kept = viewer.session();
         let admission = this.passwords.admit()?;
+        let (secret, account) = (Secret::Password, email.as_bytes());
         let guess =
-            this.gate.guess_on_device(email.as_bytes(), kept.as_bytes(), viewer.context(), now).await?;
+            this.gate.guess_on_device(secret, account, kept.as_bytes(), viewer.context(), now).await?;
         let is_right = this.is_password(admission, guess, current, &user).await?;
         let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
         let event = viewer.event("password.change", now);

@@ -105,13 +105,44 @@ pub enum Kind {
     Erasure,
 }
 
-impl Kind {
-    /// What it shares its limits with: kinds whose codes are mailed to people who proved something before, or to anybody.
-    const fn asked_for_by(self) -> &'static str {
+/// By whom a code is asked for.
+#[derive(Clone, Copy)]
+enum AskedFor {
+    /// People who proved something before.
+    Known,
+    /// Anybody.
+    Anybody,
+}
+
+impl AskedFor {
+    const fn as_str(self) -> &'static str {
         match self {
-            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => "known",
-            Self::SignUp | Self::NewEmail => "anybody",
+            Self::Known => "known",
+            Self::Anybody => "anybody",
         }
+    }
+}
+
+impl Kind {
+    /// What it shares its limits with.
+    const fn asked_for_by(self) -> AskedFor {
+        match self {
+            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => AskedFor::Known,
+            Self::SignUp | Self::NewEmail => AskedFor::Anybody,
+        }
+    }
+
+    /// Under which limits its codes are mailed and tried.
+    const fn limits(self) -> (Purpose, Purpose) {
+        match self.asked_for_by() {
+            AskedFor::Anybody => (Purpose::CodeSend, Purpose::CodeTry),
+            AskedFor::Known => (Purpose::KnownCodeSend, Purpose::KnownCodeTry),
+        }
+    }
+
+    /// Whether whoever asks for it has a session: then neighbours are not in their way.
+    const fn is_of_session(self) -> bool {
+        matches!(self, Self::StepUp | Self::PresentEmail | Self::Erasure)
     }
 
     const fn as_str(self) -> &'static str {
@@ -236,9 +267,26 @@ impl Challenges {
         language: Language,
         from: &Context,
     ) -> Result<Draft> {
+        self.draft_of(kind, address, language, from, kind.is_of_session()).await
+    }
+
+    /// The same; somebody who `is_known`, by a session or a device, does not wait for their neighbours.
+    pub(super) async fn draft_of(
+        &self,
+        kind: Kind,
+        address: &str,
+        language: Language,
+        from: &Context,
+        is_known: bool,
+    ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
         let subject = self.subject(kind, &address);
-        self.gate.pass(Purpose::CodeSend, Some(&subject), from, self.clock.now()).await?;
+        let ((purpose, _), now) = (kind.limits(), self.clock.now());
+        if is_known {
+            self.gate.pass_account(purpose, &subject, from, now).await?;
+        } else {
+            self.gate.pass(purpose, Some(&subject), from, now).await?;
+        }
         Ok(Draft { kind, subject, client: self.client(from), address, language })
     }
 
@@ -345,7 +393,12 @@ impl Challenges {
         if row.sends >= MOST_SENDS {
             return Ok(Err(refused()));
         }
-        self.gate.pass(Purpose::CodeSend, Some(&row.subject), from, now).await?;
+        let (purpose, _) = kind.limits();
+        if kind.is_of_session() {
+            self.gate.pass_account(purpose, &row.subject, from, now).await?;
+        } else {
+            self.gate.pass(purpose, Some(&row.subject), from, now).await?;
+        }
         let address = self.address(id, &row.address)?;
         let end = row.created_at + self.lifetime() * LONGEST;
         let (code, expires_at) = (fresh(), (now + self.lifetime()).min(end));
@@ -404,8 +457,15 @@ impl Challenges {
     async fn take_try(&self, kind: Kind, id: Uuid, from: &Context) -> Result<Option<ChallengeRow>> {
         let now = self.now();
         let known = self.store.challenge(id, kind.as_str(), now).await?;
-        let subject = known.as_ref().map(|row| &row.subject[..]);
-        self.gate.pass(Purpose::CodeTry, subject, from, now).await?;
+        let (_, purpose) = kind.limits();
+        match &known {
+            Some(row) if kind.is_of_session() => {
+                self.gate.pass_account(purpose, &row.subject, from, now).await?;
+            }
+            Some(row) => self.gate.pass(purpose, Some(&row.subject), from, now).await?,
+            // Anybody can make one up.
+            None => self.gate.pass(Purpose::CodeTry, None, from, now).await?,
+        }
         Ok(self.store.try_challenge(id, kind.as_str(), now).await?)
     }
 
@@ -468,7 +528,7 @@ impl Challenges {
 
     /// The keyed hash under which limits and challenges of such a kind know an address.
     fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
-        derive(&self.key, format!("subject:{}:{address}", kind.asked_for_by()).as_bytes())
+        derive(&self.key, format!("subject:{}:{address}", kind.asked_for_by().as_str()).as_bytes())
     }
 
     /// All under which an address is known.

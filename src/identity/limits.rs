@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
@@ -39,12 +40,15 @@ pub struct Limits {
     pub availability: Rate,
     /// Links to replace a password.
     pub password_reset: Rate,
-    /// Exchanges of refresh tokens, by network address alone.
+    /// Exchanges of refresh tokens: of a session [`Limits::people_per_address`] times as many, since a browser has many tabs;
+    /// of a network address only those that fail count.
     pub refresh: Rate,
     /// Mails with a code.
     pub code_sends: Rate,
     /// Tries of a code.
     pub code_tries: Rate,
+    /// Beginnings of a sign-in with a passkey, by network address alone.
+    pub passkeys: Rate,
     /// Tokens that a partner asks for, from one network address.
     pub partner_tokens: Rate,
     /// For how many people one network address may stand.
@@ -65,6 +69,7 @@ impl Default for Limits {
             refresh: rate(10, 5),
             code_sends: rate(5, 5),
             code_tries: rate(10, 5),
+            passkeys: rate(60, 5),
             partner_tokens: rate(30, 1),
             people_per_address: 10,
             failures: rate(3_000, 5),
@@ -81,12 +86,16 @@ pub enum Purpose {
     Availability,
     /// A link to replace a password is wanted.
     PasswordReset,
-    /// A refresh token is to be exchanged.
-    Refresh,
-    /// A code is to be mailed.
+    /// A code is to be mailed to who may be anybody.
     CodeSend,
-    /// A code is tried.
+    /// A code is tried by who may be anybody.
     CodeTry,
+    /// A code is to be mailed to somebody whose password was right.
+    KnownCodeSend,
+    /// A code is tried by somebody whose password was right.
+    KnownCodeTry,
+    /// A sign-in with a passkey begins.
+    Passkey,
     /// A partner asks for a token.
     PartnerToken,
 }
@@ -97,9 +106,11 @@ impl Purpose {
             Self::SignUp => "sign-up",
             Self::Availability => "availability",
             Self::PasswordReset => "password-reset",
-            Self::Refresh => "refresh",
             Self::CodeSend => "code-send",
             Self::CodeTry => "code-try",
+            Self::KnownCodeSend => "known-code-send",
+            Self::KnownCodeTry => "known-code-try",
+            Self::Passkey => "passkey-begin",
             Self::PartnerToken => "partner-token",
         }
     }
@@ -109,10 +120,35 @@ impl Purpose {
             Self::SignUp => limits.sign_up,
             Self::Availability => limits.availability,
             Self::PasswordReset => limits.password_reset,
-            Self::Refresh => limits.refresh,
-            Self::CodeSend => limits.code_sends,
-            Self::CodeTry => limits.code_tries,
+            Self::CodeSend | Self::KnownCodeSend => limits.code_sends,
+            Self::CodeTry | Self::KnownCodeTry => limits.code_tries,
+            Self::Passkey => limits.passkeys,
             Self::PartnerToken => limits.partner_tokens,
+        }
+    }
+}
+
+/// What is guessed. Each has buckets of its own: what a stranger may choose in one, as the id of a passkey, names nothing in
+/// another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// The password of an account.
+    Password,
+    /// The password that billing judges: whoever knows it is not forgiven for guessing ours.
+    BillingPassword,
+    /// A code of an authenticator app, or a recovery code.
+    SecondFactor,
+    /// The answer of a passkey.
+    Passkey,
+}
+
+impl Secret {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "sign-in",
+            Self::BillingPassword => "billing-login",
+            Self::SecondFactor => "second-factor",
+            Self::Passkey => "passkey",
         }
     }
 }
@@ -128,12 +164,9 @@ pub(super) struct Gate {
     store: Store,
 }
 
-/// A password that is being tried.
+/// Something that is being tried: where it counts, and what becomes of that when it was right.
 #[must_use]
-pub(super) struct Guess {
-    account: Bucket,
-    others: Vec<Bucket>,
-}
+pub(super) struct Guess(Vec<(Bucket, Outcome)>);
 
 impl Gate {
     pub(super) fn new(throttle: Throttle, key: [u8; 32], limits: Limits, store: Store) -> Self {
@@ -152,77 +185,104 @@ impl Gate {
         now: DateTime<Utc>,
     ) -> Result<()> {
         let (name, rate) = (purpose.name(), purpose.rate(&self.limits));
+        let account = account.unwrap_or_default();
         let mut buckets = Vec::with_capacity(2);
-        if let Some(account) = account {
+        if !account.is_empty() {
             buckets.push(self.bucket(name, "account", account, Rule::rate(rate.limit, rate.window)));
         }
-        if let Some(address) = from.address {
-            let rule = Rule::rate(self.shared(rate.limit), rate.window);
-            buckets.push(self.bucket(name, "address", &network_of(address), rule));
-        }
-        let account = account.unwrap_or_default();
+        buckets.extend(self.of_network(name, rate, from));
         self.admit(&buckets, Try { of: name, account, from, window: rate.window }, now).await
     }
 
-    /// Counts a password as wrong until [`Gate::right`] or [`Gate::untried`] says otherwise, or refuses to try it.
+    /// The same for the account alone: who has a session, or sits at a device of theirs, does not wait for neighbours.
     ///
     /// # Errors
     /// [`crate::error::Error::RateLimited`].
-    pub(super) async fn guess(&self, account: &[u8], from: &Context, now: DateTime<Utc>) -> Result<Guess> {
-        self.guess_of("sign-in", account, from, now).await
+    pub(super) async fn pass_account(
+        &self,
+        purpose: Purpose,
+        account: &[u8],
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let (name, Rate { limit, window }) = (purpose.name(), purpose.rate(&self.limits));
+        let bucket = self.bucket(name, "account", account, Rule::rate(limit, window));
+        self.admit(&[bucket], Try { of: name, account, from, window }, now).await
     }
 
-    /// The same of a password that another system judges: the account has a bucket of its own for it, so that whoever knows
-    /// one password is not forgiven for guessing the other.
+    /// Counts a secret as wrong until [`Gate::right`] or [`Gate::untried`] says otherwise, or refuses to try it.
     ///
     /// # Errors
     /// [`crate::error::Error::RateLimited`].
-    pub(super) async fn guess_elsewhere(
+    pub(super) async fn guess(
         &self,
+        secret: Secret,
         account: &[u8],
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
-        self.guess_of("billing-login", account, from, now).await
-    }
-
-    async fn guess_of(
-        &self,
-        what: &'static str,
-        who: &[u8],
-        from: &Context,
-        now: DateTime<Utc>,
-    ) -> Result<Guess> {
-        let Limits { sign_in: Rate { limit, window }, failures, .. } = self.limits;
-        let account = self.bucket(what, "account", who, Rule::delay(limit, window));
-        let mut others =
-            vec![self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window))];
-        if let Some(address) = from.address {
-            let rule = Rule::rate(self.shared(limit), window);
-            others.push(self.bucket("sign-in", "address", &network_of(address), rule));
-        }
-        let all: Vec<_> = others.iter().copied().chain([account]).collect();
-        self.admit(&all, Try { of: what, account: who, from, window }, now).await?;
-        Ok(Guess { account, others })
+        let Limits { sign_in, failures, .. } = self.limits;
+        let (of, window) = (secret.name(), sign_in.window);
+        let all = self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window));
+        let network = self.of_network("sign-in", sign_in, from);
+        // A success is no failure of its network, but does not forgive those of its neighbours.
+        let mut guess: Vec<_> = network.into_iter().chain([all]).map(|of| (of, Outcome::Withdrawn)).collect();
+        let bucket = self.bucket(of, "account", account, Rule::delay(sign_in.limit, window));
+        guess.push((bucket, Outcome::Forgiven));
+        let buckets: Vec<_> = guess.iter().map(|(bucket, _)| *bucket).collect();
+        self.admit(&buckets, Try { of, account, from, window }, now).await?;
+        Ok(Guess(guess))
     }
 
     /// The same on a device where the account signed in before, or in a session of it: that has a bucket of its own, and
-    /// whoever guesses elsewhere does not fill it.
+    /// whoever guesses elsewhere does not fill it. Right ones count there, too: their number is a person's, so that nobody
+    /// keeps all others waiting behind hashes of their own password.
     ///
     /// # Errors
     /// [`crate::error::Error::RateLimited`].
     pub(super) async fn guess_on_device(
         &self,
+        secret: Secret,
         account: &[u8],
         device: &[u8],
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
-        let Rate { limit, window } = self.limits.sign_in;
+        let (of, Rate { limit, window }) = (secret.name(), self.limits.sign_in);
         let who = [device, account].concat();
-        let bucket = self.bucket("sign-in", "device", &who, Rule::delay(limit, window));
-        self.admit(&[bucket], Try { of: "sign-in", account, from, window }, now).await?;
-        Ok(Guess { account: bucket, others: Vec::new() })
+        let wrong = self.bucket(of, "device", &who, Rule::delay(limit, window));
+        let all = self.bucket(of, "device-all", &who, Rule::rate(self.shared(limit), window));
+        self.admit(&[wrong, all], Try { of, account, from, window }, now).await?;
+        Ok(Guess(vec![(wrong, Outcome::Forgiven)]))
+    }
+
+    /// Counts a refresh token: for its session, if it is of one, and as a wrong one for where it comes from.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn guess_refresh(
+        &self,
+        session: Option<Uuid>,
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Guess> {
+        const OF: &str = "refresh";
+        let rate = self.limits.refresh;
+        let session = session.as_ref().map_or(&[][..], |session| &session.as_bytes()[..]);
+        let network: Vec<_> = self.of_network(OF, rate, from).into_iter().collect();
+        let mut buckets = network.clone();
+        if !session.is_empty() {
+            let rule = Rule::rate(self.shared(rate.limit), rate.window);
+            buckets.push(self.bucket(OF, "session", session, rule));
+        }
+        self.admit(&buckets, Try { of: OF, account: session, from, window: rate.window }, now).await?;
+        Ok(Guess(network.into_iter().map(|bucket| (bucket, Outcome::Withdrawn)).collect()))
+    }
+
+    /// What a network address may do, behind which many people sit.
+    fn of_network(&self, name: &str, rate: Rate, from: &Context) -> Option<Bucket> {
+        let rule = Rule::rate(self.shared(rate.limit), rate.window);
+        from.address.map(|address| self.bucket(name, "address", &network_of(address), rule))
     }
 
     async fn admit(&self, buckets: &[Bucket], tried: Try<'_>, now: DateTime<Utc>) -> Result<()> {
@@ -259,20 +319,14 @@ impl Gate {
         }
     }
 
-    /// The password was right.
-    pub(super) async fn right(&self, guess: Guess) {
-        self.settle(guess, Outcome::Forgiven).await;
+    /// It was right.
+    pub(super) async fn right(&self, Guess(outcomes): Guess) {
+        self.throttle.settle(&outcomes).await;
     }
 
-    /// The password could not be tried.
-    pub(super) async fn untried(&self, guess: Guess) {
-        self.settle(guess, Outcome::Withdrawn).await;
-    }
-
-    async fn settle(&self, Guess { account, others }: Guess, of_account: Outcome) {
-        // A success is no failure of its network, but does not forgive those of its neighbours.
-        let others = others.into_iter().map(|bucket| (bucket, Outcome::Withdrawn));
-        let outcomes: Vec<_> = others.chain([(account, of_account)]).collect();
+    /// It could not be tried.
+    pub(super) async fn untried(&self, Guess(outcomes): Guess) {
+        let outcomes: Vec<_> = outcomes.into_iter().map(|(bucket, _)| (bucket, Outcome::Withdrawn)).collect();
         self.throttle.settle(&outcomes).await;
     }
 

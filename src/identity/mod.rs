@@ -9,13 +9,13 @@
 //! Figures are those of the security requirements A1 to A8.
 
 mod account;
+mod account_desk;
 mod audit;
 pub mod challenge;
 mod devices;
 mod email;
 mod email_change;
 mod erasure;
-mod factors;
 mod floor;
 mod history;
 mod keys;
@@ -54,9 +54,9 @@ use uuid::Uuid;
 /// A partner as it is kept; what it used on a day.
 pub use crate::store::{PartnerRow as PartnerAccount, PartnerUsageRow as PartnerUsage};
 pub use account::ActiveSession;
+pub use account_desk::{AccountDesk, FactorsReset};
 pub use devices::{Device, HandOff};
 pub use email_change::{EmailSwap, Swapped};
-pub use factors::{FactorDesk, FactorsReset};
 pub use history::{Method, Outcome, SignInRecord};
 pub use limits::{Limits, Purpose, Rate, network_of};
 pub use newcomer::{Evidence, Newcomer, Verification};
@@ -354,11 +354,20 @@ impl Identity {
     /// # Errors
     /// [`Error::Unauthenticated`] when the token is unknown, run out, or was exchanged before; the last ends
     /// the session, unless its successor is unused and the exchange was less than 10 seconds ago: then the
-    /// same successor is given again (a lost answer, several tabs).
+    /// same successor is given again (a lost answer, several tabs). [`Error::RateLimited`] for too many of one session, or too
+    /// many that failed from one network.
     pub async fn refresh(&self, refresh_token: &SecretString, context: &Context) -> Result<Grant> {
-        let now = self.0.now();
-        let issued = self.0.sessions.refresh(refresh_token.expose_secret(), context, now).await?;
-        self.0.grant(issued, now).await
+        let this = &*self.0;
+        let (token, now) = (refresh_token.expose_secret(), this.now());
+        let guess = this.gate.guess_refresh(this.sessions.of_token(token).await?, context, now).await?;
+        let issued = this.sessions.refresh(token, context, now).await;
+        match &issued {
+            Ok(_) => this.gate.right(guess).await,
+            // A failure stays counted.
+            Err(Error::Unauthenticated) => {}
+            Err(_) => this.gate.untried(guess).await,
+        }
+        this.grant(issued?, now).await
     }
 
     /// Ends the session with which somebody asks: its tokens are refused here at once, on other replicas within 5 seconds.
@@ -370,10 +379,11 @@ impl Identity {
         self.0.sessions.end(viewer.session(), "sign-out", viewer.event("session.end", now), now).await
     }
 
-    /// Disables an account and ends its sessions, within 5 seconds. False when it is unknown or disabled already.
+    /// Does what [`AccountDesk::disable`] does, and sees it here at once: for tests. Not in a production build.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
+    #[cfg(any(test, feature = "sandbox"))]
     pub async fn disable(&self, user: UserId) -> Result<bool> {
         let now = self.0.now();
         let event = Event::done("user.disable", Actor::Operator, now).about(user);
@@ -382,16 +392,15 @@ impl Identity {
         Ok(changed)
     }
 
-    /// Which of some sessions no longer stand, asked of the store; and of grants and partners, by whose ids the connections of
-    /// partners stand.
+    /// Which of the ids by which connections stand ([`Caller::badge`]) no longer do, asked of the store.
     ///
     /// # Errors
     /// [`Error::Internal`] when the store fails.
-    pub async fn ended(&self, sessions: &[Uuid]) -> Result<HashSet<Uuid>> {
-        let standing = self.0.store.standing_sessions(sessions, self.0.now()).await?;
-        let left: Vec<_> = sessions.iter().filter(|session| !standing.contains(session)).copied().collect();
-        let granted = self.0.store.standing_grants(&left).await?;
-        Ok(left.into_iter().filter(|one| !granted.contains(one)).collect())
+    pub async fn ended(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+        let standing = self.0.store.standing_sessions(ids, self.0.now()).await?;
+        let left: Vec<_> = ids.iter().filter(|session| !standing.contains(session)).copied().collect();
+        let represented = self.0.store.standing_of_partners(&left).await?;
+        Ok(left.into_iter().filter(|one| !represented.contains(one)).collect())
     }
 
     /// Who an access token speaks for.

@@ -19,6 +19,7 @@ use crate::{
         Context, Entrance, Entry, INVALID_CREDENTIALS, Identity, derive,
         email::read_email,
         history::{Method, Outcome},
+        limits::Secret,
         policy, rejected,
         sign_in::Known,
     },
@@ -243,7 +244,7 @@ impl Identity {
         let is_theirs = |hash: &&SecretString| hash.expose_secret() == found.password_hash.expose_secret();
         if hashed.filter(is_theirs).is_none() {
             let admission = this.passwords.admit()?;
-            let guess = this.gate.guess(email.as_bytes(), context, now).await?;
+            let guess = this.gate.guess(Secret::Password, email.as_bytes(), context, now).await?;
             if !this.is_password(admission, guess, password, &found).await? {
                 this.note_failure(Some(user), Outcome::WrongPassword, INVALID_CREDENTIALS.code, context, now)
                     .await?;
@@ -274,7 +275,7 @@ impl Identity {
     ) -> Result<Option<T>> {
         let this = &*self.0;
         let began = Instant::now();
-        let guess = this.gate.guess_elsewhere(email.as_bytes(), context, this.now()).await?;
+        let guess = this.gate.guess(Secret::BillingPassword, email.as_bytes(), context, this.now()).await?;
         let judged = judge.await;
         match &judged {
             // It forgives nothing: whoever is right once needs no further try.

@@ -119,6 +119,12 @@ impl Sessions {
         })
     }
 
+    /// The session of a token, whether or not it is good.
+    pub(super) async fn of_token(&self, token: &str) -> Result<Option<Uuid>> {
+        let Some(token) = read(token) else { return Ok(None) };
+        Ok(self.store.session_of_token(&Sha256::digest(token)).await?)
+    }
+
     /// Exchanges a token for its successor.
     pub(super) async fn refresh(&self, token: &str, context: &Context, now: DateTime<Utc>) -> Result<Issued> {
         let exchanged = self.exchange(token, context, now).await;

@@ -26,6 +26,7 @@ use crate::{
         derive,
         email::Email,
         history::{Method, Outcome},
+        limits::Secret,
         origin::Origin,
     },
     mail::{Language, Mail, Message},
@@ -141,11 +142,10 @@ impl Identity {
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
         let known = this.known(text, entry.device, now).await?;
-        let guess = match known.as_ref().filter(|known| known.row.is_some()) {
-            Some(known) => {
-                this.gate.guess_on_device(text.as_bytes(), &hash(known.token), entry.from, now).await?
-            }
-            None => this.gate.guess(text.as_bytes(), entry.from, now).await?,
+        let (secret, account) = (Secret::Password, text.as_bytes());
+        let guess = match known.as_ref().and_then(Known::own) {
+            Some(device) => this.gate.guess_on_device(secret, account, &device, entry.from, now).await?,
+            None => this.gate.guess(secret, account, entry.from, now).await?,
         };
         let compared = this.compare(admission, known_as.as_ref(), password).await;
         match &compared {
@@ -192,7 +192,8 @@ impl Identity {
             SecondStep::MailedCode => Kind::SignIn,
             SecondStep::Totp => Kind::Totp,
         };
-        let draft = this.challenges.draft(kind, text, language, entry.from).await?;
+        let is_known = known.as_ref().is_some_and(|known| known.own().is_some());
+        let draft = this.challenges.draft_of(kind, text, language, entry.from, is_known).await?;
         let attempt =
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
@@ -298,7 +299,7 @@ impl Inner {
         let void = || Ok(Verified::Refused(challenge::refused()));
         let Some((user, email)) = self.store.user(id).await? else { return void() };
         let known = self.known(&email, entry.device, now).await?;
-        let device = known.as_ref().map(|known| hash(known.token));
+        let device = known.as_ref().and_then(Known::own);
         // Before a try is taken: who has to wait has lost none.
         let guess = self.guess_factor(id, device.as_ref().map(<[u8; 32]>::as_slice), entry.from, now).await?;
         let judged = async {
@@ -359,9 +360,7 @@ impl Inner {
         token: Option<&'a SecretString>,
         now: DateTime<Utc>,
     ) -> Result<Option<Known<'a>>> {
-        let Some(token) = token.filter(|token| (1..=LONGEST).contains(&token.expose_secret().len())) else {
-            return Ok(None);
-        };
+        let Some(token) = token.filter(readable) else { return Ok(None) };
         let since = now - self.device_lifetime;
         let row = self.store.device_of_email(email, &hash(token), since).await?;
         let others = self.store.accounts_of_device(&hash(token), since).await? - i64::from(row.is_some());
@@ -369,6 +368,17 @@ impl Inner {
             return Ok(None);
         }
         Ok(Some(Known { token, row, is_shared: others > 0 }))
+    }
+
+    /// The name of the device of a token, if anybody signed in on it before.
+    pub(super) async fn known_device(
+        &self,
+        token: Option<&SecretString>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<[u8; 32]>> {
+        let Some(name) = token.filter(readable).map(hash) else { return Ok(None) };
+        let accounts = self.store.accounts_of_device(&name, now - self.device_lifetime).await?;
+        Ok((accounts > 0).then_some(name))
     }
 
     /// Ends a sign-in that was proved: the device, the session, the history and the mail about a device that is new, in the
@@ -474,10 +484,19 @@ impl<'a> Known<'a> {
         Self { token, row: None, is_shared: false }
     }
 
+    /// Its name, if this account signed in on it.
+    fn own(&self) -> Option<[u8; 32]> {
+        self.row.is_some().then(|| hash(self.token))
+    }
+
     /// The account's password is enough on it until then.
     fn trusted_until(&self) -> Option<DateTime<Utc>> {
         self.row.as_ref().and_then(|row| row.trusted_until)
     }
+}
+
+fn readable(token: &&SecretString) -> bool {
+    (1..=LONGEST).contains(&token.expose_secret().len())
 }
 
 /// The hash under which a token is stored.

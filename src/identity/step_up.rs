@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     INVALID_CREDENTIALS, Identity,
     challenge::{Answer, Kind, Opened, refused},
+    limits::Secret,
     passkeys::Purpose,
     rejected,
 };
@@ -129,7 +130,8 @@ impl Identity {
         let session = viewer.session();
         let admission = this.passwords.admit()?;
         let from = viewer.context();
-        let guess = this.gate.guess_on_device(email.as_bytes(), session.as_bytes(), from, now).await?;
+        let (secret, account) = (Secret::Password, email.as_bytes());
+        let guess = this.gate.guess_on_device(secret, account, session.as_bytes(), from, now).await?;
         if !this.is_password(admission, guess, password, &user).await? {
             this.store.audit(refused_event(viewer, StepUpMethod::Password, INVALID_CREDENTIALS, now)).await?;
             return Err(rejected(UserError { field: vec!["password"], ..INVALID_CREDENTIALS }));
@@ -163,7 +165,8 @@ impl Identity {
         let this = &*self.0;
         let (now, from) = (this.now(), viewer.context());
         let owner = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
-        let guess = this.guess_factor(viewer.user(), None, from, now).await?;
+        let session = viewer.session();
+        let guess = this.guess_factor(viewer.user(), Some(session.as_bytes()), from, now).await?;
         let judged = async {
             let Some(fit) = this.fit(viewer.user(), code, now).await? else { return Ok(None) };
             let mut tx = this.store.begin().await?;

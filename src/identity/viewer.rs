@@ -49,6 +49,8 @@ pub enum Caller {
 pub struct Representative {
     /// Whose it is.
     pub partner: PartnerId,
+    /// The secret with which it got its token.
+    pub secret: Uuid,
     /// What it may see: what its token says, the customer allowed, and the operator allows.
     pub scopes: Scopes,
     /// For whom it acts; `None` when it names nobody.
@@ -68,7 +70,7 @@ pub struct Represented {
     pub client: ClientId,
     /// The account in the CRM.
     pub account: AccountId,
-    /// The grant by which it may; for a partner that needs none, its own id.
+    /// The grant by which it may; for a partner that needs none, the user.
     pub stands_by: Uuid,
 }
 
@@ -93,16 +95,16 @@ impl Caller {
         }
     }
 
-    /// What a connection that stays open is known by: whose it is, what it stands by, and when its token ends.
-    pub fn badge(&self) -> (Uuid, Uuid, DateTime<Utc>) {
+    /// What a connection that stays open is known by: whose it is, what it stands by, all of it, and when its token ends.
+    pub fn badge(&self) -> (Uuid, [Uuid; 2], DateTime<Utc>) {
         match self {
-            Self::Customer(principal) => (principal.user.0, principal.session, principal.expires_at),
+            Self::Customer(principal) => (principal.user.0, [principal.session; 2], principal.expires_at),
             Self::Partner(caller) => {
-                let partner = caller.partner.0;
-                let stands_by = caller.customer.map_or(partner, |customer| customer.stands_by);
+                let customer = caller.customer.map_or(caller.secret, |customer| customer.stands_by);
                 // So many for each customer; none of them counts as the customer's own.
                 let user = caller.customer.map_or(0, |customer| customer.user.0.as_u128());
-                (Uuid::from_u128(partner.as_u128() ^ user), stands_by, caller.expires_at)
+                let user = Uuid::from_u128(caller.partner.0.as_u128() ^ user);
+                (user, [caller.secret, customer], caller.expires_at)
             }
         }
     }

@@ -208,7 +208,8 @@ impl PasskeyMutation {
     /// Begins a sign-in with a passkey. No name is asked for: the device shows those that it has.
     async fn passkey_sign_in_begin(&self, ctx: &Context<'_>) -> Option<Result<PasskeySignInBeginPayload>> {
         let act = async {
-            let (options, user_errors) = parted(ctx.app()?.identity.begin_passkey_sign_in().await)?;
+            let begun = ctx.app()?.identity.begin_passkey_sign_in(&ctx.origin()).await;
+            let (options, user_errors) = parted(begun)?;
             Ok(PasskeySignInBeginPayload { options, user_errors })
         };
         Some(act.await)

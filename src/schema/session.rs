@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result, UserError},
     identity::{
-        Delivery, Entrance, Entry, Grant, Purpose, SecondStep, SignIn, Verified, Viewer,
+        Delivery, Entrance, Entry, Grant, SecondStep, SignIn, Verified, Viewer,
         challenge::{Kind, Opened},
     },
     secret::{ExposeSecret, SecretString},
@@ -347,7 +347,6 @@ impl SessionMutation {
                 },
             };
             let identity = &ctx.app()?.identity;
-            identity.pass(Purpose::Refresh, None, &ctx.origin()).await?;
             match identity.refresh(&token, &ctx.origin()).await {
                 Ok(grant) => Ok(SessionRefreshPayload {
                     session: Some(deliver(ctx, grant, delivery)?),

@@ -183,11 +183,12 @@ impl Store {
         Ok((rows, count))
     }
 
-    /// Those of some ids that are of a grant that stands, or of a partner that does.
+    /// Those of some ids that are of a grant that stands, of an active secret of a partner that does, or of a user who is not
+    /// disabled.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn standing_grants(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+    pub async fn standing_of_partners(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
         let mut standing = HashSet::new();
         for batch in ids.chunks(BATCH) {
             let rows: Vec<(Uuid,)> = match self.read() {
@@ -200,7 +201,7 @@ impl Store {
     }
 }
 
-/// The statement that asks for a batch of grants and partners.
+/// The statement that asks for a batch of grants, secrets and users.
 fn standing_of<DB: Database>(ids: &[Uuid]) -> QueryBuilder<DB>
 where
     Uuid: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
@@ -210,17 +211,26 @@ where
          JOIN users u ON u.user_id = g.user_id
          WHERE g.revoked_at IS NULL AND p.revoked_at IS NULL AND u.disabled_at IS NULL AND g.grant_id IN (",
     );
-    let mut list = select.separated(", ");
-    for id in ids {
-        list.push_bind(*id);
-    }
-    select.push(") UNION ALL SELECT partner_id FROM partners WHERE revoked_at IS NULL AND partner_id IN (");
-    let mut list = select.separated(", ");
-    for id in ids {
-        list.push_bind(*id);
-    }
+    list(&mut select, ids);
+    select.push(
+        ") UNION ALL SELECT s.secret_id FROM partner_secrets s JOIN partners p ON p.partner_id = s.partner_id
+         WHERE s.retired_at IS NULL AND p.revoked_at IS NULL AND s.secret_id IN (",
+    );
+    list(&mut select, ids);
+    select.push(") UNION ALL SELECT user_id FROM users WHERE disabled_at IS NULL AND user_id IN (");
+    list(&mut select, ids);
     select.push(")");
     select
+}
+
+fn list<DB: Database>(select: &mut QueryBuilder<DB>, ids: &[Uuid])
+where
+    Uuid: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+{
+    let mut list = select.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
 }
 
 impl Tx {

@@ -105,6 +105,20 @@ pub struct SessionRow {
 }
 
 impl Store {
+    /// The session of a refresh token, whether or not it is good.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn session_of_token(&self, token_hash: &[u8]) -> Result<Option<Uuid>> {
+        let row = sql!(
+            self.read(),
+            "SELECT session_id FROM refresh_tokens WHERE token_hash = $1",
+            [token_hash],
+            fetch_optional as (Uuid,)
+        )?;
+        Ok(row.map(|(session,)| session))
+    }
+
     /// The state of a session; `None` when there is none.
     ///
     /// # Errors

@@ -159,6 +159,25 @@ impl Store {
         tx.commit().await?;
         Ok(changed == 1)
     }
+
+    /// Undoes [`Store::disable_user`], but for the sessions; false when there is no such user, or it is not disabled.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn enable_user(&self, user: UserId, at: DateTime<Utc>, event: Event) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let changed = sql!(
+            tx.on(),
+            "UPDATE users SET disabled_at = NULL, updated_at = $2
+             WHERE user_id = $1 AND disabled_at IS NOT NULL",
+            [user.0, at]
+        )?;
+        if changed == 1 {
+            tx.audit(event);
+        }
+        tx.commit().await?;
+        Ok(changed == 1)
+    }
 }
 
 impl Tx {

@@ -215,7 +215,8 @@ impl SignUp {
     }
 
     /// Checks a billing password once, instead of a code. It is kept nowhere. Whoever has an account has a password of
-    /// the portal: theirs of billing proves nothing any more, and is not even shown to billing.
+    /// the portal: theirs of billing proves nothing any more, and is not even shown to billing. Billing is asked all the same,
+    /// with another one: while it is away or slow, that tells nobody who has an account.
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
@@ -233,13 +234,11 @@ impl SignUp {
         identity.check_open()?;
         let email = identity.normalised(email)?;
         let judge = async {
-            if self.desk.store.user_by_email(&email).await?.is_some() {
-                return Ok(None);
-            }
-            Ok(match self.desk.billing.check_login(budget, &email, password).await? {
-                Login::Wrong => None,
-                right => Some(right),
-            })
+            let is_here = self.desk.store.user_by_email(&email).await?.is_some();
+            let none_of_theirs = SecretString::from(hex::encode(rand::random::<[u8; 16]>()));
+            let shown = if is_here { &none_of_theirs } else { password };
+            let login = self.desk.billing.check_login(budget, &email, shown).await?;
+            Ok(Some(login).filter(|login| !is_here && !matches!(login, Login::Wrong)))
         };
         let client = match identity.guarded(&email, from, judge).await? {
             Some(Login::Proven(client)) => client,

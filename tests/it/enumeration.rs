@@ -11,7 +11,10 @@ use futures::{StreamExt, stream};
 use portal_gateway::{
     id::{AccountId, ClientId},
     identity::{Credential, Registration},
-    sandbox::world::ids,
+    sandbox::{
+        core::{Rule, RuleKind, System},
+        world::ids,
+    },
 };
 use serde_json::{Value, json};
 
@@ -174,6 +177,40 @@ async fn every_kind_of_account_gets_the_same_bytes() {
     }
     assert_eq!(told[0], told[1]);
     assert!(told[0].contains("AUTH_INVALID_CREDENTIALS"), "{}", told[0]);
+}
+
+/// The floor under refusals.
+const FLOOR: Duration = Duration::from_millis(1_500);
+
+#[tokio::test]
+async fn while_billing_is_away_or_slow_nobody_learns_who_has_an_account() {
+    let gateway = gateway(&ROOMY).await;
+    let classes = classes(&gateway).await;
+    let unlinked = ("unlinked", gateway.sandbox.core().world.customer(UNLINKED).email.clone());
+    let faults = &gateway.sandbox.core().faults;
+    for rule in [
+        Rule::every(System::Whmcs, RuleKind::Status),
+        Rule { delay_ms: 2_000, ..Rule::every(System::Whmcs, RuleKind::Delay) },
+    ] {
+        let (kind, delay) = (rule.kind, Duration::from_millis(rule.delay_ms));
+        faults.add(rule);
+        let mut told = Vec::new();
+        for (class, email) in classes.iter().chain([&unlinked]) {
+            let began = Instant::now();
+            let reply = Door::ByBilling.knock(&gateway, email, "198.51.100.1").await;
+            // All behind the same multiple of the floor.
+            assert!(began.elapsed() >= delay, "{kind:?}: {class} is told without billing");
+            told.push((class, plain(&reply)));
+        }
+        for (class, text) in &told {
+            assert_eq!(*text, told[0].1, "{kind:?}: {class}");
+        }
+        let code = if delay > FLOOR { "AUTH_INVALID_CREDENTIALS" } else { "SERVICE_UNAVAILABLE" };
+        assert!(told[0].1.contains(code), "{}", told[0].1);
+        faults.clear();
+        // The breaker has to see that billing is back.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
 }
 
 /// The times of a door for each address and, behind them, for the planted class, in rounds of which each has its own order.

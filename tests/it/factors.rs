@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use portal_gateway::{
     demo,
-    identity::{FactorDesk, NewPartner, PartnerDesk, Scopes, Terms},
+    identity::{AccountDesk, NewPartner, PartnerDesk, Scopes, Terms},
     sandbox::credentials::{DEMO_DEVICE, DEMO_PASSWORD},
     store::audit::Filter,
 };
@@ -102,13 +102,50 @@ async fn an_operator_takes_lost_factors_away_and_the_owner_is_told() {
 }
 
 #[tokio::test]
+async fn an_operator_closes_an_account_and_opens_it_again() {
+    let gateway = Gateway::start().await;
+    let email = gateway.sandbox.core().world.customer(1).email.clone();
+    let (customer, stranger) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let mut env = demo::settings(&gateway.sandbox);
+    env.extend(gateway.state());
+    let command = async |act: &str, email: &str| run(&["account", act, "--email", email], &env).await;
+    let nobody = command("disable", "nobody@example.jp").await;
+    assert!(nobody.code == Some(1) && nobody.err.contains("nobody has this address"), "{nobody:?}");
+    let open = command("enable", &email).await;
+    assert!(open.code == Some(1) && open.err.contains("nothing was done"), "{open:?}");
+
+    let done = command("disable", &email.to_uppercase()).await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "The account is disabled.\n"), "{done:?}");
+    gateway.app.clock.advance(TimeDelta::seconds(5));
+    assert_eq!(customer.ask(FACTORS, json!({})).await.status, 401);
+    assert_eq!(stranger.ask(FACTORS, json!({})).await.status, 200);
+    let refused = create(&gateway, &email, json!(DEMO_DEVICE)).await;
+    assert_eq!(refused["userErrors"][0]["code"], "AUTH_INVALID_CREDENTIALS", "{refused}");
+    let again = command("disable", &email).await;
+    assert!(again.code == Some(1) && again.err.contains("nothing was done"), "{again:?}");
+
+    let done = command("enable", &email).await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "The account is open again.\n"), "{done:?}");
+    gateway.app.clock.advance(TimeDelta::seconds(5));
+    assert_eq!(customer.ask(FACTORS, json!({})).await.status, 401, "what ended stays so");
+    let entered = create(&gateway, &email, json!(DEMO_DEVICE)).await;
+    assert!(entered["session"]["accessToken"].is_string(), "{entered}");
+    for act in ["user.disable", "user.enable"] {
+        let filter = Filter { act: Some(act.to_owned()), ..Filter::default() };
+        let events = gateway.app.store.audit_events(&filter, 0, 10).await.unwrap();
+        assert_eq!(events.len(), 1, "{act}");
+        assert_eq!(events[0].actor_kind, "operator");
+    }
+}
+
+#[tokio::test]
 async fn of_two_operators_at_once_one_takes_them_away() {
     let gateway = Gateway::start().await;
     let email = gateway.sandbox.core().world.customer(1).email.clone();
     enrol(&gateway, &gateway.sign_in(1).await).await;
     let app = &gateway.app;
-    let desk = FactorDesk::new(app.store.clone(), app.jobs.clone(), app.clock.clone());
-    let (one, other) = tokio::join!(desk.reset(&email), desk.reset(&email));
+    let desk = AccountDesk::new(app.store.clone(), app.jobs.clone(), app.clock.clone());
+    let (one, other) = tokio::join!(desk.reset_factors(&email), desk.reset_factors(&email));
     let had = [one, other].map(|reset| reset.unwrap().unwrap().had_app);
     assert_eq!(had.iter().filter(|had| **had).count(), 1);
 }

@@ -95,7 +95,7 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
     assert_eq!(again["verification"], Value::Null);
     // Mails of the linking may still leave.
     let asked: Vec<_> = gateway.calls().into_iter().filter(|(system, ..)| *system != "smtp").collect();
-    assert_eq!(asked, [], "billing is not asked");
+    assert_eq!(asked, [("whmcs", "ValidateLogin".to_owned(), 1)], "billing is asked as for everybody");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod isolation;
 mod keys;
 mod kills;
 mod layers;
+mod limits;
 mod linking;
 mod live;
 mod mail;

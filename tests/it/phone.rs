@@ -31,11 +31,13 @@ pub struct Excluded;
 pub struct Phone {
     passkey: Option<Passkey>,
     counts: bool,
+    /// What it calls a passkey that it makes; at random without.
+    name: Option<Vec<u8>>,
 }
 
 #[derive(Clone)]
 struct Passkey {
-    id: [u8; 32],
+    id: Vec<u8>,
     key: SigningKey,
     user: String,
     uses: u32,
@@ -49,7 +51,12 @@ impl Phone {
 
     /// A key that counts how often it is used.
     pub fn counting() -> Self {
-        Self { passkey: None, counts: true }
+        Self { counts: true, ..Self::default() }
+    }
+
+    /// One whose owner chose how it calls its passkey.
+    pub fn calling_its_passkey(name: &[u8]) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::default() }
     }
 
     /// Makes a passkey on a page.
@@ -63,7 +70,7 @@ impl Phone {
         let es256 = |kind: &Value| *kind == json!({ "type": "public-key", "alg": -7 });
         assert!(options["pubKeyCredParams"].as_array().unwrap().iter().any(es256), "{options}");
         let passkey = Passkey {
-            id: rand::random(),
+            id: self.name.clone().unwrap_or_else(|| rand::random::<[u8; 32]>().to_vec()),
             key: SigningKey::from_slice(&rand::random::<[u8; 32]>()).unwrap(),
             user: options["user"]["id"].as_str().unwrap().to_owned(),
             uses: 0,
@@ -73,7 +80,8 @@ impl Phone {
         // COSE: an elliptic curve key (1: 2) for ES256 (3: -7) on P-256 (-1: 1), with its x and y.
         let head = [0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32];
         let public_key = [&head[..], x, &[0x22, 0x58, 32], y].concat();
-        let credential = [&[0; 16][..], &[0, 32], &passkey.id, &public_key].concat();
+        let length = u16::try_from(passkey.id.len()).unwrap().to_be_bytes();
+        let credential = [&[0; 16][..], &length, &passkey.id, &public_key].concat();
         let data = self.data(DOMAIN, 0, HAS_CREDENTIAL | PRESENT | VERIFIED, &credential);
         // CBOR: { "fmt": "none", "attStmt": {}, "authData": … }.
         let length = u8::try_from(data.len()).unwrap();

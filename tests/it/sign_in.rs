@@ -554,5 +554,5 @@ async fn codes_and_refreshes_are_limited_by_address() {
         assert_eq!(ask(&gateway, &[], VERIFY, json!({ "input": never })).await.code(), code);
     }
     let elsewhere = Context { address: Some("198.51.100.1".parse().unwrap()), ..Context::default() };
-    gateway.app.identity.pass(portal_gateway::identity::Purpose::Refresh, None, &elsewhere).await.unwrap();
+    gateway.app.identity.pass(portal_gateway::identity::Purpose::CodeTry, None, &elsewhere).await.unwrap();
 }

@@ -169,11 +169,12 @@ impl Identity {
                 user: allowed.customer.user,
                 client: allowed.customer.client,
                 account: allowed.customer.account,
-                stands_by: allowed.grant.unwrap_or(token.partner.0),
+                stands_by: allowed.grant.unwrap_or(user.0),
             });
         }
         let caller = Representative {
             partner: token.partner,
+            secret: token.secret,
             scopes,
             customer: represented,
             terms: terms(&partner.row),

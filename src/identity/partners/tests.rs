@@ -59,12 +59,12 @@ on_both_stores! {
         assert_eq!(there.recall_caller(bearer, Some(user)), Some(caller));
         assert_eq!((there.recall_caller(bearer, None), there.recall_caller(bearer, Some(UserId(Uuid::nil())))), (None, None));
         let stands_by = caller.badge().1;
-        assert_eq!(stands_by, grant.id);
-        assert!(there.ended(&[stands_by]).await.unwrap().is_empty());
+        assert_eq!(stands_by, [caller.partner().unwrap().secret, grant.id]);
+        assert!(there.ended(&stands_by).await.unwrap().is_empty());
 
         assert!(here.revoke_grant(&viewer, grant.id).await.unwrap());
         assert_eq!(code(&here).await, "CUSTOMER_NOT_GRANTED", "at once where it was taken back");
-        assert!(there.ended(&[stands_by]).await.unwrap().contains(&stands_by), "its sockets end, too");
+        assert_eq!(there.ended(&stands_by).await.unwrap(), [grant.id].into(), "its sockets end, too");
         clock.advance(TimeDelta::seconds(5));
         assert_eq!(code(&there).await, "CUSTOMER_NOT_GRANTED");
 
@@ -77,6 +77,33 @@ on_both_stores! {
         assert!(desk.revoke(&asks.client_id).await.unwrap());
         clock.advance(TimeDelta::seconds(5));
         assert_eq!((code(&here).await, code(&there).await), ("UNAUTHENTICATED", "UNAUTHENTICATED"));
+    }
+
+    async fn what_a_partner_of_the_house_listens_to_ends_with_its_customer_its_secret_and_itself(store: TestStore) {
+        let here = replica(&store);
+        let user = here.register(&registration(1, "taro@example.jp"), Credential::Phc("-".into())).await.unwrap();
+        let desk = PartnerDesk::new(Store::clone(&store), here.clock.clone());
+        let scopes = Scopes::parse("billing:read").unwrap();
+        let new = NewPartner { name: "House".to_owned(), scopes, is_first_party: true, terms: TERMS };
+        let (client_id, secret) = desk.create(new).await.unwrap();
+        let first = TokenRequest { client_id: client_id.clone(), secret, scope: None };
+        let stands_by = async |request: &TokenRequest, user: Option<UserId>| {
+            here.caller(token(&here, request).await.expose_secret(), user).await.unwrap().badge().1
+        };
+        let (of_customer, of_nobody) = (stands_by(&first, Some(user)).await, stands_by(&first, None).await);
+        let second = TokenRequest { secret: desk.rotate(&client_id).await.unwrap().unwrap(), ..first.clone() };
+        here.clock.advance(TimeDelta::seconds(5));
+        let by_second = stands_by(&second, Some(user)).await;
+        let has_ended = async |ids: &[Uuid]| !here.ended(ids).await.unwrap().is_empty();
+        assert!(!has_ended(&of_customer).await && !has_ended(&of_nobody).await && !has_ended(&by_second).await);
+        // A retired secret takes what came by it with it, and nothing else.
+        assert_eq!(desk.retire(&client_id).await.unwrap(), Some(1));
+        assert!(has_ended(&of_customer).await && has_ended(&of_nobody).await && !has_ended(&by_second).await);
+        let by_second_of_nobody = stands_by(&second, None).await;
+        assert!(here.disable(user).await.unwrap());
+        assert!(has_ended(&by_second).await && !has_ended(&by_second_of_nobody).await);
+        assert!(desk.revoke(&client_id).await.unwrap());
+        assert!(has_ended(&by_second_of_nobody).await);
     }
 
     async fn two_secrets_count_while_one_is_replaced_and_hashes_are_all_that_is_kept(store: TestStore) {

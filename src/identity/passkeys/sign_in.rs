@@ -12,7 +12,12 @@ use super::{
 use crate::{
     error::Result,
     id::UserId,
-    identity::{Context, Entrance, Entry, Identity, Inner, history::Method, missing_mapping, rejected},
+    identity::{
+        Context, Entrance, Entry, Identity, Inner,
+        history::Method,
+        limits::{Purpose as Limited, Secret},
+        missing_mapping, rejected,
+    },
     store::audit::{Actor, Event},
 };
 
@@ -21,9 +26,10 @@ impl Identity {
     /// everybody but for the challenge. It is to be finished within 5 minutes.
     ///
     /// # Errors
-    /// [`crate::error::Error::Internal`], [`crate::error::Error::StoreAway`].
-    pub async fn begin_passkey_sign_in(&self) -> Result<Value> {
-        // Anybody may ask, as often as they like; what it is used for leaves a trace.
+    /// [`crate::error::Error::RateLimited`], [`crate::error::Error::Internal`], [`crate::error::Error::StoreAway`].
+    pub async fn begin_passkey_sign_in(&self, from: &Context) -> Result<Value> {
+        self.0.gate.pass(Limited::Passkey, None, from, self.0.now()).await?;
+        // Anybody may ask; what it is used for leaves a trace.
         self.0.ask_for_passkey(Purpose::SignIn, None, None).await
     }
 
@@ -39,9 +45,15 @@ impl Identity {
         this.check_open()?;
         let (began, now, context) = (Instant::now(), this.now(), entry.from);
         let answer = Assertion::read(credential);
-        // Nobody is known yet: what the device calls the passkey stands for the account.
-        let account = answer.as_ref().map(Assertion::credential_id).unwrap_or_default();
-        let guess = this.gate.guess(&account, context, now).await?;
+        // Nobody is known yet: what the device calls the passkey stands for the account; or the device, where anybody signed in
+        // before.
+        let guess = match this.known_device(entry.device, now).await? {
+            Some(device) => this.gate.guess_on_device(Secret::Passkey, b"", &device, context, now).await?,
+            None => {
+                let passkey = answer.as_ref().map(Assertion::credential_id).unwrap_or_default();
+                this.gate.guess(Secret::Passkey, &passkey, context, now).await?
+            }
+        };
         let proved = this.owner_of(answer, Purpose::SignIn, None, context, now).await;
         match &proved {
             Ok(Some(_)) => this.gate.right(guess).await,

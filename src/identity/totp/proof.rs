@@ -10,7 +10,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     id::UserId,
-    identity::{Context, Inner, history::Method, limits::Guess},
+    identity::{
+        Context, Inner,
+        history::Method,
+        limits::{Guess, Secret},
+    },
     mail::SecondFactor,
     secret::SecretString,
     store::{Tx, User, audit::Actor},
@@ -26,7 +30,7 @@ pub(in crate::identity) enum Fit {
 
 impl Inner {
     /// Counts a code as wrong until it turns out right: after some, each further one of this account waits, twice as long each
-    /// time. The device on which a person signed in before has a bucket of its own, as for passwords.
+    /// time. The device on which a person signed in before, or a session of theirs, has a bucket of its own, as for passwords.
     pub(in crate::identity) async fn guess_factor(
         &self,
         user: UserId,
@@ -34,10 +38,10 @@ impl Inner {
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
-        let account = [b"second-factor:", &user.0.as_bytes()[..]].concat();
+        let (secret, account) = (Secret::SecondFactor, user.0.as_bytes());
         match device {
-            Some(device) => self.gate.guess_on_device(&account, device, from, now).await,
-            None => self.gate.guess(&account, from, now).await,
+            Some(device) => self.gate.guess_on_device(secret, account, device, from, now).await,
+            None => self.gate.guess(secret, account, from, now).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What operators do for a person who lost every second factor: app, recovery codes and passkeys.
+//! What operators do with one person's account: they close it and open it again, and take second factors away that are lost.
 
 use chrono::SubsecRound;
 use uuid::Uuid;
@@ -26,18 +26,46 @@ pub struct FactorsReset {
     pub sessions_ended: u64,
 }
 
-/// Takes second factors away. Who it is that asks for that, the operator has found out before.
+/// Where operators act on an account. Who it is that asks for that, they have found out before.
 #[derive(Clone)]
-pub struct FactorDesk {
+pub struct AccountDesk {
     store: Store,
     jobs: Queue,
     clock: Clock,
 }
 
-impl FactorDesk {
+impl AccountDesk {
     /// A desk over the database. The mails of `jobs` leave from a gateway that runs.
     pub fn new(store: Store, jobs: Queue, clock: Clock) -> Self {
         Self { store, jobs, clock }
+    }
+
+    /// Disables an account: its sessions end, within 5 seconds everywhere, what partners may see of it as well, and nobody signs in
+    /// any more. False when it is disabled already; `None` when nobody has the address.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::BadInput`] for an address that is none; [`crate::error::Error::Internal`] when the store fails.
+    pub async fn disable(&self, email: &str) -> Result<Option<bool>> {
+        let Some(user) = self.store.user_by_email(read_email(email)?.as_str()).await? else {
+            return Ok(None);
+        };
+        let now = self.clock.now().trunc_subsecs(6);
+        let event = Event::done("user.disable", Actor::Operator, now).about(user.id);
+        Ok(Some(self.store.disable_user(user.id, now, event).await?))
+    }
+
+    /// Opens an account again that was disabled: its owner signs in as before. False when it is not disabled; `None` when nobody
+    /// has the address.
+    ///
+    /// # Errors
+    /// As [`AccountDesk::disable`].
+    pub async fn enable(&self, email: &str) -> Result<Option<bool>> {
+        let Some(user) = self.store.user_by_email(read_email(email)?.as_str()).await? else {
+            return Ok(None);
+        };
+        let now = self.clock.now().trunc_subsecs(6);
+        let event = Event::done("user.enable", Actor::Operator, now).about(user.id);
+        Ok(Some(self.store.enable_user(user.id, now, event).await?))
     }
 
     /// Takes app, recovery codes and passkeys of a person away: a sign-in asks for the password and a mailed code from then
@@ -46,7 +74,7 @@ impl FactorDesk {
     ///
     /// # Errors
     /// [`crate::error::Error::BadInput`] for an address that is none; [`crate::error::Error::Internal`] when the store fails.
-    pub async fn reset(&self, email: &str) -> Result<Option<FactorsReset>> {
+    pub async fn reset_factors(&self, email: &str) -> Result<Option<FactorsReset>> {
         let email = read_email(email)?;
         let now = self.clock.now().trunc_subsecs(6);
         let mut tx = self.store.begin().await?;
