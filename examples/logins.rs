@@ -107,6 +107,7 @@ async fn main() -> Result<()> {
     println!("{} were in after {:.1} s", crowd.entered.len(), took.as_secs_f64());
     let slower = ms(&busy, 0.99) / ms(&quiet, 0.99);
     println!("p99 busy / quiet: {slower:.2} (at most {SLOWER_AT_MOST})");
+    let mut holds = slower <= SLOWER_AT_MOST;
     if let (Some(before), Some(most)) = (before, most) {
         let cores = std::thread::available_parallelism()?.get() as f64;
         let allowed = cores * HASH_MIB + REST_MIB;
@@ -114,7 +115,9 @@ async fn main() -> Result<()> {
         println!(
             "memory: {before:.0} MiB before, {most:.0} MiB at most: {more:.0} MiB more (at most {allowed:.0})"
         );
+        holds &= more <= allowed;
     }
+    ensure!(holds, "requirement A2 does not hold in this run");
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use super::{
     tests::{password, registration},
     *,
 };
+use crate::store::testing::{self, TestStore};
 
 /// Tries under way at once: sleeping out the floor costs nothing.
 const AT_ONCE: usize = 16;
@@ -69,21 +70,30 @@ async fn times<F: Future<Output = String>>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_of_an_answer_tells_nothing_of_an_account() {
-    let store = crate::store::testing::sqlite().await;
+async fn the_time_of_an_answer_tells_nothing_of_an_account_on_sqlite() {
+    tells_nothing(testing::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_an_answer_tells_nothing_of_an_account_on_postgresql() {
+    tells_nothing(testing::postgres().await).await;
+}
+
+async fn tells_nothing(store: TestStore) {
     let replica = super::tests::replica(&store);
     let roomy = Rate { limit: 1_000_000, window: Duration::from_secs(1) };
-    let identity = |failure_floor| {
+    let limited = |failure_floor, sign_in| {
         let settings = Settings {
             failure_floor,
             data_dir: replica.folder.path().to_owned(),
-            limits: Limits { sign_in: roomy, failures: roomy, password_reset: roomy, ..Limits::default() },
+            limits: Limits { sign_in, failures: roomy, password_reset: roomy, ..Limits::default() },
             ..super::tests::settings()
         };
         let mut identity = Identity::new(super::tests::ground(&store, &replica.clock), &settings).unwrap();
         Arc::get_mut(&mut identity.0).unwrap().passwords = Passwords::cheap();
         identity
     };
+    let identity = |failure_floor| limited(failure_floor, roomy);
     let hasty = identity(Duration::ZERO);
     let modern = Credential::Password(password());
     hasty.register(&registration(1, "known@example.jp"), modern.clone()).await.unwrap();
@@ -119,6 +129,19 @@ async fn the_time_of_an_answer_tells_nothing_of_an_account() {
         let before = identity.0.passwords.performed();
         let times = times(&identity, AT_ONCE, SAMPLES, forgotten).await;
         assert_eq!(identity.0.passwords.performed(), before, "a reset hashes nothing");
+        times
+    })
+    .await;
+    // Whoever has to wait is told so without any work, and so without a floor.
+    let slow = limited(Duration::ZERO, Rate { limit: 1, window: Duration::from_secs(900) });
+    for class in CLASSES {
+        let told = wrong_password(slow.clone(), format!("{class}@example.jp")).await;
+        assert!(told.contains("AUTH_INVALID_CREDENTIALS"), "{told}");
+    }
+    assert_alike("waiting", CLASSES, async || {
+        let before = slow.0.passwords.performed();
+        let times = times(&slow, 1, SAMPLES, wrong_password).await;
+        assert_eq!(slow.0.passwords.performed(), before, "nothing is hashed");
         times
     })
     .await;

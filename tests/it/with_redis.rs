@@ -14,16 +14,20 @@ use crate::{
 const NEW: &str = "an entirely different battery";
 const REFRESH: &str = include_str!("../../examples/queries/session-refresh.graphql");
 
-async fn with_redis() -> Gateway {
+/// That a gateway uses Redis, and nobody else's of it.
+pub fn settings() -> [(&'static str, String); 2] {
     let url = std::env::var("TEST_REDIS_URL")
         .unwrap_or_else(|_| panic!("TEST_REDIS_URL is missing: run with scripts/services"));
-    let env = HashMap::from([
-        ("REDIS_URL", url),
-        ("REDIS_PREFIX", format!("test-{:032x}", rand::random::<u128>())),
+    [("REDIS_URL", url), ("REDIS_PREFIX", format!("test-{:032x}", rand::random::<u128>()))]
+}
+
+async fn with_redis() -> Gateway {
+    let mut env = HashMap::from([
         ("QUEUE_BACKOFF_DELAY", "50ms".to_owned()),
         ("QUEUE_POLL", "50ms".to_owned()),
         ("SIGN_UP_SETTLE", "0ms".to_owned()),
     ]);
+    env.extend(settings());
     Gateway::with(Wishes { env, ..Wishes::default() }).await
 }
 
