@@ -105,39 +105,18 @@ pub enum Kind {
     Erasure,
 }
 
-/// By whom a code is asked for.
-#[derive(Clone, Copy)]
-enum AskedFor {
-    /// People who proved something before.
-    Known,
-    /// Anybody.
-    Anybody,
-}
-
-impl AskedFor {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Known => "known",
-            Self::Anybody => "anybody",
-        }
-    }
-}
-
 impl Kind {
-    /// What it shares its limits with.
-    const fn asked_for_by(self) -> AskedFor {
+    /// What it shares its limits with: kinds whose codes are mailed to people who proved something before, or to anybody.
+    const fn mails(self) -> &'static str {
         match self {
-            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => AskedFor::Known,
-            Self::SignUp | Self::NewEmail => AskedFor::Anybody,
+            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => "known",
+            Self::SignUp | Self::NewEmail => "anybody",
         }
     }
 
-    /// Under which limits its codes are mailed and tried.
-    const fn limits(self) -> (Purpose, Purpose) {
-        match self.asked_for_by() {
-            AskedFor::Anybody => (Purpose::CodeSend, Purpose::CodeTry),
-            AskedFor::Known => (Purpose::KnownCodeSend, Purpose::KnownCodeTry),
-        }
+    /// Under which limits its codes are mailed.
+    const fn limits(self) -> Purpose {
+        if matches!(self, Self::SignUp) { Purpose::CodeSend } else { Purpose::KnownCodeSend }
     }
 
     /// Whether whoever asks for it has a session: then neighbours are not in their way.
@@ -281,11 +260,11 @@ impl Challenges {
     ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
         let subject = self.subject(kind, &address);
-        let ((purpose, _), now) = (kind.limits(), self.clock.now());
+        let now = self.clock.now();
         if is_known {
-            self.gate.pass_account(purpose, &subject, from, now).await?;
+            self.gate.pass_account(kind.limits(), &subject, from, now).await?;
         } else {
-            self.gate.pass(purpose, Some(&subject), from, now).await?;
+            self.gate.pass(kind.limits(), Some(&subject), from, now).await?;
         }
         Ok(Draft { kind, subject, client: self.client(from), address, language })
     }
@@ -393,11 +372,10 @@ impl Challenges {
         if row.sends >= MOST_SENDS {
             return Ok(Err(refused()));
         }
-        let (purpose, _) = kind.limits();
-        if kind.is_of_session() {
-            self.gate.pass_account(purpose, &row.subject, from, now).await?;
+        if kind.mails() == "known" {
+            self.gate.pass_account(kind.limits(), &row.subject, from, now).await?;
         } else {
-            self.gate.pass(purpose, Some(&row.subject), from, now).await?;
+            self.gate.pass(kind.limits(), Some(&row.subject), from, now).await?;
         }
         let address = self.address(id, &row.address)?;
         let end = row.created_at + self.lifetime() * LONGEST;
@@ -457,13 +435,9 @@ impl Challenges {
     async fn take_try(&self, kind: Kind, id: Uuid, from: &Context) -> Result<Option<ChallengeRow>> {
         let now = self.now();
         let known = self.store.challenge(id, kind.as_str(), now).await?;
-        let (_, purpose) = kind.limits();
         match &known {
-            Some(row) if kind.is_of_session() => {
-                self.gate.pass_account(purpose, &row.subject, from, now).await?;
-            }
-            Some(row) => self.gate.pass(purpose, Some(&row.subject), from, now).await?,
-            // Anybody can make one up.
+            Some(row) => self.gate.pass_account(Purpose::CodeTry, &row.subject, from, now).await?,
+            // Anybody can make one up: that counts for where they sit, and is in nobody's way who has one.
             None => self.gate.pass(Purpose::CodeTry, None, from, now).await?,
         }
         Ok(self.store.try_challenge(id, kind.as_str(), now).await?)
@@ -528,7 +502,7 @@ impl Challenges {
 
     /// The keyed hash under which limits and challenges of such a kind know an address.
     fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
-        derive(&self.key, format!("subject:{}:{address}", kind.asked_for_by().as_str()).as_bytes())
+        derive(&self.key, format!("subject:{}:{address}", kind.mails()).as_bytes())
     }
 
     /// All under which an address is known.

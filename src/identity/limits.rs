@@ -41,7 +41,7 @@ pub struct Limits {
     /// Links to replace a password.
     pub password_reset: Rate,
     /// Exchanges of refresh tokens: of a session [`Limits::people_per_address`] times as many, since a browser has many tabs;
-    /// of a network address only those that fail count.
+    /// for a network address only those count that are of no session.
     pub refresh: Rate,
     /// Mails with a code.
     pub code_sends: Rate,
@@ -86,14 +86,12 @@ pub enum Purpose {
     Availability,
     /// A link to replace a password is wanted.
     PasswordReset,
-    /// A code is to be mailed to who may be anybody.
+    /// A code is to be mailed for somebody who proved nothing.
     CodeSend,
-    /// A code is tried by who may be anybody.
-    CodeTry,
-    /// A code is to be mailed to somebody whose password was right.
+    /// A code is to be mailed for somebody whose password was right, or who has a session.
     KnownCodeSend,
-    /// A code is tried by somebody whose password was right.
-    KnownCodeTry,
+    /// A code is tried.
+    CodeTry,
     /// A sign-in with a passkey begins.
     Passkey,
     /// A partner asks for a token.
@@ -109,7 +107,6 @@ impl Purpose {
             Self::CodeSend => "code-send",
             Self::CodeTry => "code-try",
             Self::KnownCodeSend => "known-code-send",
-            Self::KnownCodeTry => "known-code-try",
             Self::Passkey => "passkey-begin",
             Self::PartnerToken => "partner-token",
         }
@@ -121,7 +118,7 @@ impl Purpose {
             Self::Availability => limits.availability,
             Self::PasswordReset => limits.password_reset,
             Self::CodeSend | Self::KnownCodeSend => limits.code_sends,
-            Self::CodeTry | Self::KnownCodeTry => limits.code_tries,
+            Self::CodeTry => limits.code_tries,
             Self::Passkey => limits.passkeys,
             Self::PartnerToken => limits.partner_tokens,
         }
@@ -256,27 +253,25 @@ impl Gate {
         Ok(Guess(vec![(wrong, Outcome::Forgiven)]))
     }
 
-    /// Counts a refresh token: for its session, if it is of one, and as a wrong one for where it comes from.
+    /// Counts a refresh token: for its session, or, if it is of none, for where it comes from.
     ///
     /// # Errors
     /// [`crate::error::Error::RateLimited`].
-    pub(super) async fn guess_refresh(
+    pub(super) async fn pass_refresh(
         &self,
         session: Option<Uuid>,
         from: &Context,
         now: DateTime<Utc>,
-    ) -> Result<Guess> {
+    ) -> Result<()> {
         const OF: &str = "refresh";
         let rate = self.limits.refresh;
-        let session = session.as_ref().map_or(&[][..], |session| &session.as_bytes()[..]);
-        let network: Vec<_> = self.of_network(OF, rate, from).into_iter().collect();
-        let mut buckets = network.clone();
-        if !session.is_empty() {
-            let rule = Rule::rate(self.shared(rate.limit), rate.window);
-            buckets.push(self.bucket(OF, "session", session, rule));
-        }
-        self.admit(&buckets, Try { of: OF, account: session, from, window: rate.window }, now).await?;
-        Ok(Guess(network.into_iter().map(|bucket| (bucket, Outcome::Withdrawn)).collect()))
+        let rule = Rule::rate(self.shared(rate.limit), rate.window);
+        let account = session.as_ref().map_or(&[][..], |session| &session.as_bytes()[..]);
+        let bucket = match session {
+            Some(_) => Some(self.bucket(OF, "session", account, rule)),
+            None => self.of_network(OF, rate, from),
+        };
+        self.admit(bucket.as_slice(), Try { of: OF, account, from, window: rate.window }, now).await
     }
 
     /// What a network address may do, behind which many people sit.

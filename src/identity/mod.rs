@@ -355,19 +355,13 @@ impl Identity {
     /// [`Error::Unauthenticated`] when the token is unknown, run out, or was exchanged before; the last ends
     /// the session, unless its successor is unused and the exchange was less than 10 seconds ago: then the
     /// same successor is given again (a lost answer, several tabs). [`Error::RateLimited`] for too many of one session, or too
-    /// many that failed from one network.
+    /// many of no session from one network.
     pub async fn refresh(&self, refresh_token: &SecretString, context: &Context) -> Result<Grant> {
         let this = &*self.0;
         let (token, now) = (refresh_token.expose_secret(), this.now());
-        let guess = this.gate.guess_refresh(this.sessions.of_token(token).await?, context, now).await?;
-        let issued = this.sessions.refresh(token, context, now).await;
-        match &issued {
-            Ok(_) => this.gate.right(guess).await,
-            // A failure stays counted.
-            Err(Error::Unauthenticated) => {}
-            Err(_) => this.gate.untried(guess).await,
-        }
-        this.grant(issued?, now).await
+        this.gate.pass_refresh(this.sessions.of_token(token).await?, context, now).await?;
+        let issued = this.sessions.refresh(token, context, now).await?;
+        this.grant(issued, now).await
     }
 
     /// Ends the session with which somebody asks: its tokens are refused here at once, on other replicas within 5 seconds.

@@ -185,12 +185,17 @@ with_and_without_redis! {
 
     async fn right_refreshes_count_for_their_session_alone(redis: bool) {
         let gateway = with(redis, &[("AUTH_PEOPLE_PER_ADDRESS", "1"), ("AUTH_REFRESH_RATE_LIMIT_LIMIT", "3")]).await;
+        let refresh = async |token: &str| ask(&gateway, &[], REFRESH, json!({ "token": token })).await;
+        let nonsense = async || refresh("x").await.code();
+        for _ in 0..3 {
+            assert_eq!(nonsense().await, "UNAUTHENTICATED");
+        }
+        assert_eq!(nonsense().await, "RATE_LIMITED", "what a neighbour makes up");
         let mut tokens = Vec::new();
         for n in 1..=3 {
             let entered = gateway.app.identity.enter(&email(&gateway, n)).await.unwrap();
             tokens.push(portal_gateway::secret::ExposeSecret::expose_secret(&entered.refresh_token).to_owned());
         }
-        let refresh = async |token: &str| ask(&gateway, &[], REFRESH, json!({ "token": token })).await;
         for _ in 0..3 {
             for token in &mut tokens {
                 let next = refresh(token).await.json();
