@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     error::{Service, SourceError, UserError},
     seal::DataKey,
-    store::testing::on_both_stores,
+    store::{audit::Actor, testing::on_both_stores},
 };
 
 const SECRET: &str = "canary-of-the-state";
@@ -77,6 +77,14 @@ impl Workflow for Parcel {
         Step { name: "unpack", act: Act::Ask(unpack), otherwise: None, gives_up: false },
     ];
     type Tools = Desk;
+
+    fn refusal(&self, at: DateTime<Utc>) -> Event {
+        Event::done("parcel.send", Actor::System, at)
+    }
+
+    fn event(&self, step: &'static str, at: DateTime<Utc>) -> Option<Event> {
+        (step == "unpack").then(|| Event::done("parcel.unpack", Actor::System, at))
+    }
 }
 
 fn pack<'a>(parcel: &'a mut Parcel, desk: &'a Desk, turn: Turn) -> BoxFuture<'a, Result<Next>> {
