@@ -6,7 +6,7 @@ use super::{context::Ask, refusal::parted, session::UserErrorNode};
 use crate::{
     billing::Profile,
     crm::JapaneseAddress,
-    error::Result,
+    error::{Error, Result},
     workflows::form::{AddressInput, ProfileChange},
 };
 

@@ -13,7 +13,10 @@ use super::*;
 use crate::{
     error::{Service, SourceError, UserError},
     seal::DataKey,
-    store::{audit::Actor, testing::on_both_stores},
+    store::{
+        audit::{Actor, Filter},
+        testing::on_both_stores,
+    },
 };
 
 const SECRET: &str = "canary-of-the-state";
@@ -261,6 +264,11 @@ on_both_stores! {
         visit(&engine, id, 2).await.unwrap();
         assert_eq!(desk.seen(), ["unpack true"]);
         assert_eq!(outcome(&engine, id).await, Outcome::Refused(vec!["TAKEN".to_owned()]));
+        let rows = store.audit_events(&Filter::default(), 0, 10).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.act.as_str(), row.reason.as_deref())).collect();
+        assert_eq!(told.len(), 2, "each once: {told:?}");
+        assert!(told.contains(&("parcel.unpack", None)) && told.contains(&("parcel.send", Some("TAKEN"))));
+        assert!(rows.iter().all(|row| row.details.contains(&id.to_string())), "{rows:?}");
         // What the refused step wrote was undone.
         let mut tx = store.begin().await.unwrap();
         let new = NewWorkflow {
