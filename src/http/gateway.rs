@@ -135,7 +135,7 @@ pub fn state(config: &Config, app: &App, schema: PortalSchema, stopping: Cancell
 
 impl From<Origin> for identity::Context {
     fn from(Origin { address, user_agent, request_id }: Origin) -> Self {
-        Self { address, user_agent, request_id: Some(request_id.as_str().to_owned()), user: None }
+        Self { address, user_agent, request_id: Some(request_id.as_str().to_owned()), ..Self::default() }
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    error::{Error, Result, UserError},
     identity::{
         Caller, Context, Identity, Viewer, limits::network_of, origin::user_agent_class, signing::LOOK_EVERY,
     },
@@ -28,7 +29,15 @@ impl Context {
             request_id: self.request_id.clone(),
             network: self.address.map(network_of),
             user_agent_class: self.user_agent.as_deref().map(user_agent_class),
+            on_record: self.on_record.clone(),
         })
+    }
+
+    /// Notes that the log has this refusal: whoever ended what this request began wrote it.
+    pub fn noted(&self, refused: &Error) {
+        if let Error::Rejected(errors) = refused {
+            self.on_record.add(code_of(errors));
+        }
     }
 }
 
@@ -58,6 +67,34 @@ impl Identity {
         if let Err(error) = self.0.store.audit(event).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is missing in the audit log");
         }
+    }
+
+    /// Notes that an act was refused to whoever asks, unless the act has done so itself. Of those who are not known, the first
+    /// of a network, an act and a reason in some minutes is noted.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`], [`Error::Internal`]: what is not on record is not told either.
+    pub async fn note_rejection(
+        &self,
+        viewer: Option<&Viewer>,
+        from: &Context,
+        act: &'static str,
+        errors: &[UserError],
+    ) -> Result<()> {
+        let (now, code) = (self.0.now(), code_of(errors));
+        if from.on_record.take(code) {
+            return Ok(());
+        }
+        match viewer {
+            Some(viewer) => self.0.store.audit(viewer.event(act, now).refused(code)).await?,
+            None => {
+                let event = from.event(act, Actor::Nobody, now).refused(code);
+                self.0.gate.note_stranger(event, from, now).await;
+            }
+        }
+        // It need not be asked for again.
+        from.on_record.take(code);
+        Ok(())
     }
 
     /// Deletes what is older than the audit log is kept, and what ran out, and looks for new keys of the access tokens, from
@@ -103,4 +140,9 @@ impl Identity {
             }
         }
     }
+}
+
+/// The code by which the log knows a refusal.
+pub(super) fn code_of(errors: &[UserError]) -> &'static str {
+    errors.first().map_or("REFUSED", |error| error.code)
 }

@@ -306,6 +306,8 @@ impl Gate {
     /// Writes an event, if it is the first that these buckets take.
     async fn note_first(&self, noted: &[Bucket], event: Event, now: DateTime<Utc>) {
         if self.throttle.admit(noted, now).await.is_err() {
+            // The first of them is on record, and stands for it.
+            event.settle();
             return;
         }
         // They were refused all the same.

@@ -97,7 +97,7 @@ use crate::{
     secret::{ExposeSecret, SecretString},
     store::{
         Store, User,
-        audit::{Actor, Event},
+        audit::{Actor, Event, OnRecord},
     },
 };
 
@@ -196,6 +196,8 @@ pub struct Context {
     pub request_id: Option<String>,
     /// The customer who is signed in: see [`Viewer::from`].
     pub user: Option<UserId>,
+    /// What of the request was refused and is on record.
+    pub on_record: OnRecord,
 }
 
 /// What a sign-in or a refresh gives.

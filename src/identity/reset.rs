@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Context, Identity, email::Email, limits::Purpose, policy, rejected};
+use super::{Context, Identity, audit::code_of, email::Email, limits::Purpose, policy, rejected};
 use crate::{
-    error::{Result, UserError},
+    error::{Error, Result, UserError},
     mail::{Language, Mail, Message},
     secret::{ExposeSecret, SecretString},
     store::audit::Actor,
@@ -83,7 +83,7 @@ impl Identity {
         let this = &*self.0;
         let now = this.now();
         let void = || rejected(UserError { field: vec!["token"], ..LINK_VOID });
-        let event = context.event("password.reset", Actor::Nobody, now).refused(LINK_VOID.code);
+        let refused = |code| context.event("password.reset", Actor::Nobody, now).refused(code);
         let hash = read(token.expose_secret()).map(|token| hash(&token));
         // Before the costly part, which nobody without a link may cause.
         let user = match &hash {
@@ -92,18 +92,22 @@ impl Identity {
         };
         let (Some(hash), Some(user)) = (hash, user) else {
             // No limit counts these: there is nothing to guess.
-            this.gate.note_stranger(event, context, now).await;
+            this.gate.note_stranger(refused(LINK_VOID.code), context, now).await;
             return Err(void());
         };
         let (found, email) = this.store.user(user).await?.ok_or_else(void)?;
-        policy::check(new.clone(), vec![email.clone()], "newPassword").await?;
+        let checked = policy::check(new.clone(), vec![email.clone()], "newPassword").await;
+        if let Err(Error::Rejected(errors)) = &checked {
+            this.store.audit(refused(code_of(errors)).about(user)).await?;
+        }
+        checked?;
         let password = this.passwords.hash(new.clone()).await?;
         let message = Message::PasswordChanged { at: now };
         let mail = Mail { to: email, language: Language::of(&found.locale), message };
         let mut tx = this.store.begin().await?;
         if tx.reset_password(&hash, &password, now).await?.is_none() {
             drop(tx);
-            this.store.audit(event.about(user)).await?;
+            this.store.audit(refused(LINK_VOID.code).about(user)).await?;
             return Err(void());
         }
         let ended = tx.revoke_sessions(user, "password reset", now).await?;

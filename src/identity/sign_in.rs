@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{INVALID_CREDENTIALS, Inner, missing_mapping, rejected};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     id::UserId,
     identity::{
         Context, Grant, Identity,
@@ -245,19 +245,25 @@ impl Identity {
                 return Ok(Verified::Refused(refusal));
             }
         };
-        let void = || Ok(Verified::Refused(challenge::refused()));
-        let Some((user, email)) = this.store.user(UserId(proved.payload.user)).await? else { return void() };
+        let whose = UserId(proved.payload.user);
+        let void = async |whose| {
+            let refusal = challenge::refused();
+            this.note_failure(whose, Outcome::WrongCode, refusal.error.code, entry.from, now).await?;
+            Ok(Verified::Refused(refusal))
+        };
+        let Some((user, email)) = this.store.user(whose).await? else { return void(None).await };
         // Who changed the password or the address meanwhile may not have wanted this sign-in.
         if user.is_disabled
             || this.name_of_password(&user) != proved.payload.password
             || email != proved.address
         {
-            return void();
+            return void(Some(whose)).await;
         }
         let known = this.known(&email, entry.device, now).await?;
         let mut tx = this.store.begin().await?;
         if !this.challenges.consume(&mut tx, &proved).await? {
-            return void();
+            drop(tx);
+            return void(Some(whose)).await;
         }
         let entrance = this.enter(tx, &user, &email, Method::Code, known, remember, entry.from).await?;
         Ok(Verified::Entered(Box::new(entrance)))
@@ -401,12 +407,19 @@ impl Inner {
             let is_same = locked.password_hash.expose_secret() == user.password_hash.expose_secret();
             !locked.is_disabled && (is_same || method == Method::Passkey)
         };
+        // An erased user has no history.
+        let whose = locked.as_ref().map(|locked| locked.id);
+        let refused = async |tx: Tx, outcome, why: UserError| {
+            drop(tx);
+            self.note_failure(whose, outcome, why.code, from, now).await?;
+            Err(rejected(why))
+        };
         if !locked.as_ref().is_some_and(stands) {
-            return Err(rejected(INVALID_CREDENTIALS));
+            return refused(tx, Outcome::WrongPassword, INVALID_CREDENTIALS).await;
         }
         // Nor with what was mailed, by whoever enrolled an app meanwhile.
         if matches!(method, Method::Code | Method::HandOff) && tx.has_totp(user.id).await? {
-            return Err(rejected(challenge::refused().error));
+            return refused(tx, Outcome::WrongCode, challenge::refused().error).await;
         }
         let id = Uuid::now_v7();
         // A browser that several people share keeps its token, so that none of them is forgotten; but nobody's trust rests on

@@ -523,7 +523,7 @@ on_both_stores! {
             address: Some("2001:db8::1".parse().unwrap()),
             user_agent: Some("Mozilla/5.0 canary-agent".to_owned()),
             request_id: Some("request-1".to_owned()),
-            user: None,
+            ..Context::default()
         };
         replica.attempt(EMAIL, &"wrong horse battery".into(), &context).await.err().unwrap();
         let grant = replica.on_a_trusted_device(EMAIL, &password(), &context).await;

@@ -7,13 +7,10 @@ use uuid::Uuid;
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    session::{UserErrorNode, shown},
+    refusal::parted,
+    session::UserErrorNode,
 };
-use crate::{
-    error::{Error, Result},
-    identity::ActiveSession,
-    secret::SecretString,
-};
+use crate::{error::Result, identity::ActiveSession, secret::SecretString};
 
 /// What a program is that signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -140,13 +137,9 @@ impl AccountMutation {
         let act = async {
             let (current, new) =
                 (SecretString::from(input.current_password), SecretString::from(input.new_password));
-            match ctx.app()?.identity.change_password(ctx.viewer()?, &current, &new).await {
-                Ok(()) => Ok(PasswordChangePayload { changed: true, user_errors: Vec::new() }),
-                Err(Error::Rejected(errors)) => {
-                    Ok(PasswordChangePayload { changed: false, user_errors: shown(errors) })
-                }
-                Err(error) => Err(error),
-            }
+            let changed = ctx.app()?.identity.change_password(ctx.viewer()?, &current, &new).await;
+            let (changed, user_errors) = parted(ctx, "password.change", changed).await?;
+            Ok(PasswordChangePayload { changed: changed.is_some(), user_errors })
         };
         Some(act.await)
     }

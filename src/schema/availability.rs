@@ -2,12 +2,9 @@
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
-use super::{
-    context::Ask,
-    session::{UserErrorNode, shown},
-};
+use super::{context::Ask, refusal::parted, session::UserErrorNode};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     workflows::{availability::GuestForm, form::AddressInput},
 };
 
@@ -50,13 +47,9 @@ impl AvailabilityMutation {
         let asked = async {
             let AvailabilityRequestInput { first_name, last_name, email, address } = input;
             let form = GuestForm { first_name, last_name, email, address };
-            match ctx.app()?.availability.request(form, &ctx.origin()).await {
-                Ok(()) => Ok(AvailabilityRequestPayload { submitted: true, user_errors: Vec::new() }),
-                Err(Error::Rejected(errors)) => {
-                    Ok(AvailabilityRequestPayload { submitted: false, user_errors: shown(errors) })
-                }
-                Err(error) => Err(error),
-            }
+            let asked = ctx.app()?.availability.request(form, &ctx.origin()).await;
+            let (submitted, user_errors) = parted(ctx, "availability.request", asked).await?;
+            Ok(AvailabilityRequestPayload { submitted: submitted.is_some(), user_errors })
         };
         Some(asked.await)
     }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    passkey::parted,
-    session::{UserErrorNode, shown},
+    refusal::{parted, refused},
+    session::UserErrorNode,
 };
 use crate::{
     billing::Profile,
@@ -149,7 +149,7 @@ impl EmailChangeMutation {
     ) -> Option<Result<EmailChangeBeginPayload>> {
         let act = async {
             let begun = ctx.app()?.email_changes.begin(ctx.viewer()?, &input.new_email).await;
-            let (asked, user_errors) = parted(begun)?;
+            let (asked, user_errors) = parted(ctx, "email.change-begin", begun).await?;
             Ok(EmailChangeBeginPayload { challenge: asked.map(Into::into), user_errors })
         };
         Some(act.await)
@@ -168,7 +168,8 @@ impl EmailChangeMutation {
             Ok(match sent {
                 Ok(opened) => EmailChangeResendPayload { code: Some(opened.into()), user_errors: Vec::new() },
                 Err(refusal) => {
-                    EmailChangeResendPayload { code: None, user_errors: shown(vec![refusal.error]) }
+                    let user_errors = refused(ctx, "code.send", vec![refusal.error]).await?;
+                    EmailChangeResendPayload { code: None, user_errors }
                 }
             })
         };
@@ -187,7 +188,7 @@ impl EmailChangeMutation {
             let challenge = key_of("input.challengeId", CHALLENGE, &input.challenge_id).unwrap_or_default();
             let (new, present) = (input.new_code.into(), input.present_code.into());
             let finished = app.email_changes.finish(viewer, challenge, &new, &present).await;
-            let (finished, user_errors) = parted(finished)?;
+            let (finished, user_errors) = parted(ctx, "email.change", finished).await?;
             let mut payload = EmailChangeFinishPayload {
                 status: EmailChangeStatus::Refused,
                 profile: None,
@@ -204,10 +205,10 @@ impl EmailChangeMutation {
                     let read = app.billing.profile(viewer).await;
                     payload.profile = read.ok().map(|read| (*ctx.see(read)).clone());
                 }
-                Some(Finished::Refused(refused)) => {
-                    payload.new_tries_left = refused.new_tries_left.map(count);
-                    payload.present_tries_left = refused.present_tries_left.map(count);
-                    payload.user_errors = shown(refused.errors);
+                Some(Finished::Refused(why)) => {
+                    payload.new_tries_left = why.new_tries_left.map(count);
+                    payload.present_tries_left = why.present_tries_left.map(count);
+                    payload.user_errors = refused(ctx, "email.prove", why.errors).await?;
                 }
             }
             Ok(payload)

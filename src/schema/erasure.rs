@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    passkey::parted,
-    session::{UserErrorNode, shown},
+    refusal::{parted, refused},
+    session::UserErrorNode,
 };
 use crate::{
     error::{Result, UserError},
@@ -66,7 +66,8 @@ impl ErasureMutation {
     async fn account_erase_begin(&self, ctx: &Context<'_>) -> Option<Result<AccountEraseBeginPayload>> {
         let act = async {
             let erasures = &ctx.app()?.erasures;
-            let (opened, user_errors) = parted(erasures.begin(ctx.viewer()?).await)?;
+            let begun = erasures.begin(ctx.viewer()?).await;
+            let (opened, user_errors) = parted(ctx, "account.erase-begin", begun).await?;
             Ok(AccountEraseBeginPayload {
                 challenge_id: opened.as_ref().map(|opened| opaque(CHALLENGE, opened.id)),
                 sent_to: opened.as_ref().map(|opened| opened.masked_address.clone()),
@@ -93,12 +94,15 @@ impl ErasureMutation {
                     ctx.cookies()?.sign_out();
                     AccountErasePayload { erased: true, parts, tries_left: None, user_errors: Vec::new() }
                 }
-                Err(refusal) => AccountErasePayload {
-                    erased: false,
-                    parts: Vec::new(),
-                    tries_left: Some(i32::try_from(refusal.tries_left).unwrap_or(i32::MAX)),
-                    user_errors: shown(vec![UserError { field: vec!["code"], ..refusal.error }]),
-                },
+                Err(refusal) => {
+                    let errors = vec![UserError { field: vec!["code"], ..refusal.error }];
+                    AccountErasePayload {
+                        erased: false,
+                        parts: Vec::new(),
+                        tries_left: Some(i32::try_from(refusal.tries_left).unwrap_or(i32::MAX)),
+                        user_errors: refused(ctx, "account.erase", errors).await?,
+                    }
+                }
             })
         };
         Some(act.await)

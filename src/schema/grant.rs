@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    passkey::parted,
+    refusal::parted,
     session::UserErrorNode,
     sign_up::Language,
 };
@@ -140,7 +140,7 @@ impl GrantMutation {
         let act = async {
             let identity = &ctx.app()?.identity;
             let made = identity.create_grant(ctx.viewer()?, &input.client_id, &input.scopes).await;
-            let (grant, user_errors) = parted(made)?;
+            let (grant, user_errors) = parted(ctx, "grant.create", made).await?;
             Ok(GrantCreatePayload { grant: grant.map(GrantNode::from), user_errors })
         };
         Some(act.await)

@@ -33,6 +33,7 @@ pub mod policy;
 mod postal;
 mod profile;
 mod query;
+mod refusal;
 mod session;
 mod sign_up;
 mod step_up;

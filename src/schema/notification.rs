@@ -2,8 +2,12 @@
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 
-use super::{connection::Counted, context::Ask, node::NodeId, session::UserErrorNode};
-use crate::{error::Result, id::NotificationId, notify::Notification};
+use super::{connection::Counted, context::Ask, node::NodeId, refusal::refused, session::UserErrorNode};
+use crate::{
+    error::{Result, UserError},
+    id::NotificationId,
+    notify::Notification,
+};
 
 /// What the list of notifications says of the whole list.
 #[derive(SimpleObject)]
@@ -74,6 +78,9 @@ pub(super) struct NotificationDismissPayload {
     user_errors: Vec<UserErrorNode>,
 }
 
+const NOT_FOUND: UserError =
+    UserError { code: "NOT_FOUND", field: Vec::new(), message: "This notification is no longer there." };
+
 /// What the bell can change.
 #[derive(Default)]
 pub struct NotificationMutation;
@@ -90,7 +97,8 @@ impl NotificationMutation {
         let act = async {
             let (notifications, viewer) = (&ctx.app()?.notifications, ctx.viewer()?);
             let notification = notifications.mark_read(viewer, key("input.id", &input.id)?).await?;
-            Ok(NotificationMarkReadPayload { user_errors: missing(&notification), notification })
+            let user_errors = missing(ctx, "notification.read", notification.as_ref()).await?;
+            Ok(NotificationMarkReadPayload { user_errors, notification })
         };
         Some(act.await)
     }
@@ -117,7 +125,8 @@ impl NotificationMutation {
         let act = async {
             let (notifications, viewer) = (&ctx.app()?.notifications, ctx.viewer()?);
             let notification = notifications.dismiss(viewer, key("input.id", &input.id)?).await?;
-            Ok(NotificationDismissPayload { user_errors: missing(&notification), notification })
+            let user_errors = missing(ctx, "notification.dismiss", notification.as_ref()).await?;
+            Ok(NotificationDismissPayload { user_errors, notification })
         };
         Some(act.await)
     }
@@ -131,13 +140,13 @@ fn key(argument: &'static str, id: &ID) -> Result<NotificationId> {
     }
 }
 
-fn missing(found: &Option<Notification>) -> Vec<UserErrorNode> {
+async fn missing(
+    ctx: &Context<'_>,
+    act: &'static str,
+    found: Option<&Notification>,
+) -> Result<Vec<UserErrorNode>> {
     match found {
-        Some(_) => Vec::new(),
-        None => vec![UserErrorNode {
-            code: "NOT_FOUND".to_owned(),
-            field: vec!["id".to_owned()],
-            message: "This notification is no longer there.".to_owned(),
-        }],
+        Some(_) => Ok(Vec::new()),
+        None => refused(ctx, act, vec![UserError { field: vec!["id"], ..NOT_FOUND }]).await,
     }
 }

@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter, shown},
+    refusal::parted,
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter},
     viewer::ViewerNode,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     identity::{Entry, Passkey},
     secret::SecretString,
 };
@@ -155,7 +156,8 @@ impl PasskeyMutation {
         ctx: &Context<'_>,
     ) -> Option<Result<PasskeyRegistrationBeginPayload>> {
         let act = async {
-            let (options, user_errors) = parted(ctx.app()?.identity.begin_passkey(ctx.viewer()?).await)?;
+            let begun = ctx.app()?.identity.begin_passkey(ctx.viewer()?).await;
+            let (options, user_errors) = parted(ctx, "passkey.begin", begun).await?;
             Ok(PasskeyRegistrationBeginPayload { options, user_errors })
         };
         Some(act.await)
@@ -170,7 +172,7 @@ impl PasskeyMutation {
         let act = async {
             let made =
                 ctx.app()?.identity.finish_passkey(ctx.viewer()?, &input.credential, &input.name).await;
-            let (passkey, user_errors) = parted(made)?;
+            let (passkey, user_errors) = parted(ctx, "passkey.create", made).await?;
             Ok(PasskeyRegistrationFinishPayload { passkey: passkey.map(PasskeyNode::from), user_errors })
         };
         Some(act.await)
@@ -185,7 +187,7 @@ impl PasskeyMutation {
         let act = async {
             let id = key_of("input.id", KIND, &input.id)?;
             let renamed = ctx.app()?.identity.rename_passkey(ctx.viewer()?, id, &input.name).await;
-            let (passkey, user_errors) = parted(renamed)?;
+            let (passkey, user_errors) = parted(ctx, "passkey.rename", renamed).await?;
             Ok(PasskeyRenamePayload { passkey: passkey.flatten().map(PasskeyNode::from), user_errors })
         };
         Some(act.await)
@@ -199,7 +201,8 @@ impl PasskeyMutation {
     ) -> Option<Result<PasskeyRemovePayload>> {
         let act = async {
             let id = key_of("input.id", KIND, &input.id)?;
-            let (removed, user_errors) = parted(ctx.app()?.identity.remove_passkey(ctx.viewer()?, id).await)?;
+            let removed = ctx.app()?.identity.remove_passkey(ctx.viewer()?, id).await;
+            let (removed, user_errors) = parted(ctx, "passkey.remove", removed).await?;
             Ok(PasskeyRemovePayload { removed: removed.unwrap_or_default(), user_errors })
         };
         Some(act.await)
@@ -209,7 +212,7 @@ impl PasskeyMutation {
     async fn passkey_sign_in_begin(&self, ctx: &Context<'_>) -> Option<Result<PasskeySignInBeginPayload>> {
         let act = async {
             let begun = ctx.app()?.identity.begin_passkey_sign_in(&ctx.origin()).await;
-            let (options, user_errors) = parted(begun)?;
+            let (options, user_errors) = parted(ctx, "session.challenge", begun).await?;
             Ok(PasskeySignInBeginPayload { options, user_errors })
         };
         Some(act.await)
@@ -228,7 +231,7 @@ impl PasskeyMutation {
             let device = device.as_ref().or(ctx.cookies()?.device());
             let entry = Entry { delivery: input.delivery.into(), device, from: &from };
             let opened = ctx.app()?.identity.sign_in_with_passkey(&input.credential, &entry).await;
-            let (entrance, user_errors) = parted(opened)?;
+            let (entrance, user_errors) = parted(ctx, "session.create", opened).await?;
             let Some(entrance) = entrance else {
                 return Ok(PasskeySignInFinishPayload { user_errors, ..Default::default() });
             };
@@ -241,14 +244,5 @@ impl PasskeyMutation {
             })
         };
         Some(act.await)
-    }
-}
-
-/// What an act gave, and what the person can put right.
-pub(super) fn parted<T>(result: Result<T>) -> Result<(Option<T>, Vec<UserErrorNode>)> {
-    match result {
-        Ok(value) => Ok((Some(value), Vec::new())),
-        Err(Error::Rejected(errors)) => Ok((None, shown(errors))),
-        Err(error) => Err(error),
     }
 }

@@ -2,14 +2,8 @@
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
-use super::{
-    context::Ask,
-    session::{UserErrorNode, shown},
-};
-use crate::{
-    error::{Error, Result},
-    secret::SecretString,
-};
+use super::{context::Ask, refusal::parted, session::UserErrorNode};
+use crate::{error::Result, secret::SecretString};
 
 /// Whose password was forgotten.
 #[derive(InputObject)]
@@ -75,13 +69,9 @@ impl PasswordResetMutation {
     ) -> Option<Result<PasswordResetPayload>> {
         let act = async {
             let (token, new) = (SecretString::from(input.token), SecretString::from(input.new_password));
-            match ctx.app()?.identity.reset_password(&token, &new, &ctx.origin()).await {
-                Ok(()) => Ok(PasswordResetPayload { changed: true, user_errors: Vec::new() }),
-                Err(Error::Rejected(errors)) => {
-                    Ok(PasswordResetPayload { changed: false, user_errors: shown(errors) })
-                }
-                Err(error) => Err(error),
-            }
+            let changed = ctx.app()?.identity.reset_password(&token, &new, &ctx.origin()).await;
+            let (changed, user_errors) = parted(ctx, "password.reset", changed).await?;
+            Ok(PasswordResetPayload { changed: changed.is_some(), user_errors })
         };
         Some(act.await)
     }

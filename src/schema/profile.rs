@@ -2,10 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
 
-use super::{
-    context::Ask,
-    session::{UserErrorNode, shown},
-};
+use super::{context::Ask, refusal::parted, session::UserErrorNode};
 use crate::{
     billing::Profile,
     crm::JapaneseAddress,
@@ -57,7 +54,7 @@ impl ProfileMutation {
         #[graphql(desc = "What is to change; what is left out stays.")] input: ProfileChange,
     ) -> Option<Result<ProfileUpdatePayload>> {
         let changed = async { ctx.app()?.profiles.change(ctx.viewer()?, &input).await };
-        Some(payload(ctx, changed.await).await)
+        Some(payload(ctx, "profile.change", changed.await).await)
     }
 
     /// Changes the address. Orders that were placed keep theirs.
@@ -67,21 +64,17 @@ impl ProfileMutation {
         #[graphql(desc = "The address that is to be.")] input: AddressUpdateInput,
     ) -> Option<Result<ProfileUpdatePayload>> {
         let changed = async { ctx.app()?.profiles.change_address(ctx.viewer()?, &input.address).await };
-        Some(payload(ctx, changed.await).await)
+        Some(payload(ctx, "address.change", changed.await).await)
     }
 }
 
-async fn payload(ctx: &Context<'_>, changed: Result<()>) -> Result<ProfileUpdatePayload> {
-    match changed {
-        Ok(()) => {
-            // The change stands, whether or not it can be read back right now.
-            let read = ctx.app()?.billing.profile(ctx.viewer()?).await;
-            let profile = read.ok().map(|read| (*ctx.see(read)).clone());
-            Ok(ProfileUpdatePayload { profile, user_errors: Vec::new() })
-        }
-        Err(Error::Rejected(errors)) => {
-            Ok(ProfileUpdatePayload { profile: None, user_errors: shown(errors) })
-        }
-        Err(error) => Err(error),
+async fn payload(ctx: &Context<'_>, act: &'static str, changed: Result<()>) -> Result<ProfileUpdatePayload> {
+    let (changed, user_errors) = parted(ctx, act, changed).await?;
+    if changed.is_none() {
+        return Ok(ProfileUpdatePayload { profile: None, user_errors });
     }
+    // The change stands, whether or not it can be read back right now.
+    let read = ctx.app()?.billing.profile(ctx.viewer()?).await;
+    let profile = read.ok().map(|read| (*ctx.see(read)).clone());
+    Ok(ProfileUpdatePayload { profile, user_errors })
 }

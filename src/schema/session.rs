@@ -11,6 +11,7 @@ use super::{
     context::Ask,
     cookies::HAND_OFF,
     node::{key_of, opaque},
+    refusal::refused,
     viewer::ViewerNode,
 };
 use crate::{
@@ -259,7 +260,8 @@ impl SessionMutation {
                     Ok(SessionCreatePayload { challenge, ..Default::default() })
                 }
                 Err(Error::Rejected(errors)) => {
-                    Ok(SessionCreatePayload { user_errors: shown(errors), ..Default::default() })
+                    let user_errors = refused(ctx, "session.create", errors).await?;
+                    Ok(SessionCreatePayload { user_errors, ..Default::default() })
                 }
                 Err(error) => Err(error),
             }
@@ -292,13 +294,17 @@ impl SessionMutation {
                         ..Default::default()
                     })
                 }
-                Ok(Verified::Refused(refusal)) => Ok(SessionVerifyPayload {
-                    attempts_left: Some(tries(refusal.tries_left)),
-                    user_errors: shown(vec![UserError { field: vec!["code"], ..refusal.error }]),
-                    ..Default::default()
-                }),
+                Ok(Verified::Refused(refusal)) => {
+                    let errors = vec![UserError { field: vec!["code"], ..refusal.error }];
+                    Ok(SessionVerifyPayload {
+                        attempts_left: Some(tries(refusal.tries_left)),
+                        user_errors: refused(ctx, "session.create", errors).await?,
+                        ..Default::default()
+                    })
+                }
                 Err(Error::Rejected(errors)) => {
-                    Ok(SessionVerifyPayload { user_errors: shown(errors), ..Default::default() })
+                    let user_errors = refused(ctx, "session.create", errors).await?;
+                    Ok(SessionVerifyPayload { user_errors, ..Default::default() })
                 }
                 Err(error) => Err(error),
             }
@@ -321,10 +327,11 @@ impl SessionMutation {
                     challenge: Some(SessionChallenge::new(opened, SecondStep::MailedCode)),
                     ..Default::default()
                 },
-                Err(refusal) => SessionCodeResendPayload {
-                    user_errors: shown(vec![UserError { field: vec!["challengeId"], ..refusal.error }]),
-                    ..Default::default()
-                },
+                Err(refusal) => {
+                    let errors = vec![UserError { field: vec!["challengeId"], ..refusal.error }];
+                    let user_errors = refused(ctx, "code.send", errors).await?;
+                    SessionCodeResendPayload { user_errors, ..Default::default() }
+                }
             })
         };
         Some(act.await)
@@ -353,7 +360,8 @@ impl SessionMutation {
                     user_errors: Vec::new(),
                 }),
                 Err(Error::Rejected(errors)) => {
-                    Ok(SessionRefreshPayload { session: None, user_errors: shown(errors) })
+                    let user_errors = refused(ctx, "session.refresh", errors).await?;
+                    Ok(SessionRefreshPayload { session: None, user_errors })
                 }
                 Err(Error::Unauthenticated) => {
                     ctx.cookies()?.sign_out();
@@ -443,16 +451,4 @@ pub(super) fn deliver(ctx: &Context<'_>, grant: Grant, delivery: SessionDelivery
         refresh_token,
         refresh_token_expires_at: grant.refresh_expires_at,
     })
-}
-
-/// Errors as the graph shows them.
-pub(super) fn shown(errors: Vec<UserError>) -> Vec<UserErrorNode> {
-    errors
-        .into_iter()
-        .map(|error| UserErrorNode {
-            code: error.code.to_owned(),
-            field: error.field.into_iter().map(str::to_owned).collect(),
-            message: error.message.to_owned(),
-        })
-        .collect()
 }

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{
     context::Ask,
     node::opaque,
-    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter, shown},
+    refusal::{parted, refused},
+    session::{Session, SessionDelivery, UserErrorNode, can_deliver, enter},
     viewer::ViewerNode,
 };
 use crate::{
@@ -213,7 +214,8 @@ impl SignUpVerification {
             match ctx.app()?.sign_up.route(&self.verified.verification, ctx.budget()?).await {
                 Ok(routed) => SignUpRouting::new(ctx, routed, self.delivery),
                 Err(Error::Rejected(errors)) => {
-                    Ok(SignUpRouting { user_errors: shown(errors), ..SignUpRouting::default() })
+                    let user_errors = refused(ctx, "sign-up.route", errors).await?;
+                    Ok(SignUpRouting { user_errors, ..SignUpRouting::default() })
                 }
                 Err(error) => Err(error),
             }
@@ -372,7 +374,8 @@ impl SignUpMutation {
             Ok(match ctx.app()?.sign_up.resend(challenge, &ctx.origin()).await? {
                 Ok(opened) => SignUpBeginPayload { challenge: Some(opened.into()), user_errors: Vec::new() },
                 Err(refusal) => {
-                    SignUpBeginPayload { challenge: None, user_errors: shown(vec![refusal.error]) }
+                    let user_errors = refused(ctx, "code.send", vec![refusal.error]).await?;
+                    SignUpBeginPayload { challenge: None, user_errors }
                 }
             })
         };
@@ -394,7 +397,7 @@ impl SignUpMutation {
                 Err(Refusal { error, tries_left }) => SignUpVerifyPayload {
                     verification: None,
                     tries_left: Some(tries_left),
-                    user_errors: shown(vec![error]),
+                    user_errors: refused(ctx, "verification.create", vec![error]).await?,
                 },
             })
         };
@@ -414,7 +417,7 @@ impl SignUpMutation {
             let verified =
                 app.sign_up.verify_by_billing(&input.email, &password, language, &ctx.origin(), budget).await;
             // No hand-off follows from that.
-            told(verified, SessionDelivery::default())
+            told(ctx, "verification.create", verified, SessionDelivery::default()).await
         };
         Some(verified.await)
     }
@@ -427,7 +430,8 @@ impl SignUpMutation {
     ) -> Option<Result<SignUpVerifyPayload>> {
         let resumed = async {
             can_deliver(ctx, input.delivery)?;
-            told(ctx.app()?.sign_up.resume(input.verification.into()).await, input.delivery)
+            let resumed = ctx.app()?.sign_up.resume(input.verification.into()).await;
+            told(ctx, "verification.resume", resumed, input.delivery).await
         };
         Some(resumed.await)
     }
@@ -497,14 +501,17 @@ fn given(verified: Verified, delivery: SessionDelivery) -> SignUpVerifyPayload {
     }
 }
 
-fn told(verified: Result<Verified>, delivery: SessionDelivery) -> Result<SignUpVerifyPayload> {
-    match verified {
-        Ok(verified) => Ok(given(verified, delivery)),
-        Err(Error::Rejected(errors)) => {
-            Ok(SignUpVerifyPayload { user_errors: shown(errors), ..Default::default() })
-        }
-        Err(error) => Err(error),
-    }
+async fn told(
+    ctx: &Context<'_>,
+    act: &'static str,
+    verified: Result<Verified>,
+    delivery: SessionDelivery,
+) -> Result<SignUpVerifyPayload> {
+    let (verified, user_errors) = parted(ctx, act, verified).await?;
+    Ok(match verified {
+        Some(verified) => given(verified, delivery),
+        None => SignUpVerifyPayload { user_errors, ..Default::default() },
+    })
 }
 
 async fn payload(
@@ -531,7 +538,8 @@ async fn payload(
             })
         }
         Err(Error::Rejected(errors)) => {
-            Ok(SignUpCompletePayload { user_errors: shown(errors), ..bare(SignUpStatus::Refused) })
+            let user_errors = refused(ctx, "user.register", errors).await?;
+            Ok(SignUpCompletePayload { user_errors, ..bare(SignUpStatus::Refused) })
         }
         Err(error) => Err(error),
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     context::Ask,
     node::{key_of, opaque},
-    passkey::parted,
+    refusal::parted,
     session::UserErrorNode,
 };
 use crate::{
@@ -116,7 +116,7 @@ impl StepUpMutation {
         let act = async {
             let identity = &ctx.app()?.identity;
             let sent = identity.mail_step_up_code(ctx.viewer()?).await;
-            let (sent, user_errors) = parted(sent)?;
+            let (sent, user_errors) = parted(ctx, "code.send", sent).await?;
             Ok(StepUpCodeSendPayload {
                 challenge_id: sent.as_ref().map(|sent| opaque(CHALLENGE, sent.id)),
                 sent_to: sent.as_ref().map(|sent| sent.masked_address.clone()),
@@ -148,7 +148,7 @@ impl StepUpMutation {
                 StepUpInput::Totp(code) => identity.step_up_by_totp(viewer, &code.into()).await,
                 StepUpInput::Passkey(credential) => identity.step_up_by_passkey(viewer, &credential).await,
             };
-            let (fresh_until, user_errors) = parted(proved)?;
+            let (fresh_until, user_errors) = parted(ctx, "session.step-up", proved).await?;
             Ok(StepUpPayload { fresh_until, user_errors })
         };
         Some(act.await)

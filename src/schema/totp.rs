@@ -3,7 +3,7 @@
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::{context::Ask, passkey::parted, session::UserErrorNode};
+use super::{context::Ask, refusal::parted, session::UserErrorNode};
 use crate::{
     error::Result,
     identity::{Enrolment, SecondFactors, TotpStatus},
@@ -115,7 +115,8 @@ impl TotpMutation {
     /// older than 5 minutes: see `stepUp`.
     async fn totp_enrol_begin(&self, ctx: &Context<'_>) -> Option<Result<TotpEnrolBeginPayload>> {
         let act = async {
-            let (begun, user_errors) = parted(ctx.app()?.identity.begin_totp(ctx.viewer()?).await)?;
+            let begun = ctx.app()?.identity.begin_totp(ctx.viewer()?).await;
+            let (begun, user_errors) = parted(ctx, "totp.begin", begun).await?;
             Ok(TotpEnrolBeginPayload { enrolment: begun.map(TotpEnrolment::from), user_errors })
         };
         Some(act.await)
@@ -132,7 +133,7 @@ impl TotpMutation {
         let act = async {
             let code = SecretString::from(input.code);
             let finished = ctx.app()?.identity.finish_totp(ctx.viewer()?, &code).await;
-            let (codes, user_errors) = parted(finished)?;
+            let (codes, user_errors) = parted(ctx, "totp.enrol", finished).await?;
             Ok(TotpEnrolFinishPayload { recovery_codes: codes.map(told), user_errors })
         };
         Some(act.await)
@@ -142,7 +143,8 @@ impl TotpMutation {
     /// see `stepUp`.
     async fn totp_remove(&self, ctx: &Context<'_>) -> Option<Result<TotpRemovePayload>> {
         let act = async {
-            let (removed, user_errors) = parted(ctx.app()?.identity.remove_totp(ctx.viewer()?).await)?;
+            let removed = ctx.app()?.identity.remove_totp(ctx.viewer()?).await;
+            let (removed, user_errors) = parted(ctx, "totp.remove", removed).await?;
             Ok(TotpRemovePayload { removed: removed.unwrap_or_default(), user_errors })
         };
         Some(act.await)
@@ -156,7 +158,7 @@ impl TotpMutation {
     ) -> Option<Result<RecoveryCodesRegeneratePayload>> {
         let act = async {
             let made = ctx.app()?.identity.regenerate_recovery_codes(ctx.viewer()?).await;
-            let (codes, user_errors) = parted(made)?;
+            let (codes, user_errors) = parted(ctx, "recovery-codes.create", made).await?;
             Ok(RecoveryCodesRegeneratePayload { recovery_codes: codes.map(told), user_errors })
         };
         Some(act.await)

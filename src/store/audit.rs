@@ -17,6 +17,7 @@
 //! must be written anew when a data key is replaced, which an append-only table rules out.
 
 mod chain;
+mod on_record;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 pub use self::{
     chain::Anchor,
+    on_record::OnRecord,
     verify::{Fault, Verdict},
 };
 use crate::{
@@ -81,7 +83,7 @@ impl Actor {
 }
 
 /// Where an act came from, as far as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// The id of the request.
     pub request_id: Option<String>,
@@ -89,10 +91,12 @@ pub struct Origin {
     pub network: Option<Vec<u8>>,
     /// What kind of program: `browser`, `app`, `other`.
     pub user_agent_class: Option<&'static str>,
+    /// What of the request was refused and is on record; none of it is stored.
+    pub on_record: OnRecord,
 }
 
 /// What is written into the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Event {
     act: &'static str,
     actor: Actor,
@@ -141,6 +145,13 @@ impl Event {
     pub fn from(mut self, origin: Origin) -> Self {
         self.origin = origin;
         self
+    }
+
+    /// Notes with its request that it need not be written again, if it was refused.
+    pub fn settle(&self) {
+        if let Some(reason) = &self.reason {
+            self.origin.on_record.add(reason);
+        }
     }
 
     /// What was done, and why it was refused: of the same kind are events that say the same of different people.
@@ -235,6 +246,7 @@ impl Tx {
             events.insert(0, Event::done(TAMPERED, Actor::System, events[0].at).with("head", sequence));
         }
         for event in events {
+            event.settle();
             let row = chain::row(vault, event, head.sequence + 1, head.hash);
             sql!(
                 self.on(),

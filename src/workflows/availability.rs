@@ -35,7 +35,10 @@ use crate::{
     id::{AccountId, CaseId, RecordId},
     identity::{Context, Identity, Purpose},
     jobs::Queue,
-    store::{Store, audit::Actor},
+    store::{
+        Store,
+        audit::{Actor, Event},
+    },
 };
 
 /// After so many days an opportunity is expected to have come to an end.
@@ -112,6 +115,10 @@ impl Workflow for AvailabilityRequest {
         step("pending", |it, bench, turn| it.mark_pending(bench, turn).boxed()),
     ];
     type Tools = Bench;
+
+    fn refusal(&self, at: DateTime<Utc>) -> Event {
+        Event::done("availability.request", Actor::System, at)
+    }
 }
 
 type Ask =

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,12 +32,15 @@ use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
     identity::{
-        EmailSwap, Swapped, Viewer,
+        Context, EmailSwap, Swapped, Viewer,
         challenge::{Answer, Kind, Opened, Refusal, refused as void},
     },
     mail::{Language, Message},
     secret::SecretString,
-    store::Tx,
+    store::{
+        Tx,
+        audit::{Actor, Event},
+    },
 };
 
 /// An address that takes the place of another: what was proved, and what was found and done so far.
@@ -105,9 +109,33 @@ impl Workflow for EmailChange {
         },
     ];
     type Tools = Desk;
+
+    fn refusal(&self, at: DateTime<Utc>) -> Event {
+        self.begun_in().event("email.change", Actor::User(self.user), at).with("session", self.kept)
+    }
+
+    fn event(&self, step: &'static str, at: DateTime<Utc>) -> Option<Event> {
+        let event = |act| self.begun_in().event(act, Actor::System, at).about(self.user);
+        match step {
+            "restore_login" if self.login.is_some() => Some(event("email.restore").with("of", "login")),
+            "restore" => Some(event("email.restore").with("of", "client")),
+            "report" => Some(event("staff.tell").with("case", self.case_key())),
+            _ => None,
+        }
+    }
 }
 
 impl EmailChange {
+    /// The request in which it began, as far as it is kept.
+    fn begun_in(&self) -> Context {
+        Context { request_id: self.request_id.clone(), ..Context::default() }
+    }
+
+    /// What the case that staff are given is known by.
+    fn case_key(&self) -> String {
+        format!("email-{}", self.seed)
+    }
+
     async fn look(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         let stands = desk.store.user(self.user).await?.filter(|(user, _)| !user.is_disabled);
         if stands.is_none_or(|(_, email)| email != self.old) {
@@ -162,7 +190,7 @@ impl EmailChange {
 
     async fn report(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         let case = StaffCase {
-            key: format!("email-{}", self.seed),
+            key: self.case_key(),
             account: self.account,
             subject: "Portal e-mail change could not be undone".to_owned(),
             description: format!(
@@ -419,7 +447,7 @@ impl EmailChanges {
         if self.engine.begin(id, &key, change).await? == Begun::Busy {
             return Ok(Finished::InProgress);
         }
-        let finished = self.wait(viewer, id).await;
+        let finished = self.wait(viewer, id).await.inspect_err(|refused| from.noted(refused));
         if matches!(finished, Err(Error::Unavailable { .. })) {
             // Nothing came of the codes.
             return finished;

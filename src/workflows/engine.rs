@@ -3,7 +3,8 @@
 //! A workflow lies in one row, sealed: which step is next, what it knows, and whether the step has been begun. A step that
 //! calls outside is stored as begun before it calls. A run that finds it so does not know what became of the call: the step is
 //! told ([`Turn::again`]) and looks before it sends. A step that only writes here does so in the transaction that stores its
-//! outcome. A refusal leads to the step that the refused one names: from there on what was done is undone, by steps again.
+//! outcome. A refusal leads to the step that the refused one names: from there on what was done is undone, by steps again. What
+//! the audit log is told of that is written with where the workflow stands.
 //!
 //! The row is the truth; the job (see [`crate::jobs`]) only says that somebody has to look at it, under its lease and with its
 //! waits. A run that outlived its lease stores nothing: the fencing number of the row has risen.
@@ -24,6 +25,7 @@ use crate::{
     seal::{Keyring, Place},
     store::{
         Store, Tx,
+        audit::Event,
         workflows::{End, NewWorkflow, Standing, TakenWorkflow},
     },
 };
@@ -43,6 +45,15 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + 'static {
     const STEPS: &'static [Step<Self>];
     /// What the steps work with.
     type Tools: Clone + Send + Sync + 'static;
+
+    /// What the audit log is to say when it ends without having done what it was to do. The engine adds why.
+    fn refusal(&self, at: DateTime<Utc>) -> Event;
+
+    /// What the audit log is to say of a step that was done, or refused, in itself: where others were told something, or
+    /// something was undone. `None` for all others, of which the end tells.
+    fn event(&self, _step: &'static str, _at: DateTime<Utc>) -> Option<Event> {
+        None
+    }
 }
 
 /// One step.
@@ -339,8 +350,10 @@ impl<W: Workflow> Inner<W> {
         };
         match outcome {
             Ok(Next::On) if run.at + 1 < W::STEPS.len() => {
+                let mut tx = self.tx(tx).await?;
+                self.tell(&mut tx, run, step, None);
                 (run.at, run.again) = (run.at + 1, false);
-                self.save(run, self.tx(tx).await?, false).await
+                self.save(run, tx, false).await
             }
             Ok(Next::On) => Err(Error::internal("the last step of a workflow does not end it")),
             Ok(Next::Anew) => {
@@ -348,34 +361,54 @@ impl<W: Workflow> Inner<W> {
                 Ok(true)
             }
             Ok(Next::Done(result)) => self.end(run, self.tx(tx).await?, End::Done, &result).await,
-            Ok(Next::Refused) => self.refuse(run, tx).await,
+            Ok(Next::Refused) => {
+                let mut tx = self.tx(tx).await?;
+                self.tell(&mut tx, run, step, None);
+                self.refuse(run, tx).await
+            }
             Err(Error::Rejected(errors)) => {
                 run.state.refusal.extend(errors.iter().map(|error| error.code.to_owned()));
-                self.turn_back(run, step).await
+                self.turn_back(run, step, errors.first().map_or("REFUSED", |error| error.code)).await
             }
             Err(error) if step.gives_up && !run.again && surely_did_nothing(&error) => {
                 let service = error.service().map_or("", |service| service.as_str());
                 run.state.refusal.insert(format!("{TRY_LATER}:{service}"));
-                self.turn_back(run, step).await
+                self.turn_back(run, step, TRY_LATER).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// Goes to where a refusal leads.
-    async fn turn_back(&self, run: &mut Run<W>, step: &Step<W>) -> Result<bool> {
-        let Some(name) = step.otherwise else { return self.refuse(run, None).await };
+    async fn turn_back(&self, run: &mut Run<W>, step: &Step<W>, why: &'static str) -> Result<bool> {
+        let mut tx = self.store.begin().await?;
+        self.tell(&mut tx, run, step, Some(why));
+        let Some(name) = step.otherwise else { return self.refuse(run, tx).await };
         run.at = W::STEPS
             .iter()
             .position(|step| step.name == name)
             .ok_or_else(|| Error::internal("a step leads to one that is not there"))?;
         run.again = false;
-        self.save(run, self.store.begin().await?, false).await
+        self.save(run, tx, false).await
     }
 
-    async fn refuse(&self, run: &Run<W>, tx: Option<Tx>) -> Result<bool> {
+    /// Tells the audit log of a step, with its outcome.
+    fn tell(&self, tx: &mut Tx, run: &Run<W>, step: &Step<W>, refused: Option<&'static str>) {
+        if let Some(event) = run.state.workflow.event(step.name, self.clock.now()) {
+            let event = event.with("workflow", run.taken.id);
+            tx.audit(match refused {
+                Some(why) => event.refused(why),
+                None => event,
+            });
+        }
+    }
+
+    async fn refuse(&self, run: &Run<W>, mut tx: Tx) -> Result<bool> {
         let codes: Vec<_> = run.state.refusal.iter().map(String::as_str).collect();
-        self.end(run, self.tx(tx).await?, End::Refused, &codes.join(" ")).await
+        let codes = codes.join(" ");
+        let event = run.state.workflow.refusal(self.clock.now());
+        tx.audit(event.refused(codes.as_str()).with("workflow", run.taken.id));
+        self.end(run, tx, End::Refused, &codes).await
     }
 
     async fn tx(&self, tx: Option<Tx>) -> Result<Tx> {

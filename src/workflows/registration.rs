@@ -34,11 +34,14 @@ use crate::{
     deadline::Budget,
     error::{Error, Result, Service, SourceError},
     id::{AccountId, ClientId, UserId},
-    identity::{Identity, Newcomer},
+    identity::{Context, Identity, Newcomer},
     jobs::Queue,
     mail::{Language, Mail, Message},
     secret::SecretString,
-    store::{self, Store, Tx},
+    store::{
+        self, Store, Tx,
+        audit::{Actor, Event},
+    },
 };
 
 /// What a registration begins with.
@@ -179,9 +182,34 @@ impl Workflow for Registration {
         },
     ];
     type Tools = Desk;
+
+    fn refusal(&self, at: DateTime<Utc>) -> Event {
+        // Nobody is a user yet.
+        self.begun_in().event("user.register", Actor::Nobody, at)
+    }
+
+    fn event(&self, step: &'static str, at: DateTime<Utc>) -> Option<Event> {
+        let act = match step {
+            "deactivate" if self.is_client_ours => "client.deactivate",
+            "report" => "staff.tell",
+            _ => return None,
+        };
+        (self.client.is_some() && self.account.is_some())
+            .then(|| self.begun_in().event(act, Actor::System, at).with("case", self.case_key()))
+    }
 }
 
 impl Registration {
+    /// The request in which it began, as far as it is kept.
+    fn begun_in(&self) -> Context {
+        Context { request_id: self.request_id.clone(), ..Context::default() }
+    }
+
+    /// What the case that staff are given is known by.
+    fn case_key(&self) -> String {
+        format!("registration-{}", self.user)
+    }
+
     /// Under the lock that a running registration is: what is there already?
     async fn look(&mut self, desk: &Desk, budget: Budget) -> Result<Next> {
         if desk.store.user_by_email(&self.email).await?.is_some() {
@@ -394,7 +422,7 @@ impl Registration {
                 (false, _) => "It was left as it is.",
             };
             let case = StaffCase {
-                key: format!("registration-{}", self.user),
+                key: self.case_key(),
                 account,
                 subject: "Portal sign-up could not be finished".to_owned(),
                 description: format!(

@@ -408,6 +408,7 @@ impl SignUp {
         let password = ending.password.clone();
         let name = self.desk.identity.keyed("chosen password", password.expose_secret());
         let turn = self.turns.get_with(verification.id, Arc::default);
+        let mut is_own = false;
         {
             let mut chosen = turn.lock().await;
             let begun = match self.engine.outcome(verification.id).await? {
@@ -423,6 +424,7 @@ impl SignUp {
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
+                    is_own = true;
                     self.engine.begin(verification.id, &key, registration).await?
                 }
             };
@@ -433,7 +435,13 @@ impl SignUp {
         let within = self.settings.wait.min(budget.left().saturating_sub(Duration::from_millis(500)));
         match self.engine.wait(verification.id, within).await? {
             Outcome::Running => Ok(Completion::InProgress),
-            Outcome::Refused(codes) => Err(of_codes(&codes)),
+            Outcome::Refused(codes) => {
+                let refused = of_codes(&codes);
+                if is_own {
+                    entry.from.noted(&refused);
+                }
+                Err(refused)
+            }
             Outcome::Done(user) => {
                 let user = Uuid::parse_str(&user).map(UserId);
                 let user = user.map_err(|_| Error::internal("a registration ended without a user"))?;

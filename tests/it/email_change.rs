@@ -1,6 +1,6 @@
 //! Another e-mail address: both are proved, then it is in force in every system, or in none.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use portal_gateway::{
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
+    audit,
     gateway::{Customer, Gateway},
     sign_up::{accounts, clients, hasty, until},
 };
@@ -238,6 +239,20 @@ async fn a_change_asks_for_a_fresh_proof_for_both_codes_and_for_the_session_that
     assert_eq!(nobody.body["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
 }
 
+/// The change ended refused, which is on record for this customer, once a request.
+async fn assert_on_record(gateway: &Gateway, customer: &Customer<'_>, code: &str) {
+    let principal = gateway.app.identity.authenticate(customer.token.as_ref().unwrap()).await.unwrap();
+    let mut rows = audit::rows(gateway).await;
+    rows.retain(|row| row.act == "email.change" && row.subject_id == Some(principal.user.0));
+    let requests: BTreeSet<_> = rows.iter().map(|row| row.request_id.clone()).collect();
+    assert!(rows.len() > 1 && requests.len() == rows.len(), "one of each that was told: {rows:?}");
+    assert_eq!(rows.iter().filter(|row| row.details.contains("workflow")).count(), 1, "and of its end");
+    for row in &rows {
+        assert_eq!((row.actor_kind.as_str(), row.reason.as_deref()), ("user", Some(code)), "{row:?}");
+        assert!(row.request_id.is_some(), "{row:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_billing_refuses_changes_nothing_anywhere() {
     let gateway = hasty().await;
@@ -251,7 +266,9 @@ async fn what_billing_refuses_changes_nothing_anywhere() {
         assert_eq!(accounts(&gateway, &old).await.len(), 1);
         assert!(sign_in(&gateway, &old).await["challenge"]["id"].is_string());
         assert_eq!(customer.ask(WHO, json!({})).await.data()["viewer"]["profile"]["email"], old);
-        refused["userErrors"][0]["code"].clone()
+        let code = refused["userErrors"][0]["code"].clone();
+        assert_on_record(&gateway, &customer, code.as_str().unwrap()).await;
+        code
     };
     // A client who is no user here.
     assert_eq!(unchanged(1, &email(&gateway, 20)).await, "EMAIL_TAKEN");
@@ -259,6 +276,13 @@ async fn what_billing_refuses_changes_nothing_anywhere() {
     let staff = [("firstname", "A"), ("lastname", "B"), ("email", NEW), ("password2", "correct horse")];
     gateway.sandbox.billing().staff("AddUser", &staff).await;
     assert_eq!(unchanged(2, NEW).await, "EMAIL_TAKEN");
+    let rows = audit::rows(&gateway).await;
+    let restored: Vec<_> = rows.iter().filter(|row| row.act == "email.restore").collect();
+    assert_eq!(restored.len(), 2, "the login and the client: {restored:?}");
+    for row in restored {
+        assert_eq!((row.actor_kind.as_str(), row.outcome.as_str()), ("system", "done"), "{row:?}");
+        assert!(row.request_id.is_some() && row.subject_id.is_some(), "{row:?}");
+    }
     // And one that billing does not like, told without the vendor's words.
     let rule = Rule {
         operation: "UpdateClient".to_owned(),

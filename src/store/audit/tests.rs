@@ -16,6 +16,7 @@ fn event(n: i64) -> Event {
         request_id: Some(format!("request-{n}")),
         network: Some(vec![192, 0, 2, 1]),
         user_agent_class: Some("browser"),
+        ..Origin::default()
     };
     Event::done("session.create", Actor::User(user()), Utc::now()).from(origin).with("session", n)
 }

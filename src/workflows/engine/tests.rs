@@ -13,7 +13,10 @@ use super::*;
 use crate::{
     error::{Service, SourceError, UserError},
     seal::DataKey,
-    store::testing::on_both_stores,
+    store::{
+        audit::{Actor, Filter},
+        testing::on_both_stores,
+    },
 };
 
 const SECRET: &str = "canary-of-the-state";
@@ -77,6 +80,14 @@ impl Workflow for Parcel {
         Step { name: "unpack", act: Act::Ask(unpack), otherwise: None, gives_up: false },
     ];
     type Tools = Desk;
+
+    fn refusal(&self, at: DateTime<Utc>) -> Event {
+        Event::done("parcel.send", Actor::System, at)
+    }
+
+    fn event(&self, step: &'static str, at: DateTime<Utc>) -> Option<Event> {
+        (step == "unpack").then(|| Event::done("parcel.unpack", Actor::System, at))
+    }
 }
 
 fn pack<'a>(parcel: &'a mut Parcel, desk: &'a Desk, turn: Turn) -> BoxFuture<'a, Result<Next>> {
@@ -253,6 +264,11 @@ on_both_stores! {
         visit(&engine, id, 2).await.unwrap();
         assert_eq!(desk.seen(), ["unpack true"]);
         assert_eq!(outcome(&engine, id).await, Outcome::Refused(vec!["TAKEN".to_owned()]));
+        let rows = store.audit_events(&Filter::default(), 0, 10).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.act.as_str(), row.reason.as_deref())).collect();
+        assert_eq!(told.len(), 2, "each once: {told:?}");
+        assert!(told.contains(&("parcel.unpack", None)) && told.contains(&("parcel.send", Some("TAKEN"))));
+        assert!(rows.iter().all(|row| row.details.contains(&id.to_string())), "{rows:?}");
         // What the refused step wrote was undone.
         let mut tx = store.begin().await.unwrap();
         let new = NewWorkflow {

@@ -1,6 +1,7 @@
 //! What leaves a trace in the audit log, and with what (requirement P3).
 
 mod refusals;
+mod refused;
 mod role;
 mod story;
 
@@ -72,7 +73,60 @@ const UNTRACED: &[(&str, &str)] = &[
     ),
 ];
 
-async fn rows(gateway: &Gateway) -> Vec<EventRow> {
+/// Every mutation that can be refused, with the act and the reason that are on record then, and who is.
+const REFUSED: &[(&str, &str, &str, &str)] = &[
+    ("sessionCreate", "session.create", "AUTH_INVALID_CREDENTIALS", "nobody"),
+    ("sessionVerify", "session.create", "AUTH_OTP_EXPIRED", "nobody"),
+    ("sessionCodeResend", "code.send", "AUTH_OTP_EXPIRED", "nobody"),
+    ("sessionRefresh", "session.refresh", "UNAUTHENTICATED", "nobody"),
+    ("availabilityRequest", "availability.request", "INVALID_EMAIL", "nobody"),
+    ("signUpResend", "code.send", "AUTH_OTP_EXPIRED", "nobody"),
+    ("signUpVerify", "verification.create", "AUTH_OTP_EXPIRED", "nobody"),
+    ("signUpVerifyByBilling", "billing-login.check", "AUTH_INVALID_CREDENTIALS", "nobody"),
+    ("signUpResume", "verification.resume", "VERIFICATION_EXPIRED", "nobody"),
+    ("signUpComplete", "user.register", "VERIFICATION_EXPIRED", "nobody"),
+    ("accountLink", "user.register", "VERIFICATION_EXPIRED", "nobody"),
+    ("accountEraseBegin", "account.erase-begin", "STEP_UP_REQUIRED", "user"),
+    ("accountErase", "account.erase", "AUTH_OTP_EXPIRED", "user"),
+    ("passwordChange", "password.change", "PASSWORD_LENGTH", "user"),
+    ("passwordResetRequest", "password.request-reset", "UNKNOWN", "nobody"),
+    ("passwordReset", "password.reset", "RESET_LINK_VOID", "nobody"),
+    ("passkeyRegistrationBegin", "passkey.begin", "STEP_UP_REQUIRED", "user"),
+    ("passkeyRegistrationFinish", "passkey.create", "PASSKEY_REFUSED", "user"),
+    ("passkeyRename", "passkey.rename", "PASSKEY_NAME", "user"),
+    ("passkeyRemove", "passkey.remove", "STEP_UP_REQUIRED", "user"),
+    ("passkeySignInFinish", "session.create", "PASSKEY_REFUSED", "nobody"),
+    ("stepUpCodeSend", "code.send", "STEP_UP_METHOD", "user"),
+    ("stepUp", "session.step-up", "AUTH_INVALID_CREDENTIALS", "user"),
+    ("totpEnrolBegin", "totp.begin", "STEP_UP_REQUIRED", "user"),
+    ("totpEnrolFinish", "totp.enrol", "TOTP_ENROLMENT_VOID", "user"),
+    ("totpRemove", "totp.remove", "STEP_UP_REQUIRED", "user"),
+    ("recoveryCodesRegenerate", "recovery-codes.create", "TOTP_NOT_ENROLLED", "user"),
+    ("profileUpdate", "profile.change", "INVALID_PHONE", "user"),
+    ("addressUpdate", "address.change", "INVALID_POSTAL_CODE", "user"),
+    ("emailChangeBegin", "email.change-begin", "INVALID_EMAIL", "user"),
+    ("emailChangeResend", "code.send", "AUTH_OTP_EXPIRED", "user"),
+    ("emailChangeFinish", "email.prove", "AUTH_OTP_EXPIRED", "user"),
+    ("grantCreate", "grant.create", "PARTNER_UNKNOWN", "user"),
+    ("notificationMarkRead", "notification.read", "NOT_FOUND", "user"),
+    ("notificationDismiss", "notification.dismiss", "NOT_FOUND", "user"),
+];
+
+/// Mutations that are refused by a policy or a limit alone, or not at all, with the reason.
+const UNREFUSED: &[(&str, &str)] = &[
+    ("sessionEnd", "without a session there is nothing to end"),
+    ("sessionRevoke", "what is not one's own is not there: it ends nothing and says so"),
+    ("sessionRevokeOthers", "it ends as many as there are"),
+    ("deviceRevoke", "as `sessionRevoke`"),
+    ("grantRevoke", "as `sessionRevoke`"),
+    ("signUpBegin", "whose address it is makes no difference; what is no address is a malformed request"),
+    ("passkeySignInBegin", "it asks a question of anybody"),
+    ("stepUpBegin", "it says which ways there are"),
+    ("dataExportRequest", "whoever asks again gets the same export"),
+    ("notificationMarkAllRead", "it marks as many as there are"),
+];
+
+pub async fn rows(gateway: &Gateway) -> Vec<EventRow> {
     gateway.app.store.audit_events(&Filter::default(), 0, 10_000).await.unwrap()
 }
 
@@ -87,6 +141,14 @@ fn every_mutation_of_the_schema_is_listed() {
         listed.iter().copied().collect::<BTreeSet<_>>(),
         there,
         "each says what it leaves, or why nothing"
+    );
+    assert_eq!(listed.len(), there.len(), "none is listed twice");
+    let refused = REFUSED.iter().map(|(name, ..)| *name);
+    let listed: Vec<_> = refused.chain(UNREFUSED.iter().map(|(name, _)| *name)).collect();
+    assert_eq!(
+        listed.iter().copied().collect::<BTreeSet<_>>(),
+        there,
+        "each says how it is refused, or why it cannot be"
     );
     assert_eq!(listed.len(), there.len(), "none is listed twice");
 }
@@ -108,6 +170,23 @@ async fn every_mutation_leaves_who_did_what_with_the_id_of_the_request() {
     }
     for (name, why) in UNTRACED {
         assert_eq!(of(name).count(), 0, "{name} leaves an event, though {why}");
+    }
+    assert_eq!(gateway.app.store.verify_audit(None, |_, _| ()).await.unwrap().faults, []);
+}
+
+#[tokio::test]
+async fn every_mutation_that_is_refused_says_so_once_with_the_id_of_the_request() {
+    let gateway = story::gateway(Wishes::default()).await;
+    refused::play(&gateway).await;
+    let rows = rows(&gateway).await;
+    for (name, act, reason, actor) in REFUSED {
+        let id = refused::request_id(name);
+        let of: Vec<_> = rows.iter().filter(|row| row.request_id.as_ref() == Some(&id)).collect();
+        let [row] = of[..] else { panic!("{name} left {of:?}") };
+        assert_eq!((row.act.as_str(), row.outcome.as_str()), (*act, "refused"), "{name}");
+        assert_eq!((row.reason.as_deref(), row.actor_kind.as_str()), (Some(*reason), *actor), "{name}");
+        assert_eq!(row.actor_id.is_some(), *actor == "user", "{name}: {row:?}");
+        assert!(row.network.is_some(), "{name}: {row:?}");
     }
     assert_eq!(gateway.app.store.verify_audit(None, |_, _| ()).await.unwrap().faults, []);
 }

@@ -12,6 +12,7 @@ use super::{
     staff_cases, step, verified,
 };
 use crate::{
+    audit,
     newcomer::{Newcomer, Path, fail_behind},
     records,
 };
@@ -24,6 +25,12 @@ async fn what_billing_refuses_leaves_nothing_in_the_portal_and_can_be_put_right(
     let refused = complete(&gateway, form(&verification["token"])).await;
     assert_eq!(refused["status"], "REFUSED");
     assert_eq!(refused["userErrors"][0]["code"], "BILLING_CREATE_FAILED");
+    let rows = audit::rows(&gateway).await;
+    let told: Vec<_> =
+        rows.iter().filter(|row| row.act == "user.register" && row.outcome == "refused").collect();
+    let [event] = told[..] else { panic!("once: {told:?}") };
+    assert_eq!(event.reason.as_deref(), Some("BILLING_CREATE_FAILED"));
+    assert!(event.request_id.is_some(), "{event:?}");
     assert!(gateway.app.store.user_by_email(EMAIL).await.unwrap().is_none());
     let done = complete(&gateway, form(&verification["token"])).await;
     assert_eq!(done["status"], "COMPLETE", "{done}");
@@ -181,6 +188,18 @@ async fn undone(case: &str, more: impl FnOnce(&crate::gateway::Gateway)) -> (Val
     let account = accounts(&gateway, EMAIL).await.remove(0);
     let cases = staff_cases(&gateway, account["Id"].as_str().unwrap()).await;
     assert_eq!(cases.len(), 1, "{case}");
+    let rows = audit::rows(&gateway).await;
+    let told = |act| {
+        let of: Vec<_> =
+            rows.iter().filter(|row| row.act == act && row.details.contains("workflow")).collect();
+        let [row] = of[..] else { panic!("{case}: {act}: {of:?}") };
+        assert!(row.request_id.is_some() && !row.details.contains(EMAIL), "{case}: {row:?}");
+        (row.actor_kind.as_str(), row.reason.as_deref())
+    };
+    assert_eq!(told("user.register"), ("nobody", Some("ACCOUNT_EXISTS")), "{case}");
+    assert_eq!(told("staff.tell"), ("system", None), "{case}");
+    let (actor, reason) = told("client.deactivate");
+    assert_eq!((actor, reason.is_some()), ("system", clients[0]["status"] == "Active"), "{case}: {reason:?}");
     (clients[0]["status"].clone(), cases[0]["Description"].as_str().unwrap().to_owned())
 }
 
