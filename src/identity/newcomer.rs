@@ -16,7 +16,9 @@ use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
     identity::{
-        Context, Entrance, Entry, INVALID_CREDENTIALS, Identity, derive,
+        Context, Entrance, Entry, INVALID_CREDENTIALS, Identity,
+        challenge::Kind,
+        derive,
         email::read_email,
         history::{Method, Outcome},
         policy, rejected,
@@ -26,9 +28,6 @@ use crate::{
     secret::{ExposeSecret, SecretString},
     store::{self, Mapping, NewUser, Tx, VerificationRow, audit::Actor},
 };
-
-/// How long a verification that ran out is remembered.
-const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 /// How long after its end whoever completed a sign-up may ask again for the session: answers get lost.
 const WELCOME_WITHIN: TimeDelta = TimeDelta::minutes(5);
@@ -130,7 +129,8 @@ impl Identity {
             created_at: now,
             expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
         };
-        tx.insert_verification(&row, now - REMEMBERED).await?;
+        let subject = self.0.challenges.subject(Kind::SignUp, &evidence.email);
+        tx.insert_verification(&row, &subject).await?;
         let event = from.event("verification.create", Actor::Nobody, now);
         tx.audit(event.with("verification", id));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
