@@ -300,3 +300,35 @@ fn first_device(key: &[u8; 32], user: UserId) -> SecretString {
 fn place(id: &Uuid) -> Place<'_> {
     Place { table: "verifications", column: "proved", row: id.as_bytes() }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::{identity::tests::replica, store::testing::on_both_stores};
+
+    on_both_stores! {
+        async fn a_verification_is_forgotten_when_it_has_run_out(store: TestStore) {
+            let replica = replica(&store);
+            for (email, seconds) in [("taro@example.jp", 60), ("hanako@example.jp", 600)] {
+                let evidence = Evidence {
+                    email: email.to_owned(),
+                    locale: "ja".to_owned(),
+                    client: None,
+                    was_refused_by_billing: false,
+                };
+                let (mut tx, lasts) = (store.begin().await.unwrap(), Duration::from_secs(seconds));
+                replica.attest(&mut tx, evidence, lasts, &Context::default()).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            let left = async || {
+                replica.0.purge().await;
+                store.dump().await.iter().filter(|(table, _)| table == "verifications").count()
+            };
+            assert_eq!(left().await, 2);
+            replica.clock.advance(TimeDelta::minutes(2));
+            assert_eq!(left().await, 1);
+        }
+    }
+}
