@@ -133,7 +133,7 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
         ("mobile_phone", &person.phone),
         ("customer_number", &person.customer_number),
         ("birth_date", &person.birth_date.to_string()),
-        ("sex", "男性"),
+        ("sex", "女性"),
     ] {
         assert_eq!(known[name], value, "{name}: {known}");
     }
