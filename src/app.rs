@@ -395,8 +395,8 @@ impl App {
     fn doers(&self) -> jobs::Worker {
         let (mailer, profiles) = (self.mailer.clone(), self.profiles.clone());
         let (registrations, crm, same) = (self.registrations.clone(), self.crm.clone(), self.crm.clone());
-        let (email_engine, contacts, store) =
-            (self.email_engine.clone(), self.crm.clone(), self.store.clone());
+        let (email_engine, contacts, store, holders) =
+            (self.email_engine.clone(), self.crm.clone(), self.store.clone(), self.store.clone());
         let (exports, checks) = (self.exports.clone(), self.availability_engine.clone());
         let (leavers, billing, marks) = (self.store.clone(), self.billing.clone(), self.crm.clone());
         let worker = jobs::Worker::new(self.jobs.clone(), self.job_settings.clone());
@@ -431,7 +431,9 @@ impl App {
             .on(Some(self.workflow_attempts), move |copy: CopyEmail, _| {
                 copy.perform(contacts.clone(), store.clone())
             })
-            .on(Some(self.workflow_attempts), move |grant: GrantAccess, _| grant.perform(crm.clone()))
+            .on(Some(self.workflow_attempts), move |grant: GrantAccess, _| {
+                grant.perform(crm.clone(), holders.clone())
+            })
             .on(Some(self.workflow_attempts), move |case: OpenStaffCase, _| case.perform(same.clone()))
     }
 

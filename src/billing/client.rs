@@ -100,6 +100,8 @@ pub struct ClientChanges<'a> {
     pub gender: Option<Gender>,
     /// Nationality.
     pub nationality: Option<&'a str>,
+    /// Whether advertising is welcome.
+    pub marketing: Option<bool>,
     /// Whether the client is served.
     pub is_active: Option<bool>,
 }
@@ -242,6 +244,7 @@ impl Billing {
             postcode: address.map(|address| address.postal_code.as_str()),
             country: address.map(|address| address.country.as_str()),
             phonenumber: changes.phone,
+            marketingoptin: changes.marketing,
             status: changes.is_active.map(|is_active| if is_active { "Active" } else { "Inactive" }),
             customfields: fields.into_iter().filter_map(|(id, text)| Some((id, text?))).collect(),
         };

@@ -12,6 +12,7 @@ mod eligibility;
 mod fields;
 mod opportunity;
 mod order;
+mod register;
 pub mod tags;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -27,6 +28,7 @@ pub use self::{
     order::{
         ActivationKind, Order, OrderAddress, OrderKind, OrderLine, OrderLineCycle, OrderProblem, OrderStatus,
     },
+    register::RegisterEntry,
 };
 use crate::{
     deadline::Budget,

@@ -26,8 +26,9 @@
 //! who opened it judges what is typed. So no mailed code is an answer to it, and none can be asked for.
 //!
 //! A try is counted before the code is compared, so that any number of tries at once get no more than the three
-//! (domain reference §6.1). Tries are never refilled, not even by another code. A challenge that never was, ran out, was
-//! used or has no try left is refused in the same words.
+//! (domain reference §6.1). Tries are never refilled, not even by another code; only a right one of which nothing came, since
+//! a system was away, gives back the try that it took. A challenge that never was, ran out, was used or has no try left is
+//! refused in the same words.
 //!
 //! Anybody may ask for a code that proves an address at a sign-up; one for a sign-in or a step-up asks for a password or a
 //! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; and a
@@ -458,6 +459,14 @@ impl Challenges {
         self.payload(id, &row.payload).map(Some)
     }
 
+    /// Gives back the try that a right code took, of which nothing came. Not for a proof that was consumed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], [`Error::StoreAway`].
+    pub async fn give_back<P>(&self, proved: &Proved<P>) -> Result<()> {
+        Ok(self.store.return_try(proved.id).await?)
+    }
+
     /// Uses a proof up, with everything else that the transaction does. False when somebody used it meanwhile: then the
     /// transaction is to be undone, and the person is told [`refused`].
     ///
@@ -501,7 +510,7 @@ impl Challenges {
     }
 
     /// The keyed hash under which limits and challenges of such a kind know an address.
-    fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
+    pub(super) fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
         derive(&self.key, format!("subject:{}:{address}", kind.mails()).as_bytes())
     }
 

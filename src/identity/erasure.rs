@@ -27,8 +27,8 @@ impl Identity {
         Ok(opened)
     }
 
-    /// Erases an account, with everything else that the transaction does. `email` is its normalised address. False when it is
-    /// gone already: then the transaction is to be undone.
+    /// Erases an account, with everything else that the transaction does. `email` is the normalised address to which the code
+    /// was mailed. False when that is not the account's any more, or the account is gone: then the transaction is to be undone.
     ///
     /// What the audit log says of it stays: it knows a random id, and what led from that to a person is erased.
     ///
@@ -36,6 +36,10 @@ impl Identity {
     /// [`store::Error::Database`].
     pub async fn erase(&self, tx: &mut Tx, viewer: &Viewer, email: &str) -> Result<bool, store::Error> {
         let this = &*self.0;
+        // The user first, then what hangs on them, as everybody takes them.
+        if tx.lock_user_of_email(email).await? != Some(viewer.user()) {
+            return Ok(false);
+        }
         let subjects = this.challenges.subjects(email);
         if !tx.erase_user(viewer.user(), viewer.client(), &subjects).await? {
             return Ok(false);

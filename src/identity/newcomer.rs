@@ -16,7 +16,9 @@ use crate::{
     error::{Error, Result, UserError},
     id::{AccountId, ClientId, UserId},
     identity::{
-        Context, Entrance, Entry, INVALID_CREDENTIALS, Identity, derive,
+        Context, Entrance, Entry, INVALID_CREDENTIALS, Identity,
+        challenge::Kind,
+        derive,
         email::read_email,
         history::{Method, Outcome},
         limits::Secret,
@@ -27,9 +29,6 @@ use crate::{
     secret::{ExposeSecret, SecretString},
     store::{self, Mapping, NewUser, Tx, VerificationRow, audit::Actor},
 };
-
-/// How long a verification that ran out is remembered.
-const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 /// How long after its end whoever completed a sign-up may ask again for the session: answers get lost.
 const WELCOME_WITHIN: TimeDelta = TimeDelta::minutes(5);
@@ -131,7 +130,8 @@ impl Identity {
             created_at: now,
             expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
         };
-        tx.insert_verification(&row, now - REMEMBERED).await?;
+        let subject = self.0.challenges.subject(Kind::SignUp, &evidence.email);
+        tx.insert_verification(&row, &subject).await?;
         let event = from.event("verification.create", Actor::Nobody, now);
         tx.audit(event.with("verification", id));
         let token = SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(token));
@@ -300,4 +300,36 @@ fn first_device(key: &[u8; 32], user: UserId) -> SecretString {
 
 fn place(id: &Uuid) -> Place<'_> {
     Place { table: "verifications", column: "proved", row: id.as_bytes() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::{identity::tests::replica, store::testing::on_both_stores};
+
+    on_both_stores! {
+        async fn a_verification_is_forgotten_when_it_has_run_out(store: TestStore) {
+            let replica = replica(&store);
+            for (email, seconds) in [("taro@example.jp", 60), ("hanako@example.jp", 600)] {
+                let evidence = Evidence {
+                    email: email.to_owned(),
+                    locale: "ja".to_owned(),
+                    client: None,
+                    was_refused_by_billing: false,
+                };
+                let (mut tx, lasts) = (store.begin().await.unwrap(), Duration::from_secs(seconds));
+                replica.attest(&mut tx, evidence, lasts, &Context::default()).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            let left = async || {
+                replica.0.purge().await;
+                store.dump().await.iter().filter(|(table, _)| table == "verifications").count()
+            };
+            assert_eq!(left().await, 2);
+            replica.clock.advance(TimeDelta::minutes(2));
+            assert_eq!(left().await, 1);
+        }
+    }
 }

@@ -8,12 +8,14 @@ use crate::{identity::Inner, store::Error};
 const KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Inner {
-    /// Forgets sessions, codes, links, hand-offs, enrolments and signing keys that ran out, devices that were not seen for long, and old history.
+    /// Forgets sessions, codes, verifications, links, hand-offs, enrolments and signing keys that ran out, devices that were not
+    /// seen for long, and old history.
     pub(super) async fn purge(&self) {
         let now = self.now();
         let purged = async {
             self.store.purge_sessions(now - KEPT).await?;
             self.store.purge_challenges(now - KEPT).await?;
+            self.store.purge_verifications(now).await?;
             self.store.purge_hand_offs(now).await?;
             self.store.purge_enrolments(now).await?;
             self.store.purge_password_resets(now).await?;

@@ -182,6 +182,8 @@ impl Identity {
         };
         if let Some(token) = hand_off.filter(|_| step == SecondStep::MailedCode) {
             let mut tx = this.store.begin().await?;
+            // The user before the hand-off, as a change of the address takes them.
+            tx.lock_user(user.id).await?;
             if tx.consume_hand_off(&hash(token), user.id, now).await? {
                 let entrance = this.enter(tx, &user, text, Method::HandOff, known, false, entry.from).await?;
                 return Ok(SignIn::Entered(Box::new(entrance)));
@@ -261,7 +263,10 @@ impl Identity {
         }
         let known = this.known(&email, entry.device, now).await?;
         let mut tx = this.store.begin().await?;
-        if !this.challenges.consume(&mut tx, &proved).await? {
+        // The user before the code, as an erasure takes them.
+        if tx.lock_user_of_email(&proved.address).await? != Some(user.id)
+            || !this.challenges.consume(&mut tx, &proved).await?
+        {
             drop(tx);
             return void(Some(whose)).await;
         }

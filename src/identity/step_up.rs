@@ -231,6 +231,8 @@ impl Identity {
             Answer::Proved(proved) => {
                 let mut tx = this.store.begin().await?;
                 if proved.payload == viewer.session()
+                    // The user before the code, as an erasure takes them; and not by what was mailed to an address of before.
+                    && tx.lock_user_of_email(&proved.address).await? == Some(viewer.user())
                     && this.challenges.consume(&mut tx, &proved).await?
                     // Not by what was mailed before an app was enrolled.
                     && !tx.has_totp(viewer.user()).await?

@@ -98,6 +98,19 @@ impl Store {
         )?)
     }
 
+    /// Gives a challenge one try back, if it is still there.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn return_try(&self, id: Uuid) -> Result<()> {
+        sql!(
+            self.write(),
+            "UPDATE challenges SET tries_left = tries_left + 1 WHERE challenge_id = $1",
+            [id]
+        )?;
+        Ok(())
+    }
+
     /// Gives a challenge its tries back: for tests of what counts besides them.
     #[cfg(test)]
     pub(crate) async fn refill_challenge(&self, id: Uuid) -> Result<()> {

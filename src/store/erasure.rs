@@ -1,7 +1,8 @@
 //! A person leaves: every row that is about them goes, in one transaction.
 //!
-//! Most rows hang on `users` and go with it. Those that do not are named here: mirrors, which are a client's; codes and
-//! workflows, which know a person by a hash or an id. A table that is added later and does not hang on `users` belongs here.
+//! Most rows hang on `users` and go with it. Those that do not are named here: mirrors, which are a client's; codes,
+//! verifications and workflows, which know a person by a hash or an id. A table that is added later and does not hang on
+//! `users` belongs here.
 
 use uuid::Uuid;
 
@@ -11,8 +12,8 @@ use crate::{
 };
 
 impl Tx {
-    /// Deletes all that is stored of a user. `subjects` are the keyed hashes under which codes know the address. False when
-    /// there is no such user; then nothing is done.
+    /// Deletes all that is stored of a user. `subjects` are the keyed hashes under which codes and verifications know the
+    /// address. False when there is no such user; then nothing is done.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
@@ -27,6 +28,7 @@ impl Tx {
         }
         for subject in subjects {
             sql!(self.on(), "DELETE FROM challenges WHERE subject = $1", [&subject[..]])?;
+            sql!(self.on(), "DELETE FROM verifications WHERE subject = $1", [&subject[..]])?;
         }
         let result = user.to_string();
         sql!(self.on(), "DELETE FROM workflows WHERE result = $1 AND ended_at IS NOT NULL", [result])?;

@@ -82,6 +82,13 @@ impl Tx {
         password_hash: &SecretString,
         now: DateTime<Utc>,
     ) -> Result<Option<UserId>> {
+        // The user before the link, as whoever changes the address or erases the account takes them; the write is the lock.
+        sql!(
+            self.on(),
+            "UPDATE users SET updated_at = updated_at
+             WHERE user_id = (SELECT user_id FROM password_resets WHERE token_hash = $1)",
+            [token_hash]
+        )?;
         let used = sql!(
             self.on(),
             good!("UPDATE password_resets SET used_at = $2 WHERE", " RETURNING user_id, password_version"),

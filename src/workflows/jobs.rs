@@ -65,12 +65,16 @@ impl CopyEmail {
 }
 
 impl GrantAccess {
-    /// Does the job.
+    /// Does the job, unless the account is nobody's any more: who has left has no access that could be granted late.
     ///
     /// # Errors
     /// [`Setback`].
-    pub async fn perform(self, crm: Crm) -> Result<(), Setback> {
+    pub async fn perform(self, crm: Crm, store: Store) -> Result<(), Setback> {
         let budget = Budget::new(WITHIN, Lane::Background);
+        let mapped = store.mapping_of_account(self.account).await;
+        if mapped.map_err(|error| setback(error.into()))?.is_none() {
+            return Ok(());
+        }
         crm.grant_access(budget, self.account, &self.access).await.map_err(setback)
     }
 }

@@ -336,6 +336,7 @@ impl Registration {
                 birth_date: self.details.birth_date,
                 gender: self.details.gender,
                 nationality: self.details.nationality.as_deref(),
+                marketing: Some(self.marketing),
                 // An earlier try may have made ours inactive. What staff made inactive, they make active.
                 is_active: self.is_client_ours.then_some(true),
             };

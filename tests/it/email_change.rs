@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use portal_gateway::{
+    deadline::{Budget, Lane},
     id::{AccountId, ClientId},
     identity::{Credential, Registration},
     sandbox::{
@@ -356,6 +357,58 @@ async fn a_lost_answer_is_looked_up_and_a_system_that_is_away_costs_no_code() {
     })
     .await;
     assert_eq!(finish_at_last(&customer, &begun).await["status"], "COMPLETE", "the same codes do");
+}
+
+#[tokio::test]
+async fn right_codes_are_good_however_often_billing_is_away() {
+    let gateway = hasty().await;
+    let (old, customer) = (email(&gateway, 1), gateway.sign_in(1).await);
+    let begun = begun(&gateway, &customer, &old, NEW).await;
+    // It answers some other question each time, so that the gateway does not take it for gone and goes on trying.
+    let rule = Rule { operation: "GetClients".to_owned(), ..Rule::every(System::Whmcs, RuleKind::Status) };
+    gateway.sandbox.core().faults.add(rule);
+    for _ in 0..4 {
+        let away = try_finish(&customer, &begun.id, &begun.new, &begun.present).await;
+        assert_eq!(away["errors"][0]["extensions"]["code"], "SERVICE_UNAVAILABLE", "{away}");
+        let budget = Budget::new(PATIENCE, Lane::Interactive);
+        assert!(gateway.app.billing.client(budget, ClientId(1001)).await.unwrap().is_some());
+    }
+    // A wrong one costs what it did.
+    let refused = try_finish(&customer, &begun.id, &wrong(&begun.new), &begun.present).await;
+    assert_eq!(refused["data"]["emailChangeFinish"]["newTriesLeft"], 2, "{refused}");
+    gateway.sandbox.core().faults.clear();
+    assert_eq!(finish_at_last(&customer, &begun).await["status"], "COMPLETE");
+}
+
+#[tokio::test]
+async fn what_was_mailed_to_the_old_address_neither_erases_nor_proves_who_is_there() {
+    let gateway = hasty().await;
+    let (old, customer) = (email(&gateway, 1), gateway.sign_in(1).await);
+    let erase = include_str!("../../examples/queries/account-erase.graphql");
+    let since = gateway.mailed_so_far().await;
+    let erasure = customer.operate(erase, "AccountEraseBegin", json!({})).await.data();
+    let erasure_code = code(&gateway, &old, since).await;
+    let since = gateway.mailed_so_far().await;
+    let step_up = include_str!("../../examples/queries/step-up-code.graphql");
+    let step_up = customer.ask(step_up, json!({})).await.data();
+    let step_up_code = code(&gateway, &old, since).await;
+
+    let begun = begun(&gateway, &customer, &old, NEW).await;
+    assert_eq!(finish_at_last(&customer, &begun).await["status"], "COMPLETE");
+
+    let document = "mutation($id: ID!, $code: String!) {
+        stepUp(input: { mailedCode: { challengeId: $id, code: $code } }) { freshUntil userErrors { code } } }";
+    let variables = json!({ "id": step_up["stepUpCodeSend"]["challengeId"], "code": step_up_code });
+    let proved = customer.ask(document, variables).await.data()["stepUp"].clone();
+    assert_eq!(proved, json!({ "freshUntil": null, "userErrors": [{ "code": "AUTH_OTP_EXPIRED" }] }));
+    let variables =
+        json!({ "challengeId": erasure["accountEraseBegin"]["challengeId"], "code": erasure_code });
+    let erased = customer.operate(erase, "AccountErase", variables).await.data()["accountErase"].clone();
+    assert_eq!(
+        (&erased["erased"], &erased["userErrors"][0]["code"]),
+        (&json!(false), &json!("AUTH_OTP_EXPIRED"))
+    );
+    assert_eq!(customer.ask(WHO, json!({})).await.data()["viewer"]["profile"]["email"], NEW);
 }
 
 #[tokio::test]

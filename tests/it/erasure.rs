@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use portal_gateway::{
+    crm::{Access, Source},
     id::ClientId,
     sandbox::{
         core::{Rule, RuleKind, System},
@@ -11,6 +12,7 @@ use portal_gateway::{
     },
     secret::ExposeSecret,
     store::audit::Filter,
+    workflows::jobs::GrantAccess,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -84,8 +86,15 @@ async fn an_erased_account_leaves_no_row_behind_and_its_person_may_come_back() {
     assert!(gateway.app.notifications.eligibility_changed(who.account, true, "report").await.unwrap());
     customer.ask(EVERYTHING, json!({})).await.data();
     other.ask(EVERYTHING, json!({})).await.data();
-    // A code and a sign-in that are under way, and a history.
+    // A code and a sign-in that are under way, what somebody proved who is to sign up, and a history.
     sign_in(&gateway, &email).await;
+    verified(&gateway, &email).await;
+    verified(&gateway, "somebody.else@example.jp").await;
+    let verifications = async || {
+        let rows = gateway.app.store.dump().await;
+        rows.iter().filter(|(table, _)| table == "verifications").count()
+    };
+    assert_eq!(verifications().await, 2);
 
     // The names under which rows know the person: what leads to them, and the random id.
     let (hyphens, plain) = (who.user.0.to_string(), who.user.0.simple().to_string());
@@ -107,7 +116,8 @@ async fn an_erased_account_leaves_no_row_behind_and_its_person_may_come_back() {
         ["PORTAL", "ERASED"],
         ["AUDIT_LOG", "ANONYMISED"],
         ["BILLING", "KEPT_BY_LAW"],
-        ["CRM", "ASKED_STAFF"]
+        ["CRM", "ASKED_STAFF"],
+        ["MOBILE_NETWORK", "ASKED_STAFF"]
     ]);
     assert_eq!(json!(outcomes), expected);
     assert!(parts[2]["law"].as_str().unwrap().contains("7 years") && parts[2]["until"] == "2033-11-20");
@@ -132,6 +142,7 @@ async fn an_erased_account_leaves_no_row_behind_and_its_person_may_come_back() {
     gateway.mailed_so_far().await;
 
     assert_eq!(mirrored(&gateway, who.client).await, 0);
+    assert_eq!(verifications().await, 1, "what is sealed names nobody, and goes all the same");
     assert_eq!(tables_with(&gateway, &words).await, BTreeSet::new(), "no row leads to the person");
     let after = tables_with(&gateway, &random).await;
     let allowed: BTreeSet<_> = ["audit_events", "jobs"].map(str::to_owned).into();
@@ -143,6 +154,25 @@ async fn an_erased_account_leaves_no_row_behind_and_its_person_may_come_back() {
     assert!(verdict.faults.is_empty(), "{verdict:?}");
     let events = gateway.app.store.audit_events(&Filter::default(), 0, 100).await.unwrap();
     assert!(events.iter().any(|event| event.act == "account.erase" && event.outcome == "done"));
+
+    // What was to be told to the CRM while that was away comes late, and opens nothing again.
+    let access = Access {
+        client: who.client,
+        name: "A. B.".to_owned(),
+        source: Source::NewSignup,
+        at: gateway.app.clock.now(),
+    };
+    let mut tx = gateway.app.store.begin().await.unwrap();
+    let late = GrantAccess { account: who.account, access };
+    assert!(gateway.app.jobs.put(&mut tx, "late", &late).await.unwrap());
+    tx.commit().await.unwrap();
+    gateway.app.jobs.wake();
+    until("it is done", async || {
+        let backlog = gateway.app.store.job_backlog().await.unwrap();
+        (!backlog.iter().any(|one| one.kind == "grant-access" && one.waiting > 0)).then_some(())
+    })
+    .await;
+    assert_eq!(accounts(&gateway, &email).await[0]["Portal_Status__c"], "Closed");
 
     // Nobody knows the address any more, as one that never was.
     let (unknown, gone) = (sign_in(&gateway, "nobody@example.jp").await, sign_in(&gateway, &email).await);

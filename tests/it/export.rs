@@ -82,6 +82,12 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     let gateway = hasty().await;
     let email = gateway.sandbox.core().world.customer(1).email.clone();
     let (customer, other) = (gateway.sign_in(1).await, gateway.sign_in(2).await);
+    let person = gateway.sandbox.core().world.customer(1);
+    // What staff wrote there differs from billing's.
+    let account = portal_gateway::sandbox::world::ids::sf_id("001", 1, 0);
+    let written =
+        json!({ "PersonEmail": "of.staff@example.jp", "Internet_Eligibility_Status__c": "Pending" });
+    gateway.sandbox.salesforce().edit("Account", &account, &written).unwrap();
     register(&customer, &mut Phone::new()).await;
     let (_, codes) = enrol(&gateway, &customer).await;
     let client_id = grant_and_take_back(&gateway, &customer).await;
@@ -102,7 +108,7 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     assert!(disposition.unwrap().starts_with("attachment"));
     let document: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(document["isComplete"], true);
-    assert_eq!(document["parts"].as_object().unwrap().len(), 19);
+    assert_eq!(document["parts"].as_object().unwrap().len(), 20);
     assert_eq!(
         (&part(&document, "account")["email"], &part(&document, "profile")["email"]),
         (&json!(email), &json!(email))
@@ -118,6 +124,26 @@ async fn a_person_is_given_all_that_is_known_of_them_and_nobody_else_is() {
     let acts = part(&document, "auditLog").as_array().unwrap();
     assert!(acts.iter().any(|event| event["act"] == "passkey.create"), "{acts:?}");
     assert_eq!(part(&document, "sessions").as_array().unwrap().len(), 1);
+
+    let known = part(&document, "customerRegister");
+    for (name, value) in [
+        ("email", "of.staff@example.jp"),
+        ("first_name", person.given),
+        ("last_name", person.family),
+        ("mobile_phone", &person.phone),
+        ("customer_number", &person.customer_number),
+        ("birth_date", &person.birth_date.to_string()),
+        ("sex", "女性"),
+    ] {
+        assert_eq!(known[name], value, "{name}: {known}");
+    }
+    assert_eq!(
+        (&known["portal"]["status"], &known["eligibility"]["status"]),
+        (&json!("Active"), &json!("Pending"))
+    );
+    let opportunities = known["opportunities"].as_array().unwrap();
+    assert!(!opportunities.is_empty() && opportunities.len() == person.opportunities.len(), "{known}");
+    assert!(opportunities.iter().all(|one| one["stage"].is_string() && one["about"].is_string()), "{known}");
 
     // As much of each as the graph shows.
     let counts = customer
@@ -198,10 +224,10 @@ async fn what_a_system_did_not_tell_is_asked_again_and_at_last_named_as_missing(
     faults.add(Rule::every(System::Salesforce, RuleKind::Status));
     request(&customer).await;
     let export = ready(&customer).await;
-    assert_eq!(export["missing"], json!(["JAPANESE_ADDRESS", "ORDERS", "CASES"]));
+    assert_eq!(export["missing"], json!(["CUSTOMER_REGISTER", "JAPANESE_ADDRESS", "ORDERS", "CASES"]));
     let document = document(&customer, &export).await;
     assert_eq!(document["isComplete"], false);
-    for name in ["japaneseAddress", "orders", "cases"] {
+    for name in ["customerRegister", "japaneseAddress", "orders", "cases"] {
         assert_eq!(document["parts"][name], json!({ "status": "UNAVAILABLE", "data": null }));
     }
     assert!(!part(&document, "invoices").as_array().unwrap().is_empty(), "the others are whole");

@@ -99,6 +99,25 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
 }
 
 #[tokio::test]
+async fn whether_advertising_is_welcome_reaches_billing_either_way() {
+    let gateway = hasty().await;
+    for (n, before, is_welcome) in [(N, "1", false), (N + 1, "0", true)] {
+        let email = email(&gateway, n);
+        let id = clients(&gateway, &email).await[0]["id"].to_string();
+        let before = [("clientid", id.trim_matches('"')), ("marketingoptin", before)];
+        gateway.sandbox.billing().staff("UpdateClient", &before).await;
+        let verification = verified(&gateway, &email).await;
+        let said = json!({ "acceptsMarketing": is_welcome });
+        let done = link(&gateway, &verification["token"], said).await;
+        assert_eq!(done["status"], "COMPLETE", "{done}");
+        let client = clients(&gateway, &email).await.remove(0);
+        assert_eq!(client["marketing_emails_opt_in"], is_welcome, "{client}");
+        let user = gateway.app.store.user_by_email(&email).await.unwrap().unwrap();
+        assert_eq!(gateway.app.store.consent(user.id).await.unwrap().unwrap().1, is_welcome);
+    }
+}
+
+#[tokio::test]
 async fn a_billing_password_spares_nobody_the_second_factor() {
     let gateway = hasty().await;
     let email = email(&gateway, N);

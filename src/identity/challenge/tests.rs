@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::{
-    identity::tests::{Replica, replica},
+    identity::{
+        Credential, Delivery, Entry, SignIn, Verified,
+        tests::{Replica, password, registration, replica},
+    },
     jobs::Job,
     store::testing::on_both_stores,
 };
@@ -91,6 +94,40 @@ on_both_stores! {
             tx.commit().await.unwrap();
         }
         assert_eq!(told(prove(&replica, Kind::SignUp, opened.id, &code).await), VOID);
+    }
+
+    async fn a_right_code_waits_for_an_erasure_and_is_none_then(store: TestStore) {
+        let replica = replica(&store);
+        let registered = registration(1, EMAIL);
+        replica.register(&registered, Credential::Password(password())).await.unwrap();
+        let (from, user) = (from(), store.user_by_email(NORMALISED).await.unwrap().unwrap().id);
+        let entry = Entry { delivery: Delivery::Tokens, device: None, from: &from };
+        let SignIn::Challenged(opened, _) = replica.sign_in(EMAIL, &password(), None, &entry).await.unwrap()
+        else {
+            panic!("a code is mailed");
+        };
+        let (_, code) = mailed(&replica).await;
+        let mut erasing = store.begin().await.unwrap();
+        erasing.lock_user(user).await.unwrap();
+        let mut verifying = std::pin::pin!(replica.verify(opened.id, &code, false, &entry));
+        // It waits for the user, and holds nothing meanwhile that the other one wants.
+        tokio::time::timeout(Duration::from_millis(300), &mut verifying).await.err().unwrap();
+        let subjects = replica.identity.challenges().subjects(NORMALISED);
+        assert!(erasing.erase_user(user, registered.client, &subjects).await.unwrap());
+        erasing.commit().await.unwrap();
+        assert!(matches!(verifying.await.unwrap(), Verified::Refused(_)));
+    }
+
+    async fn a_try_that_a_right_code_took_is_given_back(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        let opened = open(&replica, Kind::SignIn, EMAIL).await;
+        let (_, code) = mailed(&replica).await;
+        for _ in 0..4 {
+            let proved = prove(&replica, Kind::SignIn, opened.id, &code).await.ok().unwrap();
+            challenges.give_back(&proved).await.unwrap();
+        }
+        assert_eq!(told(prove(&replica, Kind::SignIn, opened.id, &wrong(&code)).await), ("AUTH_OTP_INVALID", 2));
     }
 
     async fn the_third_wrong_code_voids_it(store: TestStore) {

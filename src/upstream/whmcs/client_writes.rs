@@ -76,6 +76,8 @@ pub struct ClientChanges<'a> {
     pub phonenumber: Option<&'a str>,
     /// `Active`, `Inactive` or `Closed`.
     pub status: Option<&'a str>,
+    /// Whether the client takes advertising; read back as `marketing_emails_opt_in`.
+    pub marketingoptin: Option<bool>,
     /// Fields of this installation, by id; the others stay.
     pub customfields: Vec<(u64, &'a str)>,
 }
@@ -104,7 +106,7 @@ impl Client {
             ("language", new.language),
             ("password2", new.password.expose_secret()),
             ("customfields", &fields),
-            ("marketingoptin", if new.marketingoptin { "1" } else { "0" }),
+            ("marketingoptin", flag(new.marketingoptin)),
             ("noemail", "1"),
         ];
         self.write("AddClient", budget, &parameters, added).await
@@ -134,6 +136,7 @@ impl Client {
             ("country", changes.country),
             ("phonenumber", changes.phonenumber),
             ("status", changes.status),
+            ("marketingoptin", changes.marketingoptin.map(flag)),
         ];
         parameters.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text?))));
         if !changes.customfields.is_empty() {
@@ -141,6 +144,10 @@ impl Client {
         }
         self.write("UpdateClient", budget, &parameters, |answer| updated(answer, client)).await
     }
+}
+
+const fn flag(is_on: bool) -> &'static str {
+    if is_on { "1" } else { "0" }
 }
 
 pub(super) fn added(answer: &Answer) -> Result<Added, Kind> {

@@ -129,6 +129,7 @@ async fn one(part: Part, sources: &Sources, viewer: &Viewer, email: &str, locale
             Ok(with_lines.buffered(ABREAST).try_collect::<Vec<_>>().await?.into())
         }
         Part::PaymentMethods => written(&*whole(billing.payment_methods(viewer).await?, Service::Billing)?),
+        Part::CustomerRegister => written(&crm.register_entry(viewer).await?),
         Part::JapaneseAddress => written(&*whole(crm.address(viewer).await?, Service::Crm)?),
         Part::Orders => written(&*whole(crm.orders(viewer).await?, Service::Crm)?),
         Part::Cases => {

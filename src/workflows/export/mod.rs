@@ -71,6 +71,9 @@ pub enum Part {
     Invoices,
     /// Stored cards and bank accounts, without what could pay.
     PaymentMethods,
+    /// What the customer register says of the person: names, contact data, birth date, sex, address, how the portal is used,
+    /// whether internet can be had at the address, and what may become a service.
+    CustomerRegister,
     /// The address in Japanese writing.
     JapaneseAddress,
     /// Orders.
@@ -82,7 +85,7 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Account,
         Self::Consents,
         Self::Sessions,
@@ -98,6 +101,7 @@ impl Part {
         Self::Subscriptions,
         Self::Invoices,
         Self::PaymentMethods,
+        Self::CustomerRegister,
         Self::JapaneseAddress,
         Self::Orders,
         Self::Cases,
@@ -122,6 +126,7 @@ impl Part {
             Self::Subscriptions => "subscriptions",
             Self::Invoices => "invoices",
             Self::PaymentMethods => "paymentMethods",
+            Self::CustomerRegister => "customerRegister",
             Self::JapaneseAddress => "japaneseAddress",
             Self::Orders => "orders",
             Self::Cases => "cases",
@@ -179,7 +184,7 @@ pub struct Sources {
     pub notifications: Notifications,
     /// Billing.
     pub billing: Billing,
-    /// Orders and cases.
+    /// The customer register, orders and cases.
     pub crm: Crm,
     /// Mobile lines.
     pub sim: Sim,

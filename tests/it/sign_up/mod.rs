@@ -53,8 +53,12 @@ pub async fn step(gateway: &Gateway, operation: &str, variables: Value) -> Answe
 
 /// Asks for a code, and gives the challenge with the code that was mailed.
 pub async fn challenge(gateway: &Gateway, email: &str) -> (Value, String) {
+    challenge_in(gateway, email, "ENGLISH").await
+}
+
+async fn challenge_in(gateway: &Gateway, email: &str, language: &str) -> (Value, String) {
     let since = gateway.mailed_so_far().await;
-    let begun = step(gateway, "SignUpBegin", json!({ "email": email })).await.data();
+    let begun = step(gateway, "SignUpBegin", json!({ "email": email, "language": language })).await.data();
     let challenge = begun["signUpBegin"]["challenge"].clone();
     assert!(challenge["id"].is_string(), "{begun}");
     let mail = timeout(PATIENCE, gateway.sandbox.mail().next(email, since)).await.expect("the code arrives");
@@ -63,7 +67,11 @@ pub async fn challenge(gateway: &Gateway, email: &str) -> (Value, String) {
 
 /// Proves an address.
 pub async fn verified(gateway: &Gateway, email: &str) -> Value {
-    let (challenge, code) = challenge(gateway, email).await;
+    verified_in(gateway, email, "ENGLISH").await
+}
+
+async fn verified_in(gateway: &Gateway, email: &str, language: &str) -> Value {
+    let (challenge, code) = challenge_in(gateway, email, language).await;
     let variables = json!({ "challengeId": challenge["id"], "code": code });
     let verified = step(gateway, "SignUpVerify", variables).await.data();
     let verification = verified["signUpVerify"]["verification"].clone();
@@ -89,6 +97,7 @@ pub fn form(token: &Value) -> Value {
         "address": address(),
         "password": PASSWORD,
         "termsVersion": "1",
+        "acceptsMarketing": true,
     })
 }
 
@@ -218,6 +227,7 @@ async fn every_captured_field_lands_in_every_system_and_reads_back() {
     for (name, value) in [
         ("FirstName", "Zoë"),
         ("LastName", "O'Brien"),
+        ("PersonEmail", EMAIL),
         ("Phone", "090-1234-5678"),
         ("PersonMobilePhone", "090-1234-5678"),
         ("PersonBirthdate", "1990-01-31"),
@@ -263,6 +273,79 @@ async fn every_captured_field_lands_in_every_system_and_reads_back() {
     let parameters = [("email", EMAIL), ("password2", PASSWORD)];
     assert_eq!(gateway.sandbox.billing().staff("ValidateLogin", &parameters).await["result"], "error");
     assert_one_of_each(&gateway, EMAIL).await;
+}
+
+#[tokio::test]
+async fn what_somebody_says_in_japanese_lands_in_every_system_and_no_advertising_is_none() {
+    let gateway = hasty().await;
+    let verification = verified_in(&gateway, EMAIL, "JAPANESE").await;
+    let mut said = form(&verification["token"]);
+    said["profile"] = json!({
+        "firstName": "花子", "lastName": "山田", "phone": "０９０－１２３４－５６７８", "birthDate": "1985-12-01",
+        "gender": "MALE", "nationality": "日本", "company": "山田商店",
+    });
+    said["acceptsMarketing"] = json!(false);
+    let done = complete(&gateway, said).await;
+    assert_eq!((&done["status"], &done["userErrors"]), (&json!("COMPLETE"), &json!([])), "{done}");
+    let number = done["viewer"]["profile"]["customerNumber"].as_str().unwrap().to_owned();
+
+    let client = clients(&gateway, EMAIL).await.remove(0);
+    for (name, value) in [
+        ("firstname", "花子"),
+        ("lastname", "山田"),
+        ("companyname", "山田商店"),
+        ("email", EMAIL),
+        ("phonenumber", "090-1234-5678"),
+        ("address1", "Sunny Heights 203"),
+        ("state", "Tokyo"),
+        ("language", "japanese"),
+    ] {
+        assert_eq!(client[name], value, "{name}");
+    }
+    assert_eq!(client["marketing_emails_opt_in"], false);
+    let fields = client["customfields"].to_string();
+    for value in [&*number, "1985-12-01", "Male", "日本"] {
+        assert!(fields.contains(value), "{value}: {fields}");
+    }
+
+    let account = until("the CRM is told", async || {
+        let account = accounts(&gateway, EMAIL).await.remove(0);
+        account["Portal_Status__c"].is_string().then_some(account)
+    })
+    .await;
+    for (name, value) in [
+        ("FirstName", "花子"),
+        ("LastName", "山田"),
+        ("PersonEmail", EMAIL),
+        ("Phone", "090-1234-5678"),
+        ("PersonBirthdate", "1985-12-01"),
+        ("Sex__pc", "男性"),
+        ("SF_Account_No__c", &number),
+        ("BillingStreet", "神南1-19-11 サニーハイツ203号室"),
+        ("WH_Account__c", &format!("#{} - 花子 山田", client["id"])),
+    ] {
+        assert_eq!(account[name], value, "{name}");
+    }
+
+    let mut customer = gateway.nobody();
+    customer.token = done["session"]["accessToken"].as_str().map(str::to_owned);
+    let document = include_str!("../../../examples/queries/account.graphql");
+    let profile = customer.ask(document, json!({})).await.data()["viewer"]["profile"].clone();
+    for (name, value) in [
+        ("firstName", "花子"),
+        ("lastName", "山田"),
+        ("companyName", "山田商店"),
+        ("email", EMAIL),
+        ("language", "japanese"),
+        ("birthDate", "1985-12-01"),
+        ("gender", "MALE"),
+        ("nationality", "日本"),
+    ] {
+        assert_eq!(profile[name], value, "{name}");
+    }
+    let user = gateway.app.store.user_by_email(EMAIL).await.unwrap().unwrap();
+    assert_eq!(user.locale, "ja");
+    assert!(!gateway.app.store.consent(user.id).await.unwrap().unwrap().1);
 }
 
 #[tokio::test]

@@ -154,6 +154,16 @@ async fn only_what_is_sent_changes() {
     let email = text(&client["email"]);
     assert_eq!(bench.ok("UpdateClient", &[("clientemail", &email), ("city", "X")]).await["clientid"], 1001);
 
+    for (sent, wants) in [("1", true), ("0", false)] {
+        bench.ok("UpdateClient", &[("clientid", DEMO), ("marketingoptin", sent)]).await;
+        bench.ok("UpdateClient", &[("clientid", DEMO), ("city", "Y")]).await;
+        let answer = bench.ok("GetClientsDetails", &[("clientid", DEMO)]).await;
+        let client = &answer["client"];
+        let shown =
+            ["marketing_emails_opt_in", "isOptedInToMarketingEmails"].map(|name| client[name] == wants);
+        assert_eq!((shown, &client["emailoptout"]), ([true, true], &json!(!wants)), "{client}");
+    }
+
     bench.refused("UpdateClient", &[("clientid", "3")], "Client ID Not Found").await;
     bench
         .refused("UpdateClient", &[("clientid", "1002"), ("email", &email)], "Duplicate Email Address")
