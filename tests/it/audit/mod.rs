@@ -2,7 +2,7 @@
 
 mod refusals;
 mod role;
-mod story;
+pub mod story;
 
 use std::collections::BTreeSet;
 
