@@ -264,11 +264,11 @@ impl Identity {
         let known = this.known(&email, entry.device, now).await?;
         let mut tx = this.store.begin().await?;
         // The user before the code, as an erasure takes them.
-        if tx.lock_user_of_email(&proved.address).await? != Some(user.id)
-            || !this.challenges.consume(&mut tx, &proved).await?
-        {
+        let locked = tx.lock_user_of_email(&proved.address).await?;
+        if locked != Some(whose) || !this.challenges.consume(&mut tx, &proved).await? {
             drop(tx);
-            return void(Some(whose)).await;
+            // Whoever is gone has no history.
+            return void(locked).await;
         }
         let entrance = this.enter(tx, &user, &email, Method::Code, known, remember, entry.from).await?;
         Ok(Verified::Entered(Box::new(entrance)))

@@ -430,6 +430,8 @@ on_both_stores! {
             successors.insert(one.await.unwrap().expose_secret().to_owned());
         }
         assert_eq!(successors.len(), 1);
+        let live = store.count("refresh_tokens WHERE used_at IS NULL").await;
+        assert_eq!(live, 1, "of one session one token is good, whatever was answered");
         let leaf = SecretString::from(successors.into_iter().next().unwrap());
         replica.refresh(&leaf, &Context::default()).await.unwrap();
     }

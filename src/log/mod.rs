@@ -4,11 +4,15 @@
 //! So a request costs no system call for its line, and waits for no disk or terminal. While nothing is
 //! logged the thread sleeps. When more gathers than the buffer holds, whoever logs writes it: lines are
 //! delayed for some milliseconds, and never dropped.
+//!
+//! A panic is a line as well. It tells its place and not what it says, which may quote what was being worked on: a text that
+//! is cut in the middle of a character is quoted whole (requirement P1).
 
 mod line;
 
 use std::{
     io::{self, Write},
+    panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -44,6 +48,12 @@ pub fn start(
         LogFormat::Text => log.try_init(),
     };
     started.map_err(io::Error::other)?;
+    panic::set_hook(Box::new(|panicked| {
+        let place = panicked.location().map(ToString::to_string);
+        // What stands in the source holds nothing of anybody.
+        let says = panicked.payload().downcast_ref::<&'static str>();
+        tracing::error!(place, says, "a thread panicked");
+    }));
     Ok(guard)
 }
 

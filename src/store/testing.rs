@@ -244,11 +244,24 @@ impl Store {
         }
     }
 
-    /// Every row of every table, as text under the name of its table; bytes in hexadecimal digits of lower case.
+    /// How many rows there are: `count("users WHERE disabled_at IS NULL")`.
+    ///
+    /// # Panics
+    /// When the database does not answer, or takes it for no statement.
+    pub async fn count(&self, rows: &str) -> i64 {
+        let text = AssertSqlSafe(format!("SELECT count(*) FROM {rows}"));
+        let (count,): (i64,) = match &self.pools {
+            On::Sqlite(pools) => sqlx::query_as(text).fetch_one(&pools.readers).await.unwrap(),
+            On::Postgres(pool) => sqlx::query_as(text).fetch_one(pool).await.unwrap(),
+        };
+        count
+    }
+
+    /// The names of all tables.
     ///
     /// # Panics
     /// When the database does not answer.
-    pub async fn dump(&self) -> Vec<(String, String)> {
+    pub async fn tables(&self) -> Vec<String> {
         let names: Result<Vec<(String,)>, sqlx::Error> = match &self.pools {
             On::Sqlite(pools) => {
                 sqlx::query_as(
@@ -263,8 +276,16 @@ impl Store {
                     .await
             }
         };
+        names.unwrap().into_iter().map(|(table,)| table).collect()
+    }
+
+    /// Every row of every table, as text under the name of its table; bytes in hexadecimal digits.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn rows(&self) -> Vec<(String, String)> {
         let mut rows = Vec::new();
-        for (table,) in names.unwrap() {
+        for table in self.tables().await {
             let found: Vec<(String,)> = match &self.pools {
                 On::Sqlite(pools) => {
                     let columns: Vec<(String,)> =
@@ -282,8 +303,16 @@ impl Store {
                     sqlx::query_as(AssertSqlSafe(text)).fetch_all(pool).await.unwrap()
                 }
             };
-            rows.extend(found.into_iter().map(|(row,)| (table.clone(), row.to_lowercase())));
+            rows.extend(found.into_iter().map(|(row,)| (table.clone(), row)));
         }
         rows
+    }
+
+    /// The same in lower case.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn dump(&self) -> Vec<(String, String)> {
+        self.rows().await.into_iter().map(|(table, row)| (table, row.to_lowercase())).collect()
     }
 }

@@ -16,7 +16,10 @@ use portal_gateway::{
     },
     schema,
     secret::ExposeSecret,
-    store::testing::{self, TestStore},
+    store::{
+        Store,
+        testing::{self, TestStore},
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -144,18 +147,9 @@ impl Gateway {
         Customer { gateway: self, token: Some(grant.access_token.expose_secret().to_owned()) }
     }
 
-    /// Waits until every mail that was put in has left. Gives the id of the newest, so that the next one is of what comes.
+    /// See [`mailed_so_far`].
     pub async fn mailed_so_far(&self) -> u64 {
-        let left = async {
-            loop {
-                let backlog = self.app.store.job_backlog().await.unwrap();
-                if !backlog.iter().any(|one| one.kind == "mail" && one.waiting > 0) {
-                    return self.sandbox.mail().newest();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), left).await.expect("the mails leave")
+        mailed_so_far(&self.app.store, &self.sandbox).await
     }
 
     /// Somebody who is not signed in.
@@ -210,6 +204,20 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Waits until every mail that was put in has left. Gives the id of the newest, so that the next one is of what comes.
+pub async fn mailed_so_far(store: &Store, sandbox: &Sandbox) -> u64 {
+    let left = async {
+        loop {
+            let backlog = store.job_backlog().await.unwrap();
+            if !backlog.iter().any(|one| one.kind == "mail" && one.waiting > 0) {
+                return sandbox.mail().newest();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), left).await.expect("the mails leave")
 }
 
 /// An empty database on the store that `TEST_STORE` names: SQLite unless it says `postgres`.

@@ -3,7 +3,7 @@
 mod refusals;
 mod refused;
 mod role;
-mod story;
+pub mod story;
 
 use std::collections::BTreeSet;
 

@@ -1,21 +1,25 @@
-//! One story in which every mutation of the schema is done once, each under the request id `story.<name>`.
+//! One story in which every mutation of the schema is done once, each under the request id `story.<name>`; and what of it
+//! is nobody else's business.
 
 use std::time::Duration;
 
 use portal_gateway::{
+    app::App,
     identity::{NewPartner, PartnerDesk, Scopes, Terms},
-    sandbox::credentials::DEMO_PASSWORD,
+    sandbox::{Sandbox, credentials::DEMO_PASSWORD},
+    secret::ExposeSecret,
 };
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use totp_rs::Totp;
 
 use crate::{
-    gateway::{Customer, Gateway, Wishes},
+    gateway::{Gateway, Wishes, mailed_so_far},
     phone::{ORIGIN, Phone},
     roots::{Root, roots},
     sign_up::address,
-    wire::{Reply, ask},
+    stage::Door,
+    wire::Reply,
 };
 
 const PASSWORD: &str = "an entirely different staple";
@@ -24,21 +28,59 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A customer of billing without an account.
 const UNLINKED: u64 = 20;
 
-/// A gateway on which anything may be tried as often as wanted, and that believes whatever address it is told.
+/// With these a gateway lets anything be tried as often as wanted, and believes whatever address it is told.
+pub const SETTINGS: [(&str, &str); 7] = [
+    ("TRUST_PROXY", "127.0.0.1"),
+    ("SIGN_UP_SETTLE", "0ms"),
+    ("QUEUE_POLL", "50ms"),
+    ("LOGIN_RATE_LIMIT_LIMIT", "100000"),
+    ("LOGIN_FAILURES_RATE_LIMIT_LIMIT", "100000"),
+    ("OTP_SEND_RATE_LIMIT_LIMIT", "100000"),
+    ("OTP_VERIFY_RATE_LIMIT_LIMIT", "100000"),
+];
+
+/// Fields whose texts anybody may see: names of things and their kinds. Of what a browser asks of an authenticator its
+/// answer holds all that counts.
+const OPEN: &[&str] = &[
+    "id",
+    "challengeId",
+    "clientId",
+    "scopes",
+    "status",
+    "gender",
+    "residence",
+    "options",
+    "passkeyOptions",
+    "type",
+    "authenticatorAttachment",
+    "transports",
+    "freshUntil",
+    "__typename",
+];
+/// Shorter texts are found anywhere.
+const TELLING: usize = 5;
+
+/// A gateway with [`SETTINGS`].
 pub async fn gateway(mut wishes: Wishes) -> Gateway {
-    wishes.env.extend([
-        ("TRUST_PROXY", "127.0.0.1".to_owned()),
-        ("SIGN_UP_SETTLE", "0ms".to_owned()),
-        ("QUEUE_POLL", "50ms".to_owned()),
-    ]);
-    let limits = [
-        "LOGIN_RATE_LIMIT_LIMIT",
-        "LOGIN_FAILURES_RATE_LIMIT_LIMIT",
-        "OTP_SEND_RATE_LIMIT_LIMIT",
-        "OTP_VERIFY_RATE_LIMIT_LIMIT",
-    ];
-    wishes.env.extend(limits.map(|limit| (limit, "100000".to_owned())));
+    wishes.env.extend(SETTINGS.map(|(name, value)| (name, value.to_owned())));
     Gateway::with(wishes).await
+}
+
+/// Where it is played: a gateway, and its application in this process.
+pub struct Scene<'a> {
+    pub door: Door,
+    pub app: &'a App,
+    pub sandbox: &'a Sandbox,
+}
+
+impl<'a> Scene<'a> {
+    fn of(gateway: &'a Gateway) -> Self {
+        Self { door: gateway.door(), app: &gateway.app, sandbox: &gateway.sandbox }
+    }
+
+    async fn mailed_so_far(&self) -> u64 {
+        mailed_so_far(&self.app.store, self.sandbox).await
+    }
 }
 
 /// The request id of a mutation.
@@ -47,12 +89,14 @@ pub fn request_id(mutation: &str) -> String {
 }
 
 struct Story<'a> {
-    gateway: &'a Gateway,
+    scene: &'a Scene<'a>,
     roots: Vec<Root>,
     /// Who acts; nobody without a token.
     token: Option<String>,
     /// What each act is tried with before, which must refuse it.
     hindrance: Option<&'a Hindrance>,
+    /// What was typed and answered, by the act and the field: nobody else may see it.
+    secrets: Vec<(String, String)>,
 }
 
 /// A log that takes no events while an act is tried, and the acts that are tried so.
@@ -69,7 +113,12 @@ pub async fn play(gateway: &Gateway) {
 
 /// Plays it, and tries each act before with a hindrance: it must be refused, and must be possible afterwards.
 pub async fn play_with(gateway: &Gateway, hindrance: Option<&Hindrance>) {
-    let mut story = Story { gateway, roots: roots(), token: None, hindrance };
+    play_on(&Scene::of(gateway), hindrance).await;
+}
+
+/// The same anywhere. Gives what was typed and answered that nobody else may see, by the act and the field.
+pub async fn play_on(scene: &Scene<'_>, hindrance: Option<&Hindrance>) -> Vec<(String, String)> {
+    let mut story = Story { scene, roots: roots(), token: None, hindrance, secrets: Vec::new() };
     story.signs_in().await;
     story.proves_who_they_are().await;
     story.has_passkeys().await;
@@ -84,6 +133,21 @@ pub async fn play_with(gateway: &Gateway, hindrance: Option<&Hindrance>) {
     story.wonders().await;
     story.signs_up().await;
     story.links().await;
+    story.secrets
+}
+
+/// Every text of an act that is somebody's own.
+fn learn(secrets: &mut Vec<(String, String)>, of: &str, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter().filter(|(name, _)| !OPEN.contains(&name.as_str())) {
+                learn(secrets, &format!("{of}.{name}"), value);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| learn(secrets, of, item)),
+        Value::String(text) if text.chars().count() >= TELLING => secrets.push((of.to_owned(), text.clone())),
+        _ => {}
+    }
 }
 
 impl Story<'_> {
@@ -93,24 +157,28 @@ impl Story<'_> {
         let root = root.unwrap_or_else(|| panic!("there is no {name}"));
         let document = root.document(&format!("{shown} userErrors {{ code field }}"));
         let variables = if input.is_null() { json!({}) } else { json!({ "input": input }) };
-        let (id, bearer) =
-            (request_id(name), format!("Bearer {}", self.token.as_deref().unwrap_or_default()));
-        let mut headers = vec![("x-request-id", id.as_str())];
-        if self.token.is_some() {
-            headers.push(("authorization", &bearer));
-        }
+        learn(&mut self.secrets, name, &input);
         if let Some(hindrance) = self.hindrance.filter(|one| !one.spared.contains(&name)) {
-            self.gateway.app.store.execute(hindrance.begin).await;
-            let reply: Reply = ask(self.gateway, &headers, &document, variables.clone()).await;
-            self.gateway.app.store.execute(hindrance.end).await;
+            self.scene.app.store.execute(hindrance.begin).await;
+            let reply = self.put(name, &document, &variables).await;
+            self.scene.app.store.execute(hindrance.end).await;
             assert_eq!(reply.code(), "INTERNAL", "{name} was done without its event: {reply:?}");
         }
-        let reply: Reply = ask(self.gateway, &headers, &document, variables).await;
+        let reply = self.put(name, &document, &variables).await;
         let body = reply.json();
         assert!(body["errors"].is_null(), "{name}: {body}");
         let answer = body["data"][name].clone();
         assert_eq!(answer["userErrors"], json!([]), "{name}: {answer}");
+        learn(&mut self.secrets, name, &answer);
         answer
+    }
+
+    async fn put(&self, name: &str, document: &str, variables: &Value) -> Reply {
+        let Door { url, http } = &self.scene.door;
+        let question = json!({ "query": document, "variables": variables });
+        let request = http.post(format!("{url}/graphql")).header("x-request-id", request_id(name));
+        let request = self.token.iter().fold(request, |request, token| request.bearer_auth(token));
+        Reply::to(request.json(&question)).await
     }
 
     /// The same again until it is no longer in progress.
@@ -129,20 +197,22 @@ impl Story<'_> {
     }
 
     async fn ask(&self, query: &str) -> Value {
-        let customer = Customer::with(self.gateway, self.token.clone().unwrap());
-        customer.ask(query, json!({})).await.data()
+        let answer = self.scene.door.ask(self.token.as_deref(), query, "", json!({})).await;
+        assert!(answer["errors"].is_null(), "{answer}");
+        answer["data"].clone()
     }
 
     fn email(&self, n: u64) -> String {
-        self.gateway.sandbox.core().world.customer(n).email.clone()
+        self.scene.sandbox.core().world.customer(n).email.clone()
     }
 
     async fn becomes(&mut self, n: u64) {
-        self.token = self.gateway.sign_in(n).await.token;
+        let grant = self.scene.app.identity.enter(&self.email(n)).await.unwrap();
+        self.token = Some(grant.access_token.expose_secret().to_owned());
     }
 
     async fn mailed(&self, email: &str, since: u64) -> String {
-        let mail = timeout(PATIENCE, self.gateway.sandbox.mail().next(email, since)).await;
+        let mail = timeout(PATIENCE, self.scene.sandbox.mail().next(email, since)).await;
         mail.expect("the mail arrives").code.clone().unwrap()
     }
 
@@ -151,7 +221,7 @@ impl Story<'_> {
         let input = json!({ "email": email, "password": DEMO_PASSWORD });
         let created = self.act("sessionCreate", input, "challenge { id }").await;
         let id = created["challenge"]["id"].clone();
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         self.act("sessionCodeResend", json!({ "challengeId": id }), "challenge { id }").await;
         let code = self.mailed(&email, since).await;
         let session = "session { accessToken refreshToken }";
@@ -162,7 +232,7 @@ impl Story<'_> {
     }
 
     async fn proves_who_they_are(&mut self) {
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         let sent = self.act("stepUpCodeSend", Value::Null, "challengeId").await;
         let code = self.mailed(&self.email(1), since).await;
         let mailed = json!({ "mailedCode": { "challengeId": sent["challengeId"], "code": code } });
@@ -173,10 +243,11 @@ impl Story<'_> {
         let mut phone = Phone::new();
         let begun = self.act("passkeyRegistrationBegin", Value::Null, "options").await;
         let credential = phone.create(ORIGIN, &begun["options"]).await.unwrap();
-        let input = json!({ "credential": credential, "name": "Phone" });
+        let input = json!({ "credential": credential, "name": "Zoë's telephone" });
         let made = self.act("passkeyRegistrationFinish", input, "passkey { id }").await;
         let id = made["passkey"]["id"].clone();
-        self.act("passkeyRename", json!({ "id": id, "name": "Old phone" }), "passkey { id }").await;
+        self.act("passkeyRename", json!({ "id": id, "name": "Zoë's former telephone" }), "passkey { id }")
+            .await;
         self.act("stepUpBegin", Value::Null, "passkeyOptions").await;
         let own = self.token.take();
         let begun = self.act("passkeySignInBegin", Value::Null, "options").await;
@@ -189,11 +260,15 @@ impl Story<'_> {
 
     async fn has_an_app(&mut self) {
         let begun = self.act("totpEnrolBegin", Value::Null, "enrolment { otpauthUri }").await;
-        let app = Totp::from_url(begun["enrolment"]["otpauthUri"].as_str().unwrap()).unwrap();
-        let now = self.gateway.app.clock.now().timestamp();
+        let address = begun["enrolment"]["otpauthUri"].as_str().unwrap();
+        let (_, secret) = address.split_once("secret=").unwrap();
+        self.secrets.push(("totp secret".to_owned(), secret.split('&').next().unwrap().to_owned()));
+        let app = Totp::from_url(address).unwrap();
+        let now = self.scene.app.clock.now().timestamp();
         let code = app.generate(u64::try_from(now).unwrap()).to_string();
         self.act("totpEnrolFinish", json!({ "code": code }), "recoveryCodes").await;
-        self.act("recoveryCodesRegenerate", Value::Null, "recoveryCodes").await;
+        let codes = self.act("recoveryCodesRegenerate", Value::Null, "recoveryCodes").await;
+        self.act("stepUp", json!({ "totp": codes["recoveryCodes"][0] }), "freshUntil").await;
         self.act("totpRemove", Value::Null, "removed").await;
     }
 
@@ -206,10 +281,10 @@ impl Story<'_> {
 
     async fn reads_the_bell(&mut self) {
         let token = self.token.clone().unwrap();
-        let account = self.gateway.app.identity.authenticate(&token).await.unwrap().account;
+        let account = self.scene.app.identity.authenticate(&token).await.unwrap().account;
         for n in 0..3 {
             let event = format!("event {n}");
-            let told = self.gateway.app.notifications.eligibility_changed(account, n % 2 == 0, &event).await;
+            let told = self.scene.app.notifications.eligibility_changed(account, n % 2 == 0, &event).await;
             assert!(told.unwrap());
         }
         let data = self.ask("{ viewer { notifications { nodes { id } } } }").await;
@@ -223,7 +298,7 @@ impl Story<'_> {
         let terms = Terms { requests_per_second: 1_000, cost_maximum: 1_000_000, cost_restore: 100_000 };
         let scopes = Scopes::parse("orders:read").unwrap();
         let new = NewPartner { name: "Household Books".to_owned(), scopes, is_first_party: false, terms };
-        let desk = PartnerDesk::new(self.gateway.app.store.clone(), self.gateway.app.clock.clone());
+        let desk = PartnerDesk::new(self.scene.app.store.clone(), self.scene.app.clock.clone());
         let (client_id, _) = desk.create(new).await.unwrap();
         let input = json!({ "clientId": client_id, "scopes": ["orders:read"] });
         let made = self.act("grantCreate", input, "grant { id }").await;
@@ -234,11 +309,11 @@ impl Story<'_> {
         self.becomes(2).await;
         let (present, new) = (self.email(2), "somebody.new@example.jp");
         let begin = json!({ "newEmail": new });
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         let begun = self.act("emailChangeBegin", begin, "challenge { id }").await;
         let id = begun["challenge"]["id"].clone();
         let present_code = self.mailed(&present, since).await;
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         let again = json!({ "challengeId": id, "address": "NEW" });
         self.act("emailChangeResend", again, "__typename").await;
         let new_code = self.mailed(new, since).await;
@@ -252,9 +327,9 @@ impl Story<'_> {
         self.act("passwordChange", input, "__typename").await;
         self.token = None;
         let email = self.email(4);
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         self.act("passwordResetRequest", json!({ "email": email }), "accepted").await;
-        let mail = timeout(PATIENCE, self.gateway.sandbox.mail().next(&email, since)).await.unwrap();
+        let mail = timeout(PATIENCE, self.scene.sandbox.mail().next(&email, since)).await.unwrap();
         let (_, token) = mail.links[0].split_once("#token=").unwrap();
         self.act("passwordReset", json!({ "token": token, "newPassword": PASSWORD }), "changed").await;
     }
@@ -273,7 +348,7 @@ impl Story<'_> {
 
     async fn leaves(&mut self) {
         self.becomes(5).await;
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         let begun = self.act("accountEraseBegin", Value::Null, "challengeId").await;
         let code = self.mailed(&self.email(5), since).await;
         let input = json!({ "challengeId": begun["challengeId"], "code": code });
@@ -292,7 +367,7 @@ impl Story<'_> {
         let email = "zoe.obrien@example.jp";
         let begun = self.act("signUpBegin", json!({ "email": email }), "challenge { id }").await;
         let id = begun["challenge"]["id"].clone();
-        let since = self.gateway.mailed_so_far().await;
+        let since = self.scene.mailed_so_far().await;
         self.act("signUpResend", json!({ "challengeId": id }), "challenge { id }").await;
         let code = self.mailed(email, since).await;
         let input = json!({ "challengeId": id, "code": code });

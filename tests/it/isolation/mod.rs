@@ -6,7 +6,11 @@ mod doors;
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, stream};
-use portal_gateway::notify::{Hint, Subject, Topic};
+use portal_gateway::{
+    identity::{NewPartner, PartnerDesk, Scopes, Terms},
+    notify::{Hint, Subject, Topic},
+    sandbox::credentials::{DEMO_DEVICE, DEMO_PASSWORD},
+};
 use serde_json::{Value, json};
 
 use self::doors::{Chance, Door, Graph, Pool, Question, Root};
@@ -14,8 +18,10 @@ use crate::{
     gateway::{Customer, Gateway, LostOwner, Wishes},
     passkeys::register,
     phone::Phone,
+    sessions::SIGN_IN,
+    sign_up::until,
     socket::Socket,
-    wire::{Reply, ask},
+    wire::{Reply, ask, post},
 };
 
 /// Things of somebody else's that are sent in one run.
@@ -35,13 +41,43 @@ const ALL: &str = r"query All {
     orders(first: 100) { edges { cursor } nodes { id number lines { subscription { id } } } }
     cases(first: 100) { edges { cursor } nodes { id number subject conversation { id body } subscription { id } } }
     paymentMethods { id }
-    sessions { id network }
+    sessions { id network deviceName }
     devices { id name trustedUntil }
     passkeys { id name }
     signIns(first: 100) { edges { cursor } nodes { id outcome } }
     notifications(first: 100) { edges { cursor } nodes { id title readAt } }
+    grants { id clientId partnerName scopes }
+    dataExports { id path readyAt }
   }
 }";
+
+/// What is somebody's own, by the names of its fields. `name` is looked for only where people give names: those of products
+/// are public.
+const OWN: [&str; 16] = [
+    "email",
+    "phone",
+    "customerNumber",
+    "phoneNumber",
+    "iccid",
+    "number",
+    "id",
+    "fullName",
+    "line1",
+    "subject",
+    "body",
+    "title",
+    "deviceName",
+    "clientId",
+    "partnerName",
+    "path",
+];
+
+/// What a browser calls itself that only the second customer has.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+const RENAME: &str = "mutation($id: ID!, $name: String!) { passkeyRename(input: { id: $id, name: $name }) {
+    userErrors { code } } }";
+const GRANT: &str = include_str!("../../../examples/queries/grant-create.graphql");
+const EXPORT: &str = include_str!("../../../examples/queries/data-export.graphql");
 
 /// Every string under a field of one of these names.
 fn gather(value: &Value, names: &[&str], found: &mut BTreeSet<String>) {
@@ -67,6 +103,38 @@ fn gathered(value: &Value, names: &[&str]) -> Vec<String> {
     found.into_iter().collect()
 }
 
+/// All that is somebody's own in an answer to [`ALL`].
+fn owned(all: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    gather(all, &OWN, &mut found);
+    for named in ["passkeys", "devices"] {
+        gather(&all["viewer"][named], &["name"], &mut found);
+    }
+    found
+}
+
+/// Lets a partner that only one customer has read something.
+async fn allow_a_partner(gateway: &Gateway, customer: &Customer<'_>, name: &str) {
+    let terms = Terms { requests_per_second: 1_000, cost_maximum: 1_000_000, cost_restore: 100_000 };
+    let scopes = Scopes::parse("orders:read").unwrap();
+    let new = NewPartner { name: name.to_owned(), scopes, is_first_party: false, terms };
+    let desk = PartnerDesk::new(gateway.app.store.clone(), gateway.app.clock.clone());
+    let (client_id, _) = desk.create(new).await.unwrap();
+    let input = json!({ "clientId": client_id, "scopes": ["orders:read"] });
+    let made = customer.ask(GRANT, json!({ "input": input })).await.data();
+    assert_eq!(made["grantCreate"]["userErrors"], json!([]), "{made}");
+}
+
+/// Has all that is known of a customer gathered.
+async fn export(customer: &Customer<'_>) {
+    customer.operate(EXPORT, "DataExportRequest", json!({})).await.data();
+    until("it is gathered", async || {
+        let exports = customer.operate(EXPORT, "DataExports", json!({})).await.data();
+        exports["viewer"]["dataExports"][0]["path"].is_string().then_some(())
+    })
+    .await;
+}
+
 /// A gateway on which anything may be tried as often as wanted.
 async fn roomy(mut wishes: Wishes) -> Gateway {
     for name in ["LOGIN", "LOGIN_FAILURES", "OTP_VERIFY", "OTP_SEND", "SIGNUP", "PASSWORD_RESET"] {
@@ -88,7 +156,11 @@ impl<'a> Pair<'a> {
     async fn of(gateway: &'a Gateway) -> Self {
         let (a, b) = (gateway.sign_in(2).await, gateway.sign_in(1).await);
         for (customer, n) in [(&a, 2), (&b, 1)] {
-            register(customer, &mut Phone::new()).await;
+            let passkey = register(customer, &mut Phone::new()).await;
+            let name = json!({ "id": passkey["id"], "name": format!("Telephone {n} of the family") });
+            customer.ask(RENAME, name).await.data();
+            allow_a_partner(gateway, customer, &format!("Household Books {n}")).await;
+            export(customer).await;
             let token = customer.token.as_ref().unwrap();
             let account = gateway.app.identity.authenticate(token).await.unwrap().account;
             let email = &gateway.sandbox.core().world.customer(n).email;
@@ -98,24 +170,50 @@ impl<'a> Pair<'a> {
                 assert!(bell.eligibility_changed(account, n % 2 == 0, &event).await.unwrap());
                 // And some history.
                 let wrong = json!({ "input": { "email": email, "password": "wrong horse battery" } });
-                gateway.nobody().ask(crate::sessions::SIGN_IN, wrong).await.data();
+                gateway.nobody().ask(SIGN_IN, wrong).await.data();
             }
         }
+        // One signs in with a browser that the other has not.
+        let email = &gateway.sandbox.core().world.customer(1).email;
+        let input = json!({ "email": email, "password": DEMO_PASSWORD, "deviceToken": DEMO_DEVICE });
+        let body = json!({ "query": SIGN_IN, "variables": { "input": input } }).to_string();
+        let entered = post(gateway, &[("user-agent", BROWSER)], body).await;
+        assert!(entered.json()["data"]["sessionCreate"]["session"].is_object(), "{entered:?}");
+
         let (mine, theirs) = (a.ask(ALL, json!({})).await.data(), b.ask(ALL, json!({})).await.data());
-        let names = ["email", "phone", "customerNumber", "phoneNumber", "iccid", "number", "id", "fullName"];
-        let own = gathered(&mine, &names);
-        let values: Vec<_> = gathered(&theirs, &names)
-            .into_iter()
-            .filter(|value| !own.contains(value) && value.len() > 3)
-            .collect();
+        let own = owned(&mine);
+        let values: Vec<_> =
+            owned(&theirs).into_iter().filter(|value| !own.contains(value) && value.len() > 3).collect();
+        let viewer = &theirs["viewer"];
+        for (kind, field) in [
+            ("cases", "subject"),
+            ("cases", "body"),
+            ("passkeys", "name"),
+            ("sessions", "deviceName"),
+            ("grants", "clientId"),
+            ("grants", "partnerName"),
+            ("dataExports", "path"),
+        ] {
+            let has = gathered(&viewer[kind], &[field]).iter().any(|value| values.contains(value));
+            assert!(has, "no {field} of the other's {kind} is told from one's own");
+        }
         let sent = b.ask("mutation { stepUpCodeSend { challengeId } }", json!({})).await.data();
         let mut ids = gathered(&theirs, &["id"]);
         ids.push(sent["stepUpCodeSend"]["challengeId"].as_str().unwrap().to_owned());
-        for kind in ["sessions", "devices", "passkeys", "signIns", "notifications", "paymentMethods"] {
+        for kind in [
+            "sessions",
+            "devices",
+            "passkeys",
+            "signIns",
+            "notifications",
+            "paymentMethods",
+            "grants",
+            "dataExports",
+        ] {
             assert!(!gathered(&theirs["viewer"][kind], &["id"]).is_empty(), "the other has no {kind}");
         }
         assert!(values.len() > 20, "the other has something to lose");
-        let texts = values.clone();
+        let texts = values.iter().filter(|value| value.chars().count() <= 60).cloned().collect();
         Self { a, b, pool: Pool { ids, cursors: gathered(&theirs, &["cursor"]), texts }, values }
     }
 
@@ -215,6 +313,15 @@ async fn nothing_of_another_customer_is_read_or_changed_through_any_argument() {
     let gateway = roomy(Wishes::default()).await;
     let pair = Pair::of(&gateway).await;
     let before = pair.b.ask(ALL, json!({})).await.data();
+    // The one door that is none of the graph's.
+    let path = before["viewer"]["dataExports"][0]["path"].as_str().unwrap();
+    for (customer, status) in [(&pair.a, 404), (&pair.b, 200)] {
+        let request = gateway.request("GET", path).bearer_auth(customer.token.as_ref().unwrap());
+        let reply = Reply::to(request).await;
+        assert_eq!(reply.status, status, "{path}");
+        let found = pair.values.iter().find(|value| **value != path && reply.text.contains(value.as_str()));
+        assert_eq!(found.is_some(), status == 200, "{found:?}");
+    }
     gateway.forget_calls();
     let (found, sent) = search(&gateway, &pair, CASES).await;
     assert!(sent >= CASES);

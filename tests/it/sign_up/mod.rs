@@ -7,14 +7,18 @@ mod settling;
 
 use std::{collections::HashMap, time::Duration};
 
-use portal_gateway::sandbox::{
-    core::{Rule, RuleKind, System},
-    journal::{Filter, Kind},
+use portal_gateway::{
+    sandbox::{
+        core::{Rule, RuleKind, System},
+        journal::{Filter, Kind},
+    },
+    upstream::salesforce::soql,
 };
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    availability,
     gateway::{Answer, Gateway, Wishes},
     records,
 };
@@ -245,6 +249,11 @@ async fn every_captured_field_lands_in_every_system_and_reads_back() {
         assert_eq!(account[name], value, "{name}");
     }
     assert!(account["Portal_Last_SignIn__c"].is_string());
+    // It was found by its address; this one by the number.
+    let numbered = soql::Filter::eq("SF_Account_No__c", &*number);
+    let numbered = availability::records(&gateway.app, "Account", &["PersonEmail"], numbered).await;
+    let [only] = &numbered[..] else { panic!("{numbered:?}") };
+    assert_eq!(only["PersonEmail"], EMAIL);
 
     let mut customer = gateway.nobody();
     customer.token = done["session"]["accessToken"].as_str().map(str::to_owned);
