@@ -44,7 +44,7 @@ fn input(mutation: &str) -> Value {
         "signUpResume" => json!({ "verification": "nothing" }),
         "signUpComplete" => sign_up::form(&json!("nothing")),
         "accountLink" => json!({ "verification": "nothing", "password": PASSWORD, "termsVersion": "1" }),
-        "accountErase" => code("ErasureCode"),
+        "accountErase" => code("Erasure"),
         "passwordChange" => json!({ "currentPassword": DEMO_PASSWORD, "newPassword": "short" }),
         "passwordResetRequest" => json!({ "email": "nobody@example.jp" }),
         "passwordReset" => json!({ "token": "nothing", "newPassword": PASSWORD }),
