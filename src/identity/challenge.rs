@@ -117,12 +117,18 @@ impl Kind {
 
     /// Under which limits its codes are mailed.
     const fn limits(self) -> Purpose {
-        if matches!(self, Self::SignUp) { Purpose::CodeSend } else { Purpose::KnownCodeSend }
+        match self {
+            Self::SignUp | Self::NewEmail => Purpose::CodeSend,
+            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => {
+                Purpose::KnownCodeSend
+            }
+        }
     }
 
-    /// Whether whoever asks for it has a session: then neighbours are not in their way.
+    /// Whether whoever asks for it has a session: then neighbours are not in their way. Where they have another address
+    /// mailed, that of theirs is mailed, too, which limits it.
     const fn is_of_session(self) -> bool {
-        matches!(self, Self::StepUp | Self::PresentEmail | Self::Erasure)
+        matches!(self, Self::StepUp | Self::NewEmail | Self::PresentEmail | Self::Erasure)
     }
 
     const fn as_str(self) -> &'static str {
@@ -373,10 +379,10 @@ impl Challenges {
         if row.sends >= MOST_SENDS {
             return Ok(Err(refused()));
         }
-        if kind.mails() == "known" {
-            self.gate.pass_account(kind.limits(), &row.subject, from, now).await?;
-        } else {
+        if kind == Kind::SignUp {
             self.gate.pass(kind.limits(), Some(&row.subject), from, now).await?;
+        } else {
+            self.gate.pass_account(kind.limits(), &row.subject, from, now).await?;
         }
         let address = self.address(id, &row.address)?;
         let end = row.created_at + self.lifetime() * LONGEST;

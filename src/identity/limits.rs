@@ -86,9 +86,9 @@ pub enum Purpose {
     Availability,
     /// A link to replace a password is wanted.
     PasswordReset,
-    /// A code is to be mailed for somebody who proved nothing.
+    /// A code is to be mailed to an address that nobody proved to be theirs.
     CodeSend,
-    /// A code is to be mailed for somebody whose password was right, or who has a session.
+    /// A code is to be mailed to the address of an account.
     KnownCodeSend,
     /// A code is tried.
     CodeTry,

@@ -125,26 +125,33 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
     bad["profile"]["phone"] = json!(canaries.plant("what is no number", "call-me-5521-please"));
     bad["address"]["postalCode"] = json!(canaries.plant("what is no code", "postal-5521-canary"));
     process.ask(None, DOCUMENT, "SignUpComplete", bad).await;
-    // While nothing gets on, what is to be done lies in the store: of a client it is not known whether it was made.
-    let hang = Rule { operation: "AddClient".to_owned(), ..Rule::every(System::Whmcs, RuleKind::Hang) };
-    sandbox.core().faults.add(hang);
-    sandbox.core().faults.add(Rule::every(System::Smtp, RuleKind::Status));
-    let forgetful = json!({ "email": sandbox.core().world.customer(5).email });
-    process.ask(None, RESET_REQUEST, "PasswordResetRequest", forgetful).await;
-    process.ask(None, DOCUMENT, "SignUpComplete", form.clone()).await;
-    until("all of it waits", async || {
-        let mails = store.count("jobs WHERE kind = 'mail' AND due_at IS NOT NULL AND attempts > 0").await;
-        let begun = store.count("workflows WHERE ended_at IS NULL AND state IS NOT NULL").await;
-        (mails > 0 && begun > 0).then_some(())
-    })
-    .await;
-    let midway = store.rows().await;
-    sandbox.core().faults.clear();
-    // The next tries meet faults.
+    // While nothing gets on, what is to be done lies in the store: of a client it is not known whether it was made, and who it
+    // was is not to be found out.
     let leak = canaries.plant("message of a system", "Upstreamleak5521 of Quokkarina");
-    for system in [System::Whmcs, System::Salesforce] {
-        sandbox.core().faults.add(fault(system, RuleKind::Status, &leak));
+    let lost = Rule { operation: "AddClient".to_owned(), ..Rule::every(System::Whmcs, RuleKind::Drop) };
+    sandbox.core().faults.add(lost);
+    // The first look is before that.
+    for (kind, times) in [(RuleKind::Delay, Some(1)), (RuleKind::Hang, None)] {
+        let operation = "GetClients".to_owned();
+        sandbox.core().faults.add(Rule { operation, times, ..Rule::every(System::Whmcs, kind) });
     }
+    sandbox.core().faults.add(Rule::every(System::Smtp, RuleKind::Drop));
+    let waits = async {
+        let waits = "workflows WHERE step = 'client' AND is_sending AND ended_at IS NULL";
+        until("the sign-up waits", async || (store.count(waits).await > 0).then_some(())).await;
+        let forgetful = json!({ "email": sandbox.core().world.customer(5).email });
+        process.ask(None, RESET_REQUEST, "PasswordResetRequest", forgetful).await;
+        let waits = "jobs WHERE kind = 'mail' AND due_at IS NOT NULL AND attempts > 0";
+        until("a mail waits", async || (store.count(waits).await > 0).then_some(())).await;
+        let midway = store.rows().await;
+        sandbox.core().faults.clear();
+        // The next tries meet faults.
+        for system in [System::Whmcs, System::Salesforce] {
+            sandbox.core().faults.add(fault(system, RuleKind::Status, &leak));
+        }
+        midway
+    };
+    let (_, midway) = tokio::join!(process.ask(None, DOCUMENT, "SignUpComplete", form.clone()), waits);
     let done = timeout(PATIENCE, async {
         loop {
             let done = process.ask(None, DOCUMENT, "SignUpComplete", form.clone()).await;

@@ -1,5 +1,8 @@
 //! What is looked for, and in which forms.
 
+use std::collections::BTreeMap;
+
+use aho_corasick::AhoCorasick;
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
@@ -38,24 +41,37 @@ impl Canaries {
     /// Which are found, with what is around the first of each.
     pub fn found(&self, text: &str) -> Vec<String> {
         let lower = text.to_lowercase();
-        let mut found = Vec::new();
-        for (what, value) in &self.0 {
-            let at = if value.len() <= FEW && value.bytes().all(|byte| byte.is_ascii_digit()) {
-                // A code is six digits, and so are the microseconds of a time.
-                let mut at = lower.match_indices(value.as_str()).map(|(at, _)| at);
-                at.find(|at| stands_alone(&lower, *at, value.len()))
-            } else {
-                let plain = plain_forms(value).into_iter().find_map(|form| lower.find(&form));
-                plain.or_else(|| base64_forms(value).into_iter().find_map(|form| text.find(&form)))
-            };
-            if let Some(at) = at {
-                let start = (0..=at.saturating_sub(160)).rev().find(|at| text.is_char_boundary(*at));
-                let around: String = text[start.unwrap_or(0)..].chars().take(400).collect();
-                found.push(format!("{what}: …{around}…"));
+        let mut found = BTreeMap::new();
+        self.look(&lower, plain_forms, &mut found);
+        self.look(text, base64_forms, &mut found);
+        let tell = |(canary, around): (usize, String)| format!("{}: …{around}…", self.0[canary].0);
+        found.into_iter().map(tell).collect()
+    }
+
+    /// Looks for some forms of all of them in one go.
+    fn look(&self, text: &str, forms: fn(&str) -> Vec<String>, found: &mut BTreeMap<usize, String>) {
+        let (mut patterns, mut whose) = (Vec::new(), Vec::new());
+        for (canary, (_, value)) in self.0.iter().enumerate() {
+            let more = forms(value);
+            whose.extend(more.iter().map(|_| canary));
+            patterns.extend(more);
+        }
+        let automaton = AhoCorasick::new(&patterns).unwrap();
+        for hit in automaton.find_overlapping_iter(text) {
+            let canary = whose[hit.pattern().as_usize()];
+            if !found.contains_key(&canary)
+                && (!is_code(&self.0[canary].1) || stands_alone(text, hit.start(), hit.len()))
+            {
+                let start = (0..=hit.start().saturating_sub(160)).rev().find(|at| text.is_char_boundary(*at));
+                found.insert(canary, text[start.unwrap_or(0)..].chars().take(400).collect());
             }
         }
-        found
     }
+}
+
+/// A code is six digits, and so are the microseconds of a time.
+fn is_code(value: &str) -> bool {
+    value.len() <= FEW && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn stands_alone(text: &str, at: usize, length: usize) -> bool {
@@ -68,6 +84,9 @@ fn stands_alone(text: &str, at: usize, length: usize) -> bool {
 
 /// In lower case: as it is, as an address has it, in hex, and as JSON inside of JSON or Rust's debug form has it.
 fn plain_forms(value: &str) -> Vec<String> {
+    if is_code(value) {
+        return vec![value.to_owned()];
+    }
     let form = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
     let forms = [
         value.to_owned(),
@@ -81,6 +100,9 @@ fn plain_forms(value: &str) -> Vec<String> {
 
 /// In base64, wherever in a longer text it begins.
 fn base64_forms(value: &str) -> Vec<String> {
+    if is_code(value) {
+        return Vec::new();
+    }
     let mut forms = Vec::new();
     for before in 0..3 {
         let bytes = [&vec![0; before][..], value.as_bytes()].concat();
