@@ -8,7 +8,7 @@ use portal_gateway::{
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::{CREATE, DOCUMENT, PATIENCE, search::Canaries};
+use super::{CREATE, DOCUMENT, PATIENCE, search::Canaries, stored::Watch};
 use crate::{audit::story::Scene, gateway::DASHBOARD, stage::until};
 
 const EXPORTS: &str = include_str!("../../../examples/queries/data-export.graphql");
@@ -124,7 +124,7 @@ pub async fn partner(canaries: &mut Canaries, scene: &Scene<'_>) {
 }
 
 /// Goes from getting started to the sign-in.
-pub async fn hand_off(canaries: &mut Canaries, scene: &Scene<'_>) {
+pub async fn hand_off(canaries: &mut Canaries, scene: &Scene<'_>, watch: &Watch) {
     let (email, door) = (&scene.sandbox.core().world.customer(CUSTOMER).email, &scene.door);
     let since = crate::gateway::mailed_so_far(&scene.app.store, scene.sandbox).await;
     let begun = door.ask(None, DOCUMENT, "SignUpBegin", json!({ "email": email })).await;
@@ -135,6 +135,7 @@ pub async fn hand_off(canaries: &mut Canaries, scene: &Scene<'_>) {
     let verification = &verified["data"]["signUpVerify"]["verification"];
     canaries.token("verification", &verification["token"]);
     let token = canaries.token("hand-off", &verification["routing"]["handOff"]["token"]);
+    watch.look().await;
     let input = json!({ "email": email, "password": DEMO_PASSWORD, "handOffToken": token });
     let entered = door.ask(None, CREATE, "SessionCreate", json!({ "input": input })).await;
     canaries.token("access token", &entered["data"]["sessionCreate"]["session"]["accessToken"]);

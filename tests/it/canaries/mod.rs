@@ -309,7 +309,7 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
     }
     acts::export(&mut canaries, &scene).await;
     acts::partner(&mut canaries, &scene).await;
-    acts::hand_off(&mut canaries, &scene).await;
+    acts::hand_off(&mut canaries, &scene, &watch).await;
 
     // What strangers send.
     let http = &process.http;
@@ -340,7 +340,7 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
     let events = store.audit_events(&Filter::default(), 0, 10_000).await.unwrap();
     assert!(events.len() > 10, "{}", events.len());
     let audit = format!("{events:?}");
-    let stored = watch.end(store).await;
+    let stored = watch.end().await;
     println!(
         "{} canaries, {} bytes of log, {} events, {} bytes of rows",
         canaries.count(),

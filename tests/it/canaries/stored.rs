@@ -1,18 +1,24 @@
 //! What lies in the database, at any time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use portal_gateway::store::Store;
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(5);
 
 /// Reads all rows again and again, so that those are seen, too, that do not stay.
 pub struct Watch {
+    store: Store,
     stop: CancellationToken,
-    looking: JoinHandle<BTreeSet<(String, String)>>,
+    looking: JoinHandle<()>,
+    seen: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
 /// What was seen.
@@ -27,23 +33,32 @@ impl Watch {
     pub fn begin(store: Store) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let seen = Arc::<Mutex<BTreeSet<_>>>::default();
+        let (all, read) = (seen.clone(), store.clone());
         let looking = tokio::spawn(async move {
-            let mut seen = BTreeSet::new();
             while !stopped.is_cancelled() {
-                seen.extend(store.rows().await);
+                let rows = read.rows().await;
+                all.lock().unwrap().extend(rows);
                 sleep(EVERY).await;
             }
-            seen
         });
-        Self { stop, looking }
+        Self { store, stop, looking, seen }
+    }
+
+    /// Looks now.
+    pub async fn look(&self) {
+        let rows = self.store.rows().await;
+        self.seen.lock().unwrap().extend(rows);
     }
 
     /// Ends it with a last look.
-    pub async fn end(self, store: &Store) -> Stored {
+    pub async fn end(self) -> Stored {
         self.stop.cancel();
-        let mut seen = self.looking.await.unwrap();
-        seen.extend(store.rows().await);
-        let mut unseen = store.tables().await;
+        self.looking.await.unwrap();
+        let rows = self.store.rows().await;
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.extend(rows);
+        let mut unseen = self.store.tables().await;
         unseen.retain(|table| !seen.iter().any(|(name, _)| name == table));
         unseen.sort();
         let seen: Vec<_> = seen.into_iter().collect();
