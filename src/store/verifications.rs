@@ -86,15 +86,6 @@ impl Tx {
         Ok(())
     }
 
-    /// Uses a verification up. False when it was used before.
-    ///
-    /// # Errors
-    /// [`crate::store::Error::Database`].
-    pub async fn use_verification(&mut self, id: Uuid) -> Result<bool> {
-        let used = sql!(self.on(), "DELETE FROM verifications WHERE verification_id = $1", [id])?;
-        Ok(used == 1)
-    }
-
     /// Stores what a user agreed to.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub const REGISTER: &str = include_str!("../../examples/queries/passkey-register-begin.graphql");
-const REGISTERED: &str = include_str!("../../examples/queries/passkey-register-finish.graphql");
+pub const REGISTERED: &str = include_str!("../../examples/queries/passkey-register-finish.graphql");
 const REMOVE: &str = include_str!("../../examples/queries/passkey-remove.graphql");
 const SIGN_IN: &str = include_str!("../../examples/queries/passkey-sign-in-begin.graphql");
 pub const SIGNED_IN: &str = include_str!("../../examples/queries/passkey-sign-in-finish.graphql");

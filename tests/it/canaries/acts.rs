@@ -1,5 +1,6 @@
 //! What is not typed in a mutation: a partner's secret, what an export holds, a hand-off.
 
+use chrono::Utc;
 use portal_gateway::{
     identity::{NewPartner, PartnerDesk, Scopes, Terms},
     sandbox::credentials::DEMO_PASSWORD,
@@ -7,11 +8,20 @@ use portal_gateway::{
 };
 use reqwest::Response;
 use serde_json::{Value, json};
+use totp_rs::Totp;
 
 use super::{CREATE, DOCUMENT, PATIENCE, search::Canaries, stored::Watch};
-use crate::{audit::story::Scene, gateway::DASHBOARD, stage::until};
+use crate::{
+    audit::story::Scene,
+    gateway::DASHBOARD,
+    passkeys::{REGISTER, REGISTERED},
+    phone::{ORIGIN, Phone},
+    stage::until,
+};
 
 const EXPORTS: &str = include_str!("../../../examples/queries/data-export.graphql");
+const ENROL: &str = include_str!("../../../examples/queries/totp-enrol-begin.graphql");
+const ENROLLED: &str = include_str!("../../../examples/queries/totp-enrol-finish.graphql");
 const GRANT: &str = include_str!("../../../examples/queries/grant-create.graphql");
 /// Whose account is left as it was.
 const CUSTOMER: u64 = 1;
@@ -139,4 +149,25 @@ pub async fn hand_off(canaries: &mut Canaries, scene: &Scene<'_>, watch: &Watch)
     let input = json!({ "email": email, "password": DEMO_PASSWORD, "handOffToken": token });
     let entered = door.ask(None, CREATE, "SessionCreate", json!({ "input": input })).await;
     canaries.token("access token", &entered["data"]["sessionCreate"]["session"]["accessToken"]);
+}
+
+/// Enrols an app and a passkey: what lies in the store then does not stay there as the story is told.
+pub async fn factors(canaries: &mut Canaries, scene: &Scene<'_>, watch: &Watch) {
+    let (token, door) = (enter(scene).await, &scene.door);
+    let act = async |document: &str, variables: Value, root: &str| {
+        let done = door.ask(Some(&token), document, "", variables).await["data"][root].clone();
+        assert_eq!(done["userErrors"], json!([]), "{root}: {done}");
+        done
+    };
+    let begun = act(ENROL, json!({}), "totpEnrolBegin").await;
+    watch.look().await;
+    let app = Totp::from_url(begun["enrolment"]["otpauthUri"].as_str().unwrap()).unwrap();
+    let code = app.generate(u64::try_from(Utc::now().timestamp()).unwrap()).to_string();
+    let done = act(ENROLLED, json!({ "code": code }), "totpEnrolFinish").await;
+    canaries.token("recovery code", &done["recoveryCodes"][0]);
+    let begun = act(REGISTER, json!({}), "passkeyRegistrationBegin").await;
+    let credential = Phone::new().create(ORIGIN, &begun["options"]).await.unwrap();
+    let named = json!({ "credential": credential, "name": canaries.plant("passkey", "Quokka's phone") });
+    act(REGISTERED, named, "passkeyRegistrationFinish").await;
+    watch.look().await;
 }

@@ -310,6 +310,7 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
     acts::export(&mut canaries, &scene).await;
     acts::partner(&mut canaries, &scene).await;
     acts::hand_off(&mut canaries, &scene, &watch).await;
+    acts::factors(&mut canaries, &scene, &watch).await;
 
     // What strangers send.
     let http = &process.http;
