@@ -192,7 +192,7 @@ fn limits(env: &mut Reader<'_>) -> Limits {
         sign_up: rate(env, "SIGNUP", usual.sign_up, "Sign-ups that may be begun with an address", WINDOW),
         availability: rate(env, "AVAILABILITY", usual.availability, "Checks of an address that a guest may ask for with an e-mail address", WINDOW),
         password_reset: rate(env, "PASSWORD_RESET", usual.password_reset, "Links to replace a password that an account may ask for", WINDOW),
-        refresh: rate(env, "AUTH_REFRESH", usual.refresh, "Exchanges of refresh tokens by a person, and those of no session from where one person sits", WINDOW),
+        refresh: rate(env, "AUTH_REFRESH", usual.refresh, "Refresh tokens of no session that are shown from where one person sits; those of a session may be exchanged ten times as often", WINDOW),
         code_sends: rate(env, "OTP_SEND", usual.code_sends, "Codes that are mailed to an address", WINDOW),
         code_tries: rate(env, "OTP_VERIFY", usual.code_tries, "Codes that are tried for an address", WINDOW),
         passkeys: rate(env, "PASSKEY", usual.passkeys, "Sign-ins with a passkey that a person may begin", WINDOW),

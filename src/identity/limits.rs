@@ -14,6 +14,9 @@ use crate::{
     store::{Store, audit::Event},
 };
 
+/// What is counted for one person's device or session, right ones included, may be so many times a limit: a browser has many
+/// tabs, and a person signs in more often than they mistype.
+const OF_ONE_PERSON: u32 = 10;
 /// Of what a stranger can be refused as often as they like, one from each network is noted in this time.
 const NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 
@@ -40,8 +43,8 @@ pub struct Limits {
     pub availability: Rate,
     /// Links to replace a password.
     pub password_reset: Rate,
-    /// Exchanges of refresh tokens: of a session [`Limits::people_per_address`] times as many, since a browser has many tabs;
-    /// for a network address only those count that are of no session.
+    /// Exchanges of refresh tokens: of a session ten times as many, since a browser has many tabs; for a network address only
+    /// those count that are of no session.
     pub refresh: Rate,
     /// Mails with a code.
     pub code_sends: Rate,
@@ -248,7 +251,8 @@ impl Gate {
         let (of, Rate { limit, window }) = (secret.name(), self.limits.sign_in);
         let who = [device, account].concat();
         let wrong = self.bucket(of, "device", &who, Rule::delay(limit, window));
-        let all = self.bucket(of, "device-all", &who, Rule::rate(self.shared(limit), window));
+        let all =
+            self.bucket(of, "device-all", &who, Rule::rate(limit.saturating_mul(OF_ONE_PERSON), window));
         self.admit(&[wrong, all], Try { of, account, from, window }, now).await?;
         Ok(Guess(vec![(wrong, Outcome::Forgiven)]))
     }
@@ -265,7 +269,7 @@ impl Gate {
     ) -> Result<()> {
         const OF: &str = "refresh";
         let rate = self.limits.refresh;
-        let rule = Rule::rate(self.shared(rate.limit), rate.window);
+        let rule = Rule::rate(rate.limit.saturating_mul(OF_ONE_PERSON), rate.window);
         let account = session.as_ref().map_or(&[][..], |session| &session.as_bytes()[..]);
         let bucket = match session {
             Some(_) => Some(self.bucket(OF, "session", account, rule)),

@@ -97,7 +97,7 @@ use crate::{
     secret::{ExposeSecret, SecretString},
     store::{
         Store, User,
-        audit::{Actor, Event, OnRecord},
+        audit::{Actor, OnRecord},
     },
 };
 
@@ -382,7 +382,7 @@ impl Identity {
     #[cfg(any(test, feature = "sandbox"))]
     pub async fn disable(&self, user: UserId) -> Result<bool> {
         let now = self.0.now();
-        let event = Event::done("user.disable", Actor::Operator, now).about(user);
+        let event = crate::store::audit::Event::done("user.disable", Actor::Operator, now).about(user);
         let changed = self.0.store.disable_user(user, now, event).await?;
         self.0.sessions.recheck(user);
         Ok(changed)

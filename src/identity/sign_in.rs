@@ -267,8 +267,8 @@ impl Identity {
         let locked = tx.lock_user_of_email(&proved.address).await?;
         if locked != Some(whose) || !this.challenges.consume(&mut tx, &proved).await? {
             drop(tx);
-            // Whoever is gone has no history.
-            return void(locked).await;
+            // Whoever is gone has no history, and whoever has the address now did nothing.
+            return void(locked.filter(|user| *user == whose)).await;
         }
         let entrance = this.enter(tx, &user, &email, Method::Code, known, remember, entry.from).await?;
         Ok(Verified::Entered(Box::new(entrance)))

@@ -416,8 +416,12 @@ impl EmailChanges {
             };
         };
         let present = challenges.prove::<Wanted>(Kind::PresentEmail, challenge, present_code, from).await?;
-        let new = challenges.prove::<Arrived>(Kind::NewEmail, wanted.other, new_code, from).await?;
-        let (present, new) = match (present, new) {
+        let new = challenges.prove::<Arrived>(Kind::NewEmail, wanted.other, new_code, from).await;
+        if let (Answer::Proved(present), Err(_)) = (&present, &new) {
+            // It was not even looked at.
+            challenges.give_back(present).await?;
+        }
+        let (present, new) = match (present, new?) {
             (Answer::Proved(present), Answer::Proved(new)) => (present, new),
             (present, new) => {
                 // Of several at once the first may have used up what the others came with.
@@ -450,8 +454,12 @@ impl EmailChanges {
         } else {
             self.wait(viewer, id).await.inspect_err(|refused| from.noted(refused))
         };
-        if is_busy || matches!(finished, Err(Error::Unavailable { .. })) {
-            // Nothing came of the codes: they are good still, however often this is said.
+        if matches!(finished, Ok(Finished::InProgress) | Err(Error::Unavailable { .. })) {
+            // Nothing came of the codes, as far as is known: they are good still, however often this is said. Once it is done,
+            // they prove an address that is not theirs any more.
+            if !is_busy {
+                desk.store.audit(viewer.event("email.prove", desk.clock.now())).await?;
+            }
             challenges.give_back(&new).await?;
             challenges.give_back(&present).await?;
             return finished;

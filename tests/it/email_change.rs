@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::{
     audit,
     gateway::{Customer, Gateway},
-    sign_up::{accounts, clients, hasty, until},
+    sign_up::{self, accounts, clients, hasty, until},
 };
 
 pub const DOCUMENT: &str = include_str!("../../examples/queries/email-change.graphql");
@@ -377,6 +377,29 @@ async fn right_codes_are_good_however_often_billing_is_away() {
     let refused = try_finish(&customer, &begun.id, &wrong(&begun.new), &begun.present).await;
     assert_eq!(refused["data"]["emailChangeFinish"]["newTriesLeft"], 2, "{refused}");
     gateway.sandbox.core().faults.clear();
+    assert_eq!(finish_at_last(&customer, &begun).await["status"], "COMPLETE");
+}
+
+#[tokio::test]
+async fn a_stranger_who_tries_codes_for_the_new_address_costs_the_present_one_no_try() {
+    let gateway = hasty().await;
+    let (old, customer) = (email(&gateway, 1), gateway.sign_in(1).await);
+    let begun = begun(&gateway, &customer, &old, NEW).await;
+    // As many as anybody may try for an address.
+    let stranger = gateway.nobody();
+    for tries in [3, 3, 3, 1] {
+        let opened = stranger.operate(sign_up::DOCUMENT, "SignUpBegin", json!({ "email": NEW })).await.data();
+        let challenge = &opened["signUpBegin"]["challenge"]["id"];
+        for _ in 0..tries {
+            let guess = json!({ "challengeId": challenge, "code": "000000" });
+            stranger.operate(sign_up::DOCUMENT, "SignUpVerify", guess).await.data();
+        }
+    }
+    for _ in 0..3 {
+        let waits = try_finish(&customer, &begun.id, &begun.new, &begun.present).await;
+        assert_eq!(waits["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{waits}");
+    }
+    gateway.app.clock.advance(TimeDelta::minutes(1));
     assert_eq!(finish_at_last(&customer, &begun).await["status"], "COMPLETE");
 }
 
