@@ -5,7 +5,11 @@ use super::*;
 use crate::{
     deadline::{Budget, Lane},
     id::{AccountId, ClientId},
-    store::{NewUser, audit::Filter, testing::on_both_stores},
+    store::{
+        NewUser,
+        audit::{Event, Filter},
+        testing::on_both_stores,
+    },
 };
 
 const EMAIL: &str = "taro.yamada@example.jp";
