@@ -107,20 +107,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it shares its limits with: kinds whose codes are mailed to people who proved something before, or to anybody.
-    const fn mails(self) -> &'static str {
+    /// Under which limits its codes are mailed, to the address of an account or to anybody's, and how keyed hashes of the address
+    /// say so.
+    const fn limits(self) -> (Purpose, &'static str) {
         match self {
-            Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => "known",
-            Self::SignUp | Self::NewEmail => "anybody",
-        }
-    }
-
-    /// Under which limits its codes are mailed.
-    const fn limits(self) -> Purpose {
-        match self {
-            Self::SignUp | Self::NewEmail => Purpose::CodeSend,
+            Self::SignUp | Self::NewEmail => (Purpose::CodeSend, "anybody"),
             Self::SignIn | Self::Totp | Self::StepUp | Self::PresentEmail | Self::Erasure => {
-                Purpose::KnownCodeSend
+                (Purpose::KnownCodeSend, "known")
             }
         }
     }
@@ -267,13 +260,16 @@ impl Challenges {
     ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
         let subject = self.subject(kind, &address);
-        let now = self.clock.now();
-        if is_known {
-            self.gate.pass_account(kind.limits(), &subject, from, now).await?;
-        } else {
-            self.gate.pass(kind.limits(), Some(&subject), from, now).await?;
-        }
+        self.count_send(kind, &subject, from, is_known).await?;
         Ok(Draft { kind, subject, client: self.client(from), address, language })
+    }
+
+    async fn count_send(&self, kind: Kind, subject: &[u8], from: &Context, is_known: bool) -> Result<()> {
+        let ((purpose, _), now) = (kind.limits(), self.clock.now());
+        if is_known {
+            return self.gate.pass_account(purpose, subject, from, now).await;
+        }
+        self.gate.pass(purpose, Some(subject), from, now).await
     }
 
     /// Opens a challenge and puts its mail in, if it has one, both within the transaction; [`Challenges::wake`] is to be
@@ -379,11 +375,8 @@ impl Challenges {
         if row.sends >= MOST_SENDS {
             return Ok(Err(refused()));
         }
-        if kind == Kind::SignUp {
-            self.gate.pass(kind.limits(), Some(&row.subject), from, now).await?;
-        } else {
-            self.gate.pass_account(kind.limits(), &row.subject, from, now).await?;
-        }
+        // Whoever has a challenge of another kind proved something for it.
+        self.count_send(kind, &row.subject, from, kind != Kind::SignUp).await?;
         let address = self.address(id, &row.address)?;
         let end = row.created_at + self.lifetime() * LONGEST;
         let (code, expires_at) = (fresh(), (now + self.lifetime()).min(end));
@@ -517,7 +510,7 @@ impl Challenges {
 
     /// The keyed hash under which limits and challenges of such a kind know an address.
     pub(super) fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
-        derive(&self.key, format!("subject:{}:{address}", kind.mails()).as_bytes())
+        derive(&self.key, format!("subject:{}:{address}", kind.limits().1).as_bytes())
     }
 
     /// All under which an address is known.
