@@ -20,7 +20,7 @@ use crate::{
     seal::{self, DataKey, Keyring},
     sim::Sim,
     store::{self, Store},
-    upstream::{freebit, japan_post, salesforce, whmcs},
+    upstream::{captcha, freebit, japan_post, salesforce, whmcs},
     workflows::{
         availability::{Availability, AvailabilityRequest, Bench},
         email_change::{EmailChange, EmailChanges},
@@ -122,6 +122,8 @@ pub struct Upstreams {
     pub freebit: freebit::Client,
     /// Postal look-up; `None` when it is not set up.
     pub japan_post: Option<japan_post::Client>,
+    /// Who tells people from programs; `None` where nobody is asked.
+    pub captcha: Option<captcha::Client>,
 }
 
 impl Upstreams {
@@ -139,6 +141,11 @@ impl Upstreams {
                 .japan_post
                 .clone()
                 .map(|settings| japan_post::Client::new(settings).map_err(MisconfiguredClient::new))
+                .transpose()?,
+            captcha: config
+                .captcha
+                .clone()
+                .map(|settings| captcha::Client::new(settings).map_err(MisconfiguredClient::new))
                 .transpose()?,
         })
     }
@@ -218,6 +225,7 @@ impl App {
             keys: keys.clone(),
             redis: redis.clone(),
             clock: clock.clone(),
+            captcha: upstreams.captcha.clone(),
         };
         let identity = Identity::new(ground, &config.identity).map_err(BuildError::keys)?;
         identity.open_keys().await.map_err(BuildError::keys)?;

@@ -9,6 +9,7 @@
 
 mod auth;
 mod cache;
+mod captcha;
 mod crm_events;
 mod data_keys;
 mod jobs;
@@ -39,7 +40,7 @@ use crate::{
     billing,
     config::reader::Reader,
     crm, events, freshness, identity, notify, postal, sim, store,
-    upstream::{freebit, japan_post, salesforce, whmcs},
+    upstream::{captcha as captcha_service, freebit, japan_post, salesforce, whmcs},
 };
 
 /// All settings, read and found good.
@@ -75,6 +76,8 @@ pub struct Config {
     pub freebit: freebit::Settings,
     /// Postal look-up; `None` when it is not set up.
     pub japan_post: Option<japan_post::Settings>,
+    /// Who tells people from programs; `None` where nobody is asked.
+    pub captcha: Option<captcha_service::Settings>,
     /// Postal look-ups of one client address in a minute.
     pub postal_per_minute: u32,
     /// Ids of custom fields in billing.
@@ -152,13 +155,15 @@ impl Config {
         let (store, data_dir) = cache::store(reader);
         let data_keys = data_keys::read(reader, server.environment, data_dir.clone());
         let redis = Redis::read(reader);
-        let identity = auth::read(reader, &server, data_dir);
+        let mut identity = auth::read(reader, &server, data_dir);
         let (whmcs, billing_fields) = upstreams::whmcs(reader, server.environment);
         let salesforce = upstreams::salesforce(reader, server.environment);
         let (crm_fields, case_origins, crm_words) = upstreams::crm(reader);
         let (crm_events, tell_orders) = crm_events::salesforce(reader, server.environment);
         let freebit = upstreams::freebit(reader, server.environment);
         let (japan_post, postal_per_minute) = upstreams::japan_post(reader, server.environment);
+        let (captcha, rule) = captcha::read(reader, server.environment).unzip();
+        identity.captcha = rule;
         let (webhooks, events) = webhooks::read(reader);
         let reconcile = reconcile::read(reader);
         let jobs = jobs::read(reader, &server);
@@ -185,6 +190,7 @@ impl Config {
             crm_events,
             freebit,
             japan_post,
+            captcha,
             postal_per_minute,
             billing_fields,
             crm_fields,

@@ -46,6 +46,15 @@ pub fn settings(sandbox: &Sandbox) -> HashMap<&'static str, String> {
     settings
 }
 
+/// Variables that ask for a person, with the sandbox as judge.
+pub fn captcha(sandbox: &Sandbox) -> [(&'static str, String); 3] {
+    [
+        ("CAPTCHA_VERIFY_URL", format!("{}/siteverify", sandbox.captcha_url())),
+        ("CAPTCHA_SECRET", credentials::CAPTCHA_SECRET.to_owned()),
+        ("CAPTCHA_SITE_KEY", credentials::CAPTCHA_SITE_KEY.to_owned()),
+    ]
+}
+
 /// Lets the first customers of the sandbox sign in, all with the demo password, and on the demo device without a code; who
 /// could before still can.
 ///

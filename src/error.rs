@@ -19,11 +19,13 @@ pub enum Service {
     Sim,
     /// Postal look-up.
     Postal,
+    /// The check that a person asks, and no program.
+    Captcha,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Billing, Self::Crm, Self::Sim, Self::Postal];
+    pub const ALL: [Self; 5] = [Self::Billing, Self::Crm, Self::Sim, Self::Postal, Self::Captcha];
 
     /// The value of `extensions.service`.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Service {
             Self::Crm => "CRM",
             Self::Sim => "SIM",
             Self::Postal => "POSTAL",
+            Self::Captcha => "CAPTCHA",
         }
     }
 
@@ -42,6 +45,7 @@ impl Service {
             Self::Crm => "the order and support desk",
             Self::Sim => "the mobile network",
             Self::Postal => "postal look-up",
+            Self::Captcha => "the check for programs",
         }
     }
 }

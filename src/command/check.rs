@@ -28,7 +28,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     println!("ok     configuration");
     let upstreams = Upstreams::new(&config, &Clock::system())?;
     let budget = Budget::new(PATIENCE, Lane::Background);
-    let (database, redis, billing, crm, bus, sim, postal, mail) = tokio::join!(
+    let (database, redis, billing, crm, bus, sim, postal, captcha, mail) = tokio::join!(
         database(&config),
         redis(&config),
         async { upstreams.whmcs.whmcs_details(budget).await.map_err(|error| error.to_string()) },
@@ -36,6 +36,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         bus(&config, &upstreams),
         async { upstreams.freebit.warm_up(budget).await.map_err(|error| error.to_string()) },
         postal(&upstreams, budget),
+        captcha(&upstreams, budget),
         mail(&config),
     );
     let mut faults = 0;
@@ -53,6 +54,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
     report("events of the CRM (Pub/Sub)", bus);
     report("mobile network (Freebit)", sim.map(|()| String::new()));
     report("postal look-up (Japan Post)", postal);
+    report("CAPTCHA", captcha);
     report("mail server", mail.map(|()| String::new()));
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -70,7 +72,7 @@ async fn try_keys(config: &Config, store: &Store) -> Result<(), BuildError> {
     let keys = app::data_keys(config, store).await?;
     let clock = Clock::system();
     let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
-    let ground = Ground { store: store.clone(), jobs, keys, redis: None, clock };
+    let ground = Ground { store: store.clone(), jobs, keys, redis: None, clock, captcha: None };
     Identity::new(ground, &config.identity).map(drop).map_err(BuildError::keys)
 }
 
@@ -81,6 +83,15 @@ async fn mail(config: &Config) -> Result<(), String> {
 
 async fn postal(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
     match &upstreams.japan_post {
+        Some(client) => {
+            client.warm_up(budget).await.map(|()| String::new()).map_err(|error| error.to_string())
+        }
+        None => Ok(" (not configured)".to_owned()),
+    }
+}
+
+async fn captcha(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
+    match &upstreams.captcha {
         Some(client) => {
             client.warm_up(budget).await.map(|()| String::new()).map_err(|error| error.to_string())
         }

@@ -133,6 +133,7 @@ fn settings(
 ) -> anyhow::Result<HashMap<&'static str, String>> {
     let folder = std::path::absolute(&options.data_dir)?;
     let mut settings = demo::settings(sandbox);
+    settings.extend(demo::captcha(sandbox));
     settings.extend([
         ("DATABASE_URL", format!("sqlite:{}", folder.join(DATABASE).display())),
         ("DATA_DIR", folder.display().to_string()),

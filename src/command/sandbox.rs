@@ -48,6 +48,9 @@ pub struct World {
     /// Port of the post's emulator.
     #[arg(long, default_value_t = 4106)]
     pub japan_post_port: u16,
+    /// Port of the CAPTCHA service's emulator; 0 for any.
+    #[arg(long, default_value_t = 4107)]
+    pub captcha_port: u16,
     /// Port of the mail server; 0 for any.
     #[arg(long, default_value_t = 4105)]
     pub smtp_port: u16,
@@ -69,6 +72,7 @@ impl World {
         listen.freebit.set_port(self.freebit_port);
         listen.pubsub.set_port(self.pubsub_port);
         listen.japan_post.set_port(self.japan_post_port);
+        listen.captcha.set_port(self.captcha_port);
         listen.smtp.set_port(self.smtp_port);
         Sandbox::start(sandbox::Options {
             seed: self.seed,
@@ -109,6 +113,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     println!("  Japan Post  {}", sandbox.japan_post_url());
     println!("              client_id  {}", credentials::JAPAN_POST_CLIENT_ID);
     println!("              secret_key {}", credentials::JAPAN_POST_SECRET_KEY);
+    println!("  CAPTCHA     {}/siteverify", sandbox.captcha_url());
+    println!("              site key     {}", credentials::CAPTCHA_SITE_KEY);
+    println!("              secret       {}", credentials::CAPTCHA_SECRET);
     println!("  Mail        {}", sandbox.smtp_url());
     println!("              mailbox      {}", sandbox.mailbox_url());
     println!("\nCtrl-C stops it.");

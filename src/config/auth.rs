@@ -156,6 +156,8 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server, data_dir: PathBuf) -> 
             .get("AUTH_HAND_OFF_LIFETIME", "duration", "How long after proving the address at sign-up an existing customer signs in without a code.")
             .duration("5m", "1m", "1h"),
         maintenance: maintenance(env),
+        // Of a section of its own.
+        captcha: None,
     }
 }
 

@@ -355,6 +355,53 @@ fn postal_look_up_is_set_up_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_captcha_is_set_up_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(read(&development(&folder)).ok().unwrap().captcha.is_none());
+    let whole = [
+        ("CAPTCHA_VERIFY_URL", "https://captcha.example.jp/siteverify"),
+        ("CAPTCHA_SECRET", "hunter2"),
+        ("CAPTCHA_SITE_KEY", "key"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let mut env = development(&folder);
+    env.extend(whole.clone());
+    env.insert("CAPTCHA_HOSTNAMES", "Portal.example.jp, www.example.jp".to_owned());
+    let config = read(&env).ok().unwrap();
+    let rule = config.identity.captcha.unwrap();
+    assert_eq!((rule.after, rule.is_always_on, rule.site_key.as_str()), (3, false, "key"));
+    assert_eq!(rule.hostnames, ["portal.example.jp", "www.example.jp"]);
+    assert_eq!(config.captcha.unwrap().verify_url.as_str(), "https://captcha.example.jp/siteverify");
+    for (name, _) in &whole {
+        let mut env = env.clone();
+        env.remove(name);
+        let faults = faults(&env);
+        assert!(
+            faults.iter().all(|fault| fault.starts_with(&format!("{name}: is missing, but "))),
+            "{faults:?}"
+        );
+        assert!(!faults.is_empty());
+    }
+    let mut alone = development(&folder);
+    alone.insert("AUTH_CAPTCHA_ALWAYS_ON", "true".to_owned());
+    assert_eq!(
+        faults(&alone),
+        ["CAPTCHA_VERIFY_URL: is missing, but AUTH_CAPTCHA_ALWAYS_ON is true; for example \
+         CAPTCHA_VERIFY_URL=https://hcaptcha.com/siteverify"]
+    );
+
+    let mut env = production(&folder);
+    env.extend(whole);
+    assert!(read(&env).is_ok());
+    env.insert("CAPTCHA_VERIFY_URL", "http://captcha.example.jp/siteverify".to_owned());
+    assert!(faults(&env)[0].contains("https"));
+    env.insert("CAPTCHA_VERIFY_URL", "https://captcha.example.jp/siteverify".to_owned());
+    env.insert("CAPTCHA_SECRET", "1x0000000000000000000000000000000AA".to_owned());
+    let faults = faults(&env);
+    assert!(faults[0].contains("for tests") && !faults[0].contains("1x0000"), "{faults:?}");
+}
+
+#[test]
 fn an_address_is_in_its_network() {
     let holds = |network: &str, address: &str| {
         Network::parse(network).unwrap().contains(address.parse::<IpAddr>().unwrap())

@@ -329,7 +329,11 @@ pub(super) fn crm(env: &mut Reader<'_>) -> (crm::FieldMap, Vec<String>, crm::Wor
 }
 
 /// What a system can bear; the thresholds of breaker and retries are not for operators.
-fn bearable(env: &mut Reader<'_>, system: &str, default: transport::Settings) -> transport::Settings {
+pub(super) fn bearable(
+    env: &mut Reader<'_>,
+    system: &str,
+    default: transport::Settings,
+) -> transport::Settings {
     let mut get = |name: &str, unit, about: &str| -> u32 {
         let known = match name {
             "CONCURRENCY" => u32::try_from(default.concurrency).unwrap_or(5),
@@ -368,7 +372,7 @@ fn rsa_key(pem: String) -> Result<SecretString, String> {
 }
 
 /// Refuses a test endpoint in production, and the production CRM in development.
-fn refuse_foreign(env: &mut Reader<'_>, name: &str, url: &Url, environment: Environment) {
+pub(super) fn refuse_foreign(env: &mut Reader<'_>, name: &str, url: &Url, environment: Environment) {
     let host = url.host_str().unwrap_or_default();
     let is_production_crm = host == "login.salesforce.com"
         || (host.ends_with(".my.salesforce.com") && !host.contains(".sandbox.") && !host.contains("--"));

@@ -164,9 +164,44 @@ pub(super) struct Gate {
     store: Store,
 }
 
-/// Something that is being tried: where it counts, and what becomes of that when it was right.
+/// Something that is being tried: where it counts.
+#[derive(Default)]
 #[must_use]
-pub(super) struct Guess(Vec<(Bucket, Outcome)>);
+pub(super) struct Guess(Vec<Counted>);
+
+/// Where something that is being tried counts as wrong.
+#[derive(Clone, Copy)]
+struct Counted {
+    bucket: Bucket,
+    /// What becomes of that when it was right.
+    right: Option<Outcome>,
+    /// And when it could not be tried.
+    untried: Option<Outcome>,
+}
+
+impl Counted {
+    /// As wrong, unless something else becomes of it when it was right.
+    const fn new(bucket: Bucket, right: Option<Outcome>) -> Self {
+        Self { bucket, right, untried: Some(Outcome::Withdrawn) }
+    }
+}
+
+/// Whether so many were wrong that whoever tries another one shall show that they are a person. It counts where that is said
+/// until it was right.
+pub(super) enum Doubted {
+    /// They shall.
+    Yes(Guess),
+    /// Not yet.
+    No(Guess),
+}
+
+impl Guess {
+    /// Both, of the same try.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+}
 
 impl Gate {
     pub(super) fn new(throttle: Throttle, key: [u8; 32], limits: Limits, store: Store) -> Self {
@@ -226,10 +261,11 @@ impl Gate {
         let all = self.bucket("sign-in", "all", b"", Rule::rate(failures.limit, failures.window));
         let network = self.of_network("sign-in", sign_in, from);
         // A success is no failure of its network, but does not forgive those of its neighbours.
-        let mut guess: Vec<_> = network.into_iter().chain([all]).map(|of| (of, Outcome::Withdrawn)).collect();
+        let withdrawn = |bucket| Counted::new(bucket, Some(Outcome::Withdrawn));
+        let mut guess: Vec<_> = network.into_iter().chain([all]).map(withdrawn).collect();
         let bucket = self.bucket(of, "account", account, Rule::delay(sign_in.limit, window));
-        guess.push((bucket, Outcome::Forgiven));
-        let buckets: Vec<_> = guess.iter().map(|(bucket, _)| *bucket).collect();
+        guess.push(Counted::new(bucket, Some(Outcome::Forgiven)));
+        let buckets: Vec<_> = guess.iter().map(|counted| counted.bucket).collect();
         self.admit(&buckets, Try { of, account, from, window }, now).await?;
         Ok(Guess(guess))
     }
@@ -254,7 +290,43 @@ impl Gate {
         let all =
             self.bucket(of, "device-all", &who, Rule::rate(limit.saturating_mul(OF_ONE_PERSON), window));
         self.admit(&[wrong, all], Try { of, account, from, window }, now).await?;
-        Ok(Guess(vec![(wrong, Outcome::Forgiven)]))
+        Ok(Guess(vec![Counted::new(wrong, Some(Outcome::Forgiven)), Counted::new(all, None)]))
+    }
+
+    /// Counts a secret among the first few after which a person is asked for: of an account on its device, or of an account
+    /// and its network. Nobody waits for it.
+    pub(super) async fn doubt(
+        &self,
+        secret: Secret,
+        account: &[u8],
+        device: Option<&[u8]>,
+        after: u32,
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Doubted {
+        let (of, rate) = (secret.name(), Rate { limit: after, ..self.limits.sign_in });
+        let rule = Rule::rate(rate.limit, rate.window);
+        let mut counted = Vec::with_capacity(2);
+        match device {
+            Some(device) => {
+                let who = [device, account].concat();
+                let bucket = self.bucket(of, "doubted-device", &who, rule);
+                counted.push(Counted::new(bucket, Some(Outcome::Forgiven)));
+            }
+            None => {
+                let bucket = self.bucket(of, "doubted-account", account, rule);
+                counted.push(Counted::new(bucket, Some(Outcome::Forgiven)));
+                let network = self.of_network("doubted", rate, from);
+                counted.extend(network.map(|network| Counted::new(network, Some(Outcome::Withdrawn))));
+            }
+        }
+        let buckets: Vec<_> = counted.iter().map(|counted| counted.bucket).collect();
+        if self.throttle.admit(&buckets, now).await.is_ok() {
+            return Doubted::No(Guess(counted));
+        }
+        // It did not count, but if it is right, the account or the device begins anew.
+        counted.retain(|counted| counted.right == Some(Outcome::Forgiven));
+        Doubted::Yes(Guess(counted.into_iter().map(|counted| Counted { untried: None, ..counted }).collect()))
     }
 
     /// Counts a refresh token: for its session, or, if it is of none, for where it comes from.
@@ -321,13 +393,18 @@ impl Gate {
     }
 
     /// It was right.
-    pub(super) async fn right(&self, Guess(outcomes): Guess) {
-        self.throttle.settle(&outcomes).await;
+    pub(super) async fn right(&self, Guess(counted): Guess) {
+        self.settle(&counted, |counted| counted.right).await;
     }
 
     /// It could not be tried.
-    pub(super) async fn untried(&self, Guess(outcomes): Guess) {
-        let outcomes: Vec<_> = outcomes.into_iter().map(|(bucket, _)| (bucket, Outcome::Withdrawn)).collect();
+    pub(super) async fn untried(&self, Guess(counted): Guess) {
+        self.settle(&counted, |counted| counted.untried).await;
+    }
+
+    async fn settle(&self, counted: &[Counted], outcome: impl Fn(&Counted) -> Option<Outcome>) {
+        let outcomes: Vec<_> =
+            counted.iter().filter_map(|counted| Some((counted.bucket, outcome(counted)?))).collect();
         self.throttle.settle(&outcomes).await;
     }
 

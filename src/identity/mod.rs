@@ -11,6 +11,7 @@
 mod account;
 mod account_desk;
 mod audit;
+mod captcha;
 pub mod challenge;
 mod devices;
 mod email;
@@ -55,6 +56,7 @@ use uuid::Uuid;
 pub use crate::store::{PartnerRow as PartnerAccount, PartnerUsageRow as PartnerUsage};
 pub use account::ActiveSession;
 pub use account_desk::{AccountDesk, FactorsReset};
+pub use captcha::CaptchaSettings;
 pub use devices::{Device, HandOff};
 pub use email_change::{EmailSwap, Swapped};
 pub use history::{Method, Outcome, SignInRecord};
@@ -79,6 +81,7 @@ use crate::{
     freshness::redis,
     id::UserId,
     identity::{
+        captcha::Captcha,
         challenge::Challenges,
         email::Email,
         limits::{Gate, Guess},
@@ -99,6 +102,7 @@ use crate::{
         Store, User,
         audit::{Actor, OnRecord},
     },
+    upstream::captcha::Client as CaptchaClient,
 };
 
 /// What is remembered of sessions and of their tokens weighs this much at most, in bytes: a part of what the cache may.
@@ -158,6 +162,8 @@ pub struct Settings {
     pub totp_issuer: String,
     /// How long a proof of who is there counts, before an act that asks for one.
     pub fresh_within: Duration,
+    /// When people are to show that they are; never without it, or without [`Ground::captcha`].
+    pub captcha: Option<CaptchaSettings>,
 }
 
 /// What the accounts stand on.
@@ -173,6 +179,8 @@ pub struct Ground {
     pub redis: Option<redis::Settings>,
     /// The time.
     pub clock: Clock,
+    /// Who tells people from programs; `None` where nobody is asked.
+    pub captcha: Option<CaptchaClient>,
 }
 
 /// Whether a text is an Ed25519 key, PKCS #8 in PEM, so that a configuration can be checked.
@@ -198,6 +206,16 @@ pub struct Context {
     pub user: Option<UserId>,
     /// What of the request was refused and is on record.
     pub on_record: OnRecord,
+    /// What shows that a person asks: see [`Context::solved`].
+    pub captcha: Option<SecretString>,
+}
+
+impl Context {
+    /// The same with the token of a widget that a person solved, if they did.
+    #[must_use]
+    pub fn solved(self, captcha: Option<String>) -> Self {
+        Self { captcha: captcha.map(SecretString::from), ..self }
+    }
 }
 
 /// What a sign-in or a refresh gives.
@@ -230,6 +248,7 @@ struct Inner {
     sessions: Sessions,
     recall: Recall,
     gate: Arc<Gate>,
+    captcha: Option<Captcha>,
     challenges: Challenges,
     jobs: Queue,
     seals: Keyring,
@@ -256,7 +275,7 @@ impl Identity {
     /// # Errors
     /// [`Error::Internal`] when a key cannot be read or kept.
     pub fn new(ground: Ground, settings: &Settings) -> Result<Self> {
-        let Ground { store, jobs, keys: seals, redis, clock } = ground;
+        let Ground { store, jobs, keys: seals, redis, clock, captcha } = ground;
         let keys = Ring::new(store.clone(), settings).map_err(Error::internal)?;
         let secret = keys::secret(settings).map_err(Error::internal)?;
         let throttle = Throttle::new(redis.as_ref())?;
@@ -283,6 +302,7 @@ impl Identity {
                 clock: clock.clone(),
             },
             gate,
+            captcha: settings.captcha.clone().zip(captcha).map(|(rule, client)| Captcha::new(rule, client)),
             jobs,
             seals,
             name_key: derive(&secret, b"names"),

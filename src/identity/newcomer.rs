@@ -266,7 +266,8 @@ impl Identity {
     /// a failure of its own counts for nothing. A wrong one takes as long as at a sign-in at least.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] after too many wrong ones, and what `judge` says.
+    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`] after too many wrong ones; what `judge`
+    /// says.
     pub async fn guarded<T>(
         &self,
         email: &str,
@@ -275,7 +276,7 @@ impl Identity {
     ) -> Result<Option<T>> {
         let this = &*self.0;
         let began = Instant::now();
-        let guess = this.gate.guess(Secret::BillingPassword, email.as_bytes(), context, this.now()).await?;
+        let guess = this.guess(Secret::BillingPassword, email.as_bytes(), None, context, this.now()).await?;
         let judged = judge.await;
         match &judged {
             // It forgives nothing: whoever is right once needs no further try.

@@ -27,9 +27,11 @@ impl Identity {
     /// answer, nor from its time, whether there is.
     ///
     /// # Errors
-    /// [`crate::error::Error::RateLimited`] when it was asked for too often, [`crate::error::Error::StoreAway`].
+    /// [`crate::error::Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`crate::error::Error::RateLimited`] when it was asked
+    /// for too often; [`crate::error::Error::StoreAway`].
     pub async fn request_password_reset(&self, email: &str, context: &Context) -> Result<()> {
         let this = &*self.0;
+        self.check_person(context).await?;
         let began = Instant::now();
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);

@@ -125,8 +125,8 @@ impl Identity {
     /// `hand_off` is what [`Identity::hand_off`] gave; it is used up only when everything else is right.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `MAPPING_MISSING` for an account
-    /// whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in;
+    /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, with `AUTH_CAPTCHA_REQUIRED`, or with `MAPPING_MISSING` for an
+    /// account whose data cannot be found; [`Error::RateLimited`] after failures, or while too many sign in;
     /// [`Error::Maintenance`].
     pub async fn sign_in(
         &self,
@@ -143,10 +143,9 @@ impl Identity {
         let text = known_as.as_ref().map_or(email, Email::as_str);
         let known = this.known(text, entry.device, now).await?;
         let (secret, account) = (Secret::Password, text.as_bytes());
-        let guess = match known.as_ref().and_then(Known::own) {
-            Some(device) => this.gate.guess_on_device(secret, account, &device, entry.from, now).await?,
-            None => this.gate.guess(secret, account, entry.from, now).await?,
-        };
+        let device = known.as_ref().and_then(Known::own);
+        let device = device.as_ref().map(<[u8; 32]>::as_slice);
+        let guess = this.guess(secret, account, device, entry.from, now).await?;
         let compared = this.compare(admission, known_as.as_ref(), password).await;
         match &compared {
             Ok(compared) if compared.is_right => this.gate.right(guess).await,

@@ -46,13 +46,14 @@ pub(super) fn settings() -> Settings {
         },
         totp_issuer: "Portal".to_owned(),
         fresh_within: Duration::from_secs(300),
+        captcha: None,
     }
 }
 
 pub(super) fn ground(store: &Store, clock: &Clock) -> Ground {
     let keys = crate::store::testing::keys();
     let jobs = Queue::new(store.clone(), keys.clone(), clock.clone());
-    Ground { store: store.clone(), jobs, keys, redis: None, clock: clock.clone() }
+    Ground { store: store.clone(), jobs, keys, redis: None, clock: clock.clone(), captcha: None }
 }
 
 /// One replica: the key stands in a folder that goes away with it.

@@ -50,7 +50,8 @@ type Shared = State<Arc<Core>>;
 
 /// What is served at `/`, as text.
 const ABOUT: &str = "\
-The sandbox of portal-gateway: emulators of WHMCS, Salesforce, Freebit and Japan Post, and a mail server.
+The sandbox of portal-gateway: emulators of WHMCS, Salesforce, Freebit, Japan Post and
+a CAPTCHA service, and a mail server.
 
 GET    /health              200 while it runs
 GET    /journal             calls and effects, oldest first: ?system= &operation= &kind=call|effect &since=<seq> &limit=
@@ -74,7 +75,7 @@ GET    /mail                the same as JSON, oldest first: ?to=<address> &since
 GET    /mail/<id>           one of them
 DELETE /mail                forget them
 
-system: whmcs salesforce freebit japanpost smtp (operations CONNECT EHLO AUTH MAIL RCPT DATA)
+system: whmcs salesforce freebit japanpost captcha smtp (operations CONNECT EHLO AUTH MAIL RCPT DATA)
 ";
 
 /// The admin endpoint.

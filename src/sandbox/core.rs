@@ -31,6 +31,8 @@ pub enum System {
     JapanPost,
     /// The mail server.
     Smtp,
+    /// What tells people from programs.
+    Captcha,
 }
 
 impl System {
@@ -38,7 +40,8 @@ impl System {
     pub const UPSTREAMS: [Self; 4] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost];
 
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost, Self::Smtp];
+    pub const ALL: [Self; 6] =
+        [Self::Whmcs, Self::Salesforce, Self::Freebit, Self::JapanPost, Self::Smtp, Self::Captcha];
 
     /// Its name in the admin endpoint and the journal.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +51,7 @@ impl System {
             Self::Freebit => "freebit",
             Self::JapanPost => "japanpost",
             Self::Smtp => "smtp",
+            Self::Captcha => "captcha",
         }
     }
 
@@ -57,7 +61,7 @@ impl System {
             Self::Whmcs => 80,
             Self::Salesforce => 120,
             Self::Freebit => 200,
-            Self::JapanPost => 100,
+            Self::JapanPost | Self::Captcha => 100,
             // One command of several.
             Self::Smtp => 10,
         }

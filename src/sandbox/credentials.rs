@@ -26,6 +26,10 @@ pub const FREEBIT_OEM_KEY: &str = "sandbox-oem-key-01";
 pub const JAPAN_POST_CLIENT_ID: &str = "sandbox-digital-address";
 /// Secret of that client.
 pub const JAPAN_POST_SECRET_KEY: &str = "sandbox-digital-address-secret-01";
+/// The key of the widget that tells people from programs.
+pub const CAPTCHA_SITE_KEY: &str = "sandbox-captcha-site-key-01";
+/// The secret that belongs to it.
+pub const CAPTCHA_SECRET: &str = "sandbox-captcha-secret-01";
 /// The data key of a gateway over the sandbox: number 1, all zeros.
 pub const DATA_KEY: &str = "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// Name under which the mail server takes mails.

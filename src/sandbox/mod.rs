@@ -5,6 +5,7 @@
 //! share no type with the clients, so they cannot agree with our mistakes.
 
 pub mod admin;
+mod captcha;
 pub mod core;
 pub mod credentials;
 pub mod faults;
@@ -82,13 +83,15 @@ pub struct Listen {
     pub japan_post: SocketAddr,
     /// The mail server.
     pub smtp: SocketAddr,
+    /// The CAPTCHA service.
+    pub captcha: SocketAddr,
     /// The admin endpoint.
     pub admin: SocketAddr,
 }
 
 impl Listen {
-    /// Seven ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, mail,
-    /// Japan Post. From 0: any free ones.
+    /// Eight ports in a row on the loopback interface: admin, WHMCS, Salesforce, Freebit, Salesforce's Pub/Sub API, mail,
+    /// Japan Post, the CAPTCHA service. From 0: any free ones.
     pub const fn loopback(first: u16) -> Self {
         const fn port(first: u16, offset: u16) -> SocketAddr {
             let port = if first == 0 { 0 } else { first + offset };
@@ -102,6 +105,7 @@ impl Listen {
             pubsub: port(first, 4),
             japan_post: port(first, 6),
             smtp: port(first, 5),
+            captcha: port(first, 7),
         }
     }
 }
@@ -159,6 +163,7 @@ pub struct Sandbox {
     freebit: SocketAddr,
     pubsub: SocketAddr,
     japan_post: SocketAddr,
+    captcha: SocketAddr,
     smtp: SocketAddr,
     admin: SocketAddr,
     mail: Arc<smtp::Mailbox>,
@@ -179,12 +184,13 @@ impl Sandbox {
         if !(1..=MOST_CUSTOMERS).contains(&options.customers) {
             return Err(StartError::Customers(options.customers));
         }
-        let Listen { whmcs, salesforce, freebit, pubsub, smtp, japan_post, admin } = options.listen;
+        let Listen { whmcs, salesforce, freebit, pubsub, smtp, japan_post, captcha, admin } = options.listen;
         let (whmcs_door, whmcs) = listen("WHMCS", whmcs).await?;
         let (salesforce_door, salesforce) = listen("Salesforce", salesforce).await?;
         let (freebit_door, freebit) = listen("Freebit", freebit).await?;
         let (pubsub_door, pubsub) = listen("Salesforce Pub/Sub API", pubsub).await?;
         let (japan_post_door, japan_post) = listen("Japan Post", japan_post).await?;
+        let (captcha_door, captcha) = listen("CAPTCHA service", captcha).await?;
         let (smtp_door, smtp_address) = listen("mail server", smtp).await?;
         let (admin_door, admin) = listen("admin endpoint", admin).await?;
         let certificates = if options.pubsub_tls { Some(Certificates::make()?) } else { None };
@@ -210,6 +216,7 @@ impl Sandbox {
         serve(salesforce_door, salesforce::router(Arc::clone(&org)));
         serve(freebit_door, freebit::router(Arc::clone(&core)));
         serve(japan_post_door, japan_post::router(Arc::clone(&core)));
+        serve(captcha_door, captcha::router(Arc::clone(&core)));
         let mail = Arc::<smtp::Mailbox>::default();
         serve(
             admin_door,
@@ -227,6 +234,7 @@ impl Sandbox {
             freebit,
             pubsub,
             japan_post,
+            captcha,
             smtp: smtp_address,
             admin,
             mail,
@@ -255,6 +263,11 @@ impl Sandbox {
     /// Base URL of Japan Post.
     pub fn japan_post_url(&self) -> String {
         url(self.japan_post)
+    }
+
+    /// Base URL of the CAPTCHA service.
+    pub fn captcha_url(&self) -> String {
+        url(self.captcha)
     }
 
     /// URL of Salesforce's Pub/Sub API: `https://…` with TLS, `http://…` in plaintext.
@@ -481,7 +494,10 @@ mod tests {
         let delay = json!({ "system": "whmcs", "delay_ms": 7 });
         let delays: Value =
             http.post(admin("/delays")).json(&delay).send().await.unwrap().json().await.unwrap();
-        assert_eq!(delays, json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "japanpost": 0, "smtp": 0 }));
+        assert_eq!(
+            delays,
+            json!({ "whmcs": 7, "salesforce": 0, "freebit": 0, "japanpost": 0, "smtp": 0, "captcha": 0 })
+        );
     }
 
     #[tokio::test]

@@ -23,6 +23,9 @@ pub(super) struct AvailabilityRequestInput {
     email: String,
     /// Where internet is wanted: the whole address.
     address: AddressInput,
+    /// What the widget gave: see `Query.captcha`. Asked for where `isAlwaysOn`, with the error `AUTH_CAPTCHA_REQUIRED`.
+    #[graphql(secret)]
+    captcha_token: Option<String>,
 }
 
 /// The answer to a request; the same whether or not anything is known of the e-mail address.
@@ -45,9 +48,9 @@ impl AvailabilityMutation {
         #[graphql(desc = "Who asks, and where.")] input: AvailabilityRequestInput,
     ) -> Option<Result<AvailabilityRequestPayload>> {
         let asked = async {
-            let AvailabilityRequestInput { first_name, last_name, email, address } = input;
+            let AvailabilityRequestInput { first_name, last_name, email, address, captcha_token } = input;
             let form = GuestForm { first_name, last_name, email, address };
-            let asked = ctx.app()?.availability.request(form, &ctx.origin()).await;
+            let asked = ctx.app()?.availability.request(form, &ctx.origin().solved(captcha_token)).await;
             let (submitted, user_errors) = parted(ctx, "availability.request", asked).await?;
             Ok(AvailabilityRequestPayload { submitted: submitted.is_some(), user_errors })
         };

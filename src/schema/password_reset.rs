@@ -10,12 +10,15 @@ use crate::{error::Result, secret::SecretString};
 pub(super) struct PasswordResetRequestInput {
     /// The address that the customer signs in with, in any spelling.
     email: String,
+    /// What the widget gave: see `Query.captcha`. Asked for where `isAlwaysOn`, with the error `AUTH_CAPTCHA_REQUIRED`.
+    #[graphql(secret)]
+    captcha_token: Option<String>,
 }
 
 /// The answer to asking for a link.
 #[derive(SimpleObject)]
 pub(super) struct PasswordResetRequestPayload {
-    /// True, whether or not somebody is registered with the address. If so, a mail is on its way.
+    /// True unless it was refused, whether or not somebody is registered with the address. If so, a mail is on its way.
     accepted: bool,
     /// Why it was refused; empty when it was not.
     user_errors: Vec<UserErrorNode>,
@@ -55,8 +58,10 @@ impl PasswordResetMutation {
         #[graphql(desc = "Whose password was forgotten.")] input: PasswordResetRequestInput,
     ) -> Option<Result<PasswordResetRequestPayload>> {
         let act = async {
-            ctx.app()?.identity.request_password_reset(&input.email, &ctx.origin()).await?;
-            Ok(PasswordResetRequestPayload { accepted: true, user_errors: Vec::new() })
+            let from = ctx.origin().solved(input.captcha_token);
+            let asked = ctx.app()?.identity.request_password_reset(&input.email, &from).await;
+            let (asked, user_errors) = parted(ctx, "password.request-reset", asked).await?;
+            Ok(PasswordResetRequestPayload { accepted: asked.is_some(), user_errors })
         };
         Some(act.await)
     }

@@ -10,7 +10,7 @@ use super::{
     node::{Node, NodeId},
     partner::PartnerNode,
     postal,
-    session::SignInHandOff,
+    session::{Captcha, SignInHandOff},
     viewer::ViewerNode,
 };
 use crate::{
@@ -49,6 +49,11 @@ impl Query {
             Ok(found.map(|masked_email| SignInHandOff { masked_email }))
         };
         read.await.transpose()
+    }
+
+    /// How somebody without a session shows that they are a person, where that is asked for. Null where nobody is asked.
+    async fn captcha(&self, ctx: &Context<'_>) -> Option<Result<Captcha>> {
+        ctx.app().map(|app| app.identity.captcha().map(Captcha::from)).transpose()
     }
 
     /// The object with this id. Null when there is none, or it is not the viewer's.

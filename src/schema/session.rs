@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result, UserError},
     identity::{
-        Delivery, Entrance, Entry, Grant, SecondStep, SignIn, Verified, Viewer,
+        CaptchaSettings, Delivery, Entrance, Entry, Grant, SecondStep, SignIn, Verified, Viewer,
         challenge::{Kind, Opened},
     },
     secret::{ExposeSecret, SecretString},
@@ -62,6 +62,9 @@ pub(super) struct SessionCreateInput {
     /// What a sign-up gave that found an account to be there: it spares the code once. Browsers leave it out.
     #[graphql(secret)]
     hand_off_token: Option<String>,
+    /// What the widget gave: see `Query.captcha`. Asked for after a few wrong passwords, with the error `AUTH_CAPTCHA_REQUIRED`.
+    #[graphql(secret)]
+    captcha_token: Option<String>,
 }
 
 /// The code of the second step.
@@ -136,6 +139,22 @@ impl SessionChallenge {
 pub(super) struct SignInHandOff {
     /// Its address, such as `t***@example.jp`.
     pub(super) masked_email: String,
+}
+
+/// How somebody shows that they are a person, and no program.
+#[derive(SimpleObject)]
+pub(super) struct Captcha {
+    /// The key of the widget that is to be shown. What the widget gives is the `captchaToken` of an input, once.
+    site_key: String,
+    /// Whether it is asked of everybody who signs in or up, forgot the password or asks for a check of an address. If not, it
+    /// is asked only after wrong passwords: when a `userErrors` says `AUTH_CAPTCHA_REQUIRED`.
+    is_always_on: bool,
+}
+
+impl From<&CaptchaSettings> for Captcha {
+    fn from(settings: &CaptchaSettings) -> Self {
+        Self { site_key: settings.site_key.clone(), is_always_on: settings.is_always_on }
+    }
 }
 
 /// The token to be exchanged.
@@ -237,7 +256,7 @@ impl SessionMutation {
         #[graphql(desc = "Who signs in.")] input: SessionCreateInput,
     ) -> Option<Result<SessionCreatePayload>> {
         let act = async {
-            let (app, from) = (ctx.app()?, ctx.origin());
+            let (app, from) = (ctx.app()?, ctx.origin().solved(input.captcha_token));
             can_deliver(ctx, input.delivery)?;
             let password = SecretString::from(input.password);
             let (device, hand_off) =

@@ -58,6 +58,9 @@ pub(super) struct SignUpBeginInput {
     /// In which language the mails come.
     #[graphql(default)]
     language: Language,
+    /// What the widget gave: see `Query.captcha`. Asked for where `isAlwaysOn`, with the error `AUTH_CAPTCHA_REQUIRED`.
+    #[graphql(secret)]
+    captcha_token: Option<String>,
 }
 
 /// The challenge whose code did not arrive.
@@ -91,6 +94,9 @@ pub(super) struct SignUpVerifyByBillingInput {
     /// In which language the mails come.
     #[graphql(default)]
     language: Language,
+    /// What the widget gave: see `Query.captcha`. Asked for after a few wrong passwords, with the error `AUTH_CAPTCHA_REQUIRED`.
+    #[graphql(secret)]
+    captcha_token: Option<String>,
 }
 
 /// A verification that was given before.
@@ -357,8 +363,10 @@ impl SignUpMutation {
     ) -> Option<Result<SignUpBeginPayload>> {
         let begun = async {
             let language = input.language.into();
-            let opened = ctx.app()?.sign_up.begin(&input.email, language, &ctx.origin()).await?;
-            Ok(SignUpBeginPayload { challenge: Some(opened.into()), user_errors: Vec::new() })
+            let from = ctx.origin().solved(input.captcha_token);
+            let opened = ctx.app()?.sign_up.begin(&input.email, language, &from).await;
+            let (opened, user_errors) = parted(ctx, "sign-up.begin", opened).await?;
+            Ok(SignUpBeginPayload { challenge: opened.map(Into::into), user_errors })
         };
         Some(begun.await)
     }
@@ -413,9 +421,9 @@ impl SignUpMutation {
     ) -> Option<Result<SignUpVerifyPayload>> {
         let verified = async {
             let (password, language) = (SecretString::from(input.password), input.language.into());
-            let (app, budget) = (ctx.app()?, ctx.budget()?);
+            let (app, budget, from) = (ctx.app()?, ctx.budget()?, ctx.origin().solved(input.captcha_token));
             let verified =
-                app.sign_up.verify_by_billing(&input.email, &password, language, &ctx.origin(), budget).await;
+                app.sign_up.verify_by_billing(&input.email, &password, language, &from, budget).await;
             // No hand-off follows from that.
             told(ctx, "verification.create", verified, SessionDelivery::default()).await
         };

@@ -4,6 +4,7 @@
 //! portal's words. Everything that keeps one sick system from harming the others (deadline, queue, breaker,
 //! retries) is in [`transport`], once.
 
+pub mod captcha;
 pub mod error;
 pub mod freebit;
 pub mod japan_post;

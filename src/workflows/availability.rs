@@ -341,8 +341,8 @@ impl Availability {
     /// of what is known of the address. The same form again within a week is the same request.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with everything that is wrong with the form, which counts for no limit; [`Error::RateLimited`] when it
-    /// was asked too often for the address or from the network; [`Error::StoreAway`].
+    /// [`Error::Rejected`] with everything that is wrong with the form, which counts for no limit, or with
+    /// `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`] when it was asked too often for the address or from the network; [`Error::StoreAway`].
     pub async fn request(&self, form: GuestForm, from: &Context) -> Result<()> {
         let mut faults = Faults::default();
         let invalid = |_| Error::Rejected(vec![UserError { field: vec!["email"], ..INVALID_EMAIL }]);
@@ -353,6 +353,7 @@ impl Availability {
         let Some((email, ((first_name, last_name), address))) = email.zip(named.zip(address)) else {
             return Err(Error::internal("a form without faults that could not be read"));
         };
+        self.identity.check_person(from).await?;
         self.identity.pass(Purpose::Availability, Some(&email), from).await?;
         let now = self.clock.now();
         let request = AvailabilityRequest {

@@ -156,10 +156,11 @@ impl SignUp {
     /// Mails a code to an address. The answer is the same whether or not it is known.
     ///
     /// # Errors
-    /// [`Error::BadInput`], [`Error::RateLimited`], [`Error::Maintenance`].
+    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::BadInput`], [`Error::RateLimited`], [`Error::Maintenance`].
     pub async fn begin(&self, email: &str, language: Language, from: &Context) -> Result<Opened> {
         let identity = &self.desk.identity;
         identity.check_open()?;
+        identity.check_person(from).await?;
         identity.pass(Purpose::SignUp, Some(email), from).await?;
         let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
         let mut tx = self.desk.store.begin().await?;
@@ -220,7 +221,7 @@ impl SignUp {
     ///
     /// # Errors
     /// [`Error::Rejected`] with `AUTH_INVALID_CREDENTIALS`, or with `BILLING_SECOND_FACTOR` for a login that one password
-    /// does not prove; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer;
+    /// does not prove, or with `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`] after wrong ones; [`Error::Unavailable`] while billing does not answer;
     /// [`Error::Maintenance`].
     pub async fn verify_by_billing(
         &self,

@@ -49,6 +49,7 @@ const BY_HAND: &[(Who, &[&str])] = &[
         Who::People,
         &[
             "Query.signInHandOff",
+            "Query.captcha",
             "Mutation.sessionCreate",
             "Mutation.sessionVerify",
             "Mutation.sessionCodeResend",

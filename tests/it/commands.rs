@@ -67,6 +67,8 @@ pub fn dev_on_free_ports(data: &str) -> Vec<&str> {
         "0",
         "--japan-post-port",
         "0",
+        "--captcha-port",
+        "0",
         "--pubsub-port",
         "0",
         "--smtp-port",
@@ -192,6 +194,7 @@ async fn a_taken_port_is_one_line() {
         "--freebit-port",
         "--pubsub-port",
         "--japan-post-port",
+        "--captcha-port",
         "--smtp-port",
     ];
     let mut arguments = vec!["dev", "--data-dir", &data, "--port", &port];

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use crate::{gateway::Gateway, socket::Socket};
 
 /// Documents of flows, where a step needs what the one before gave: tested where their flow is.
-const FLOWS: [&str; 19] = [
+const FLOWS: [&str; 20] = [
     "account-erase",
     "account-link",
     "availability",
+    "captcha",
     "data-export",
     "email-change",
     "grant-create",

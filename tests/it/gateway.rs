@@ -57,6 +57,8 @@ pub struct Wishes {
     pub customers: u64,
     /// A fault.
     pub plant: Option<LostOwner>,
+    /// Whether people are to show that they are.
+    pub captcha: bool,
     /// Plants the fault of a sign-up that creates a client again without a look.
     pub blind_resend: bool,
 }
@@ -100,6 +102,9 @@ impl Gateway {
         env.insert("DATABASE_URL", store.settings().url.expose_secret().to_owned());
         // Only who wishes for them: their reader asks the CRM by itself.
         env.insert("SF_EVENTS_ENABLED", "false".to_owned());
+        if wishes.captcha {
+            env.extend(demo::captcha(&sandbox));
+        }
         env.extend(wishes.env);
         let mut config = Config::from_env(|name| env.get(name).cloned()).unwrap();
         config.cache.plant_lost_owner = wishes.plant == Some(LostOwner::OfEntries);

@@ -112,7 +112,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sim", DOMAIN),
     ("notify", DOMAIN),
     ("postal", DOMAIN),
-    ("identity", &["freshness", "jobs", "mail", "store"]),
+    ("identity", &["freshness", "jobs", "mail", "store", "upstream::captcha"]),
     ("upstream", &[]),
     ("freshness", &["store"]),
     ("jobs", &["store"]),

@@ -8,6 +8,7 @@ mod authorization;
 mod availability;
 mod availability_kills;
 mod canaries;
+mod captcha;
 mod commands;
 mod dashboard;
 mod dependencies;

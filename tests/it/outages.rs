@@ -32,7 +32,7 @@ fn arrived(answer: &Answer, system: System) -> bool {
             .iter()
             .all(|field| !viewer[*field].is_null()),
         System::Salesforce => ["orders", "cases"].iter().all(|field| !viewer[*field].is_null()),
-        System::Smtp => unreachable!("no answer shows mails"),
+        System::Smtp | System::Captcha => unreachable!("no answer is made of it"),
         System::Freebit => !lines().is_empty() && lines().iter().all(|node| !node["line"]["usage"].is_null()),
         System::JapanPost => !answer.body["data"]["postalLookup"].is_null(),
     }
@@ -44,7 +44,7 @@ fn role(system: System) -> &'static str {
         System::Salesforce => "CRM",
         System::Freebit => "SIM",
         System::JapanPost => "POSTAL",
-        System::Smtp => unreachable!("no answer shows mails"),
+        System::Smtp | System::Captcha => unreachable!("no answer is made of it"),
     }
 }
 

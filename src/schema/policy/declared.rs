@@ -45,6 +45,7 @@ const OPERATIONS: Lines = &[
     ("Query.viewer", Viewer),
     ("Query.partner", Partner),
     ("Query.signInHandOff", People),
+    ("Query.captcha", People),
     // Each of them asks for the scope of what it finds, too.
     ("Query.node(id)", ForCustomer),
     ("Query.nodes(ids)", ForCustomer),
@@ -240,6 +241,7 @@ const PAYLOADS: Lines = &[
     ("SessionRefreshPayload.*", People),
     ("SessionEndPayload.*", People),
     ("SignInHandOff.*", People),
+    ("Captcha.*", People),
     ("SignUpBeginPayload.*", People),
     ("SignUpChallenge.*", People),
     ("SignUpCompletePayload.*", People),

@@ -78,6 +78,11 @@ impl Settings {
         Self { call_timeout: Duration::from_secs(10), ..Self::base() }
     }
 
+    /// A person waits before a form while it is asked.
+    pub fn captcha() -> Self {
+        Self { concurrency: 20, call_timeout: Duration::from_secs(3), ..Self::base() }
+    }
+
     fn base() -> Self {
         Self {
             concurrency: 5,

@@ -119,7 +119,10 @@ const UNREFUSED: &[(&str, &str)] = &[
     ("sessionRevokeOthers", "it ends as many as there are"),
     ("deviceRevoke", "as `sessionRevoke`"),
     ("grantRevoke", "as `sessionRevoke`"),
-    ("signUpBegin", "whose address it is makes no difference; what is no address is a malformed request"),
+    (
+        "signUpBegin",
+        "whose address it is makes no difference; what is no address is malformed; of programs: `captcha`",
+    ),
     ("passkeySignInBegin", "it asks a question of anybody"),
     ("stepUpBegin", "it says which ways there are"),
     ("dataExportRequest", "whoever asks again gets the same export"),
