@@ -113,6 +113,8 @@ pub struct Client {
     pub id: ClientId,
     /// What billing knows.
     pub profile: Profile,
+    /// Whether advertising is welcome.
+    pub marketing: bool,
 }
 
 /// The clients with one address.
@@ -170,8 +172,9 @@ impl Billing {
     pub async fn client(&self, budget: Budget, client: ClientId) -> Result<Option<Client>> {
         let details = self.whmcs.get_clients_details(budget, client.0).await?;
         let is_closed = details.status.eq_ignore_ascii_case("closed");
+        let marketing = details.marketing_emails_opt_in;
         let profile = Profile::new(details, &self.fields);
-        Ok((!is_closed).then_some(Client { id: client, profile }))
+        Ok((!is_closed).then_some(Client { id: client, profile, marketing }))
     }
 
     /// Creates a client; `None` when somebody has the address already: then nothing was created.

@@ -5,7 +5,8 @@
 //! committed:
 //!
 //! ```ignore
-//! let draft = identity.challenges().draft(Kind::SignUp, email, language, &from).await?; // limits; nothing is stored
+//! // Counts for the limits; nothing is stored.
+//! let draft = identity.challenges().draft(Kind::SignUp, email, language, Asker::Anybody, &from).await?;
 //! let mut tx = store.begin().await?;
 //! let opened = identity.challenges().open(&mut tx, draft, &payload).await?;
 //! tx.commit().await?;
@@ -31,8 +32,9 @@
 //! refused in the same words.
 //!
 //! Anybody may ask for a code that proves an address at a sign-up; one for a sign-in or a step-up asks for a password or a
-//! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; and a
-//! challenge gets so many codes at most and ends some time after its beginning, however often it is renewed.
+//! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; so has each
+//! session and each known device, so that whoever knows the password alone uses up no codes of its owner. A challenge gets so
+//! many codes at most and ends some time after its beginning, however often it is renewed.
 
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::{Error, Result, UserError},
+    id::UserId,
     identity::{
         Context, derive,
         email::read_email,
@@ -118,12 +121,6 @@ impl Kind {
         }
     }
 
-    /// Whether whoever asks for it has a session: then neighbours are not in their way. Where they have another address
-    /// mailed, that of theirs is mailed, too, which limits it.
-    const fn is_of_session(self) -> bool {
-        matches!(self, Self::StepUp | Self::NewEmail | Self::PresentEmail | Self::Erasure)
-    }
-
     const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
@@ -157,10 +154,47 @@ impl Kind {
     }
 }
 
+/// Who asks for a challenge.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker<'a> {
+    /// Whoever typed the address.
+    Anybody,
+    /// Somebody who proved to have an account, by its password at least. The challenge goes with it.
+    Account {
+        /// Whose.
+        user: UserId,
+        /// The session, or the device that is known, in which it is asked for. What is mailed to the account and tried there
+        /// counts there alone, and nobody waits for neighbours.
+        place: Option<&'a [u8]>,
+    },
+}
+
+impl<'a> Asker<'a> {
+    /// Who is signed in.
+    pub fn of_session(user: UserId, session: &'a Uuid) -> Self {
+        Self::Account { user, place: Some(session.as_bytes()) }
+    }
+
+    const fn user(self) -> Option<UserId> {
+        match self {
+            Self::Anybody => None,
+            Self::Account { user, .. } => Some(user),
+        }
+    }
+
+    const fn place(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Anybody => None,
+            Self::Account { place, .. } => place,
+        }
+    }
+}
+
 /// A challenge that may be opened: its limits have been counted.
 #[must_use]
 pub struct Draft {
     kind: Kind,
+    user: Option<UserId>,
     address: String,
     subject: [u8; 32],
     client: [u8; 32],
@@ -235,7 +269,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Counts a code that is to be mailed to an address. `from` is whoever asks for it.
+    /// Counts a code that is to be mailed to an address.
     ///
     /// # Errors
     /// [`Error::BadInput`] for an address that is none; [`Error::RateLimited`].
@@ -244,24 +278,13 @@ impl Challenges {
         kind: Kind,
         address: &str,
         language: Language,
+        asker: Asker<'_>,
         from: &Context,
-    ) -> Result<Draft> {
-        self.draft_of(kind, address, language, from, kind.is_of_session()).await
-    }
-
-    /// The same; somebody who `is_known`, by a session or a device, does not wait for their neighbours.
-    pub(super) async fn draft_of(
-        &self,
-        kind: Kind,
-        address: &str,
-        language: Language,
-        from: &Context,
-        is_known: bool,
     ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
-        let subject = self.subject(kind, &address);
-        self.count_send(kind, &subject, from, is_known).await?;
-        Ok(Draft { kind, subject, client: self.client(from), address, language })
+        let subject = self.subject(kind, &address, asker.place());
+        self.count_send(kind, &subject, from, asker.place().is_some()).await?;
+        Ok(Draft { kind, user: asker.user(), subject, client: self.client(from), address, language })
     }
 
     async fn count_send(&self, kind: Kind, subject: &[u8], from: &Context, is_known: bool) -> Result<()> {
@@ -276,7 +299,8 @@ impl Challenges {
     /// called after the commit. `payload` comes back when the code was right, and lies sealed until then.
     ///
     /// # Errors
-    /// [`Error::Internal`], [`Error::StoreAway`]; then the transaction is to be undone.
+    /// [`Error::Unauthenticated`] when the account that asks is gone; [`Error::Internal`], [`Error::StoreAway`]. Then the
+    /// transaction is to be undone.
     pub async fn open<P: Serialize>(&self, tx: &mut Tx, draft: Draft, payload: &P) -> Result<Opened> {
         self.open_saying(tx, draft, payload, None).await
     }
@@ -303,6 +327,12 @@ impl Challenges {
         payload: &P,
         said: Option<Message>,
     ) -> Result<Opened> {
+        // An erasure that is under way takes the challenge with it, or there is nobody any more who asks.
+        if let Some(user) = draft.user
+            && tx.lock_user(user).await?.is_none()
+        {
+            return Err(Error::Unauthenticated);
+        }
         let (id, now) = (Uuid::new_v4(), self.now());
         let expires_at = now + self.lifetime();
         let code = fresh();
@@ -312,6 +342,7 @@ impl Challenges {
         let row = NewChallenge {
             id,
             kind: draft.kind.as_str(),
+            user: draft.user,
             subject: &draft.subject,
             address: &seal("address", draft.address.as_bytes())?,
             language: draft.language.tag(),
@@ -508,14 +539,18 @@ impl Challenges {
         derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
     }
 
-    /// The keyed hash under which limits and challenges of such a kind know an address.
-    pub(super) fn subject(&self, kind: Kind, address: &str) -> [u8; 32] {
-        derive(&self.key, format!("subject:{}:{address}", kind.limits().1).as_bytes())
+    /// The keyed hash under which limits and challenges of such a kind know an address: that of an account in a place of its
+    /// own, that of anybody the same wherever it is typed.
+    pub(super) fn subject(&self, kind: Kind, address: &str, place: Option<&[u8]>) -> [u8; 32] {
+        let (purpose, name) = kind.limits();
+        let place = place.filter(|_| purpose == Purpose::KnownCodeSend);
+        let place = place.map(|place| format!("{}:", hex::encode(place))).unwrap_or_default();
+        derive(&self.key, format!("subject:{name}:{place}{address}").as_bytes())
     }
 
-    /// All under which an address is known.
+    /// All under which an address is known outside those places.
     pub(super) fn subjects(&self, address: &str) -> [[u8; 32]; 2] {
-        [Kind::SignIn, Kind::SignUp].map(|kind| self.subject(kind, address))
+        [Kind::SignIn, Kind::SignUp].map(|kind| self.subject(kind, address, None))
     }
 
     fn client(&self, from: &Context) -> [u8; 32] {

@@ -1,6 +1,6 @@
 //! An account goes: what this room knows of a person is erased.
 
-use super::challenge::Kind;
+use super::challenge::{Asker, Kind};
 use crate::{
     error::{Error, Result},
     identity::{Identity, Viewer, challenge::Opened},
@@ -18,9 +18,11 @@ impl Identity {
         self.require_fresh(viewer, "account.erase-begin").await?;
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
-        let draft = this.challenges.draft(Kind::Erasure, &email, language, viewer.context()).await?;
+        let session = viewer.session();
+        let asker = Asker::of_session(viewer.user(), &session);
+        let draft = this.challenges.draft(Kind::Erasure, &email, language, asker, viewer.context()).await?;
         let mut tx = this.store.begin().await?;
-        let opened = this.challenges.open(&mut tx, draft, &viewer.session()).await?;
+        let opened = this.challenges.open(&mut tx, draft, &session).await?;
         tx.audit(viewer.event("account.erase-begin", this.now()));
         tx.commit().await?;
         this.challenges.wake();

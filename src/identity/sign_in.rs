@@ -22,7 +22,7 @@ use crate::{
     id::UserId,
     identity::{
         Context, Grant, Identity,
-        challenge::{self, Answer, Kind, Opened, Refusal},
+        challenge::{self, Answer, Asker, Kind, Opened, Refusal},
         derive,
         email::Email,
         history::{Method, Outcome},
@@ -193,12 +193,21 @@ impl Identity {
             SecondStep::MailedCode => Kind::SignIn,
             SecondStep::Totp => Kind::Totp,
         };
-        let is_known = known.as_ref().is_some_and(|known| known.own().is_some());
-        let draft = this.challenges.draft_of(kind, text, language, entry.from, is_known).await?;
+        let asker = Asker::Account { user: user.id, place: device };
+        let draft = this.challenges.draft(kind, text, language, asker, entry.from).await?;
         let attempt =
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
-        let opened = this.challenges.open(&mut tx, draft, &attempt).await?;
+        let opened = match this.challenges.open(&mut tx, draft, &attempt).await {
+            // Erased a moment ago.
+            Err(Error::Unauthenticated) => {
+                drop(tx);
+                let code = INVALID_CREDENTIALS.code;
+                this.note_failure(None, Outcome::WrongPassword, code, entry.from, now).await?;
+                return Err(rejected(INVALID_CREDENTIALS));
+            }
+            opened => opened?,
+        };
         // Whoever has a stolen password leaves a trace, too.
         let event = entry.from.event("session.challenge", Actor::Nobody, now).about(user.id);
         tx.audit(event.with("challenge", opened.id));

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     INVALID_CREDENTIALS, Identity,
-    challenge::{Answer, Kind, Opened, refused},
+    challenge::{Answer, Asker, Kind, Opened, refused},
     limits::Secret,
     passkeys::Purpose,
     rejected,
@@ -201,9 +201,11 @@ impl Identity {
         }
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
-        let draft = this.challenges.draft(Kind::StepUp, &email, language, viewer.context()).await?;
+        let session = viewer.session();
+        let asker = Asker::of_session(viewer.user(), &session);
+        let draft = this.challenges.draft(Kind::StepUp, &email, language, asker, viewer.context()).await?;
         let mut tx = this.store.begin().await?;
-        let opened = this.challenges.open(&mut tx, draft, &viewer.session()).await?;
+        let opened = this.challenges.open(&mut tx, draft, &session).await?;
         tx.audit(viewer.event("code.send", this.now()).with("challenge", opened.id));
         tx.commit().await?;
         this.challenges.wake();

@@ -155,9 +155,8 @@ pub(super) struct AccountLinkInput {
     password: String,
     /// The version of the terms that the customer accepted.
     terms_version: String,
-    /// Whether advertising is welcome.
-    #[graphql(default)]
-    accepts_marketing: bool,
+    /// Whether advertising is welcome. Left out, it stays as billing has it.
+    accepts_marketing: Option<bool>,
     /// How the session is to reach the client.
     #[graphql(default)]
     delivery: SessionDelivery,
@@ -460,7 +459,7 @@ impl SignUpMutation {
                 ending: Ending {
                     password: input.password.into(),
                     terms_version: input.terms_version,
-                    marketing: input.accepts_marketing,
+                    marketing: Some(input.accepts_marketing),
                 },
             };
             let (token, budget, from) = (input.verification.into(), ctx.budget()?, ctx.origin());

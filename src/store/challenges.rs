@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::store::{Result, Store, Tx, sql};
+use crate::{
+    id::UserId,
+    store::{Result, Store, Tx, sql},
+};
 
 /// A challenge to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +15,9 @@ pub struct NewChallenge<'a> {
     pub id: Uuid,
     /// What it proves.
     pub kind: &'static str,
-    /// Keyed hash of the address.
+    /// Whose account asked for it.
+    pub user: Option<UserId>,
+    /// Keyed hash of the address, and of where it was asked for.
     pub subject: &'a [u8],
     /// The address, sealed.
     pub address: &'a [u8],
@@ -35,7 +40,7 @@ pub struct NewChallenge<'a> {
 /// A challenge that is not void.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ChallengeRow {
-    /// Keyed hash of the address.
+    /// Keyed hash of the address, and of where it was asked for.
     pub subject: Vec<u8>,
     /// The address, sealed.
     pub address: Vec<u8>,
@@ -136,8 +141,8 @@ impl Tx {
         sql!(
             self.on(),
             "INSERT INTO challenges (challenge_id, kind, subject, address, language, payload, code_hash, client_hash,
-                tries_left, sends, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)",
+                tries_left, sends, created_at, expires_at, user_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12)",
             [
                 challenge.id,
                 challenge.kind,
@@ -149,7 +154,8 @@ impl Tx {
                 challenge.client_hash,
                 i64::from(challenge.tries),
                 challenge.created_at,
-                challenge.expires_at
+                challenge.expires_at,
+                challenge.user.map(|user| user.0)
             ]
         )?;
         Ok(())

@@ -33,7 +33,7 @@ use crate::{
     id::{AccountId, ClientId, UserId},
     identity::{
         Context, EmailSwap, Swapped, Viewer,
-        challenge::{Answer, Kind, Opened, Refusal, refused as void},
+        challenge::{Answer, Asker, Kind, Opened, Refusal, refused as void},
     },
     mail::{Language, Message},
     secret::SecretString,
@@ -338,17 +338,19 @@ impl EmailChanges {
         }
         let language = Language::of(&user.locale);
         let challenges = identity.challenges();
-        let to_present = challenges.draft(Kind::PresentEmail, &present, language, from).await?;
-        let to_new = challenges.draft(Kind::NewEmail, &email, language, from).await?;
+        let session = viewer.session();
+        let asker = Asker::of_session(user.id, &session);
+        let to_present = challenges.draft(Kind::PresentEmail, &present, language, asker, from).await?;
+        let to_new = challenges.draft(Kind::NewEmail, &email, language, asker, from).await?;
         let is_decoy = desk.store.user_by_email(&email).await?.is_some();
-        let arrived = Arrived { user: user.id, session: viewer.session(), is_decoy };
+        let arrived = Arrived { user: user.id, session, is_decoy };
         let mut tx = desk.store.begin().await?;
         let new = if is_decoy {
             challenges.open_decoy(&mut tx, to_new, &arrived, self.notice()).await?
         } else {
             challenges.open(&mut tx, to_new, &arrived).await?
         };
-        let wanted = Wanted { user: user.id, session: viewer.session(), email, other: new.id };
+        let wanted = Wanted { user: user.id, session, email, other: new.id };
         let present = challenges.open(&mut tx, to_present, &wanted).await?;
         tx.audit(viewer.event("email.change-begin", desk.clock.now()));
         tx.commit().await?;

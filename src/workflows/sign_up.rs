@@ -24,7 +24,7 @@ use crate::{
     id::UserId,
     identity::{
         Context, Entrance, Entry, Evidence, HandOff, Purpose, Verification,
-        challenge::{Answer, Kind, Opened, Refusal, refused as void},
+        challenge::{Answer, Asker, Kind, Opened, Refusal, refused as void},
     },
     mail::Language,
     secret::{ExposeSecret, SecretString},
@@ -113,8 +113,8 @@ pub struct Ending {
     pub password: SecretString,
     /// The terms that are accepted.
     pub terms_version: String,
-    /// Whether advertising is welcome.
-    pub marketing: bool,
+    /// Whether advertising is welcome; of a linked client `None` leaves it as billing has it.
+    pub marketing: Option<bool>,
 }
 
 /// How far a sign-up came.
@@ -162,7 +162,7 @@ impl SignUp {
         identity.check_open()?;
         identity.check_person(from).await?;
         identity.pass(Purpose::SignUp, Some(email), from).await?;
-        let draft = identity.challenges().draft(Kind::SignUp, email, language, from).await?;
+        let draft = identity.challenges().draft(Kind::SignUp, email, language, Asker::Anybody, from).await?;
         let mut tx = self.desk.store.begin().await?;
         let opened = identity.challenges().open(&mut tx, draft, &()).await?;
         tx.audit(
@@ -492,6 +492,7 @@ impl SignUp {
             details: said.details,
             address: said.address,
             marketing: ending.marketing,
+            had_marketing: false,
             terms_version: ending.terms_version,
             accepted_at: now,
             password_hash: password_hash.expose_secret().to_owned(),

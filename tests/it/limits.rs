@@ -88,6 +88,34 @@ async fn quarrelsome_neighbours(gateway: &Gateway) {
 }
 
 with_and_without_redis! {
+    async fn whoever_knows_the_password_alone_uses_up_no_codes_of_its_owner(redis: bool) {
+        let gateway = with(redis, &[("AUTH_PEOPLE_PER_ADDRESS", "100")]).await;
+        let email = email(&gateway, 3);
+        let known = enter(&gateway, &email, DEMO_PASSWORD).await["deviceToken"].as_str().unwrap().to_owned();
+        let session = gateway.sign_in(3).await;
+        let challenged = async |device: Option<&str>| {
+            let reply = password(&gateway, &email, DEMO_PASSWORD, device).await;
+            let is_mailed = reply.json()["data"]["sessionCreate"]["challenge"]["id"].is_string();
+            if is_mailed { "mailed".to_owned() } else { reply.code() }
+        };
+        // One was the owner's own.
+        for _ in 0..4 {
+            assert_eq!(challenged(None).await, "mailed");
+        }
+        assert_eq!(challenged(None).await, "RATE_LIMITED");
+        for _ in 0..5 {
+            assert_eq!(challenged(Some(&known)).await, "mailed");
+        }
+        assert_eq!(challenged(Some(&known)).await, "RATE_LIMITED");
+        let step_up = "mutation { stepUpCodeSend { challengeId userErrors { code } } }";
+        for _ in 0..5 {
+            let sent = session.ask(step_up, json!({})).await.data();
+            assert!(sent["stepUpCodeSend"]["challengeId"].is_string(), "{sent}");
+        }
+        let late = session.ask(step_up, json!({})).await;
+        assert_eq!(late.body["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{}", late.body);
+    }
+
     async fn what_somebody_calls_their_passkey_forgives_nobody_elses_guesses(redis: bool) {
         let gateway = with(redis, &[]).await;
         let victim = email(&gateway, 2);

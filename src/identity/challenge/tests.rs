@@ -24,7 +24,7 @@ fn from() -> Context {
 
 async fn open(replica: &Replica, kind: Kind, email: &str) -> Opened {
     let challenges = replica.identity.challenges();
-    let draft = challenges.draft(kind, email, Language::Japanese, &from()).await.unwrap();
+    let draft = challenges.draft(kind, email, Language::Japanese, Asker::Anybody, &from()).await.unwrap();
     let mut tx = challenges.store.begin().await.unwrap();
     let opened = challenges.open(&mut tx, draft, &("payload", email)).await.unwrap();
     tx.commit().await.unwrap();
@@ -217,11 +217,13 @@ on_both_stores! {
             challenges.resend(Kind::SignUp, opened.id, &from()).await.unwrap().unwrap();
         }
         let limited = async |kind| {
-            let draft = challenges.draft(kind, NORMALISED, Language::English, &from()).await;
+            let draft = challenges.draft(kind, NORMALISED, Language::English, Asker::Anybody, &from()).await;
             matches!(draft.err(), Some(Error::RateLimited { .. }))
         };
         assert!(limited(Kind::SignUp).await && limited(Kind::NewEmail).await);
-        assert!(challenges.draft(Kind::SignUp, "hanako@example.jp", Language::English, &from()).await.is_ok());
+        let (other, from) = ("hanako@example.jp", from());
+        let other = challenges.draft(Kind::SignUp, other, Language::English, Asker::Anybody, &from);
+        assert!(other.await.is_ok());
         replica.clock.advance(TimeDelta::minutes(1));
         assert!(!limited(Kind::SignUp).await);
     }
@@ -231,12 +233,15 @@ on_both_stores! {
         let challenges = replica.identity.challenges();
         let stranger = |n: u8| Context { address: Some([198, 51, 100, n].into()), ..Context::default() };
         // A stranger asks for codes of the owner's address and tries them, until nobody may any more.
-        let draft = challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, &stranger(1)).await.unwrap();
+        let draft = challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, Asker::Anybody, &stranger(1)).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         let opened = challenges.open(&mut tx, draft, &()).await.unwrap();
         tx.commit().await.unwrap();
         let mut sends = 1;
-        while challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, &stranger(2)).await.is_ok() {
+        let again = async || {
+            challenges.draft(Kind::SignUp, EMAIL, Language::Japanese, Asker::Anybody, &stranger(2)).await
+        };
+        while again().await.is_ok() {
             sends += 1;
         }
         let mut tries = 0;
@@ -251,6 +256,60 @@ on_both_stores! {
             let refused = told(prove(&replica, kind, opened.id, &"0".into()).await);
             assert_eq!(refused, ("AUTH_OTP_INVALID", 2), "{kind:?}");
         }
+    }
+
+    async fn in_each_session_and_on_each_known_device_codes_count_by_themselves(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        replica.register(&registration(1, EMAIL), Credential::Password(password())).await.unwrap();
+        let user = store.user_by_email(NORMALISED).await.unwrap().unwrap().id;
+        let at = async |kind, place| {
+            let asker = Asker::Account { user, place };
+            challenges.draft(kind, NORMALISED, Language::Japanese, asker, &from()).await
+        };
+        for place in [None, Some(&b"a device"[..]), Some(b"a session")] {
+            for _ in 0..5 {
+                let _ = at(Kind::SignIn, place).await.unwrap();
+            }
+            for kind in [Kind::SignIn, Kind::StepUp, Kind::PresentEmail, Kind::Erasure] {
+                assert!(at(kind, place).await.is_err(), "{kind:?} {place:?}");
+            }
+        }
+        // An address that is to come is nobody's yet: its mails are limited, wherever they are asked for.
+        for place in [b"one", b"two"].into_iter().cycle().take(5) {
+            let _ = at(Kind::NewEmail, Some(place)).await.unwrap();
+        }
+        assert!(at(Kind::NewEmail, Some(b"three")).await.is_err());
+    }
+
+    async fn what_an_account_asked_for_goes_with_it_whatever_address_it_proves(store: TestStore) {
+        let replica = replica(&store);
+        let challenges = replica.identity.challenges();
+        let registered = registration(1, EMAIL);
+        replica.register(&registered, Credential::Password(password())).await.unwrap();
+        let user = store.user_by_email(NORMALISED).await.unwrap().unwrap().id;
+        let asker = Asker::Account { user, place: Some(b"a session") };
+        let ask = async |kind, address| {
+            let draft = challenges.draft(kind, address, Language::Japanese, asker, &from()).await.unwrap();
+            let mut tx = store.begin().await.unwrap();
+            let opened = challenges.open(&mut tx, draft, &()).await?;
+            tx.commit().await.unwrap();
+            Ok::<_, Error>(opened)
+        };
+        for (kind, address) in [(Kind::NewEmail, "new@example.jp"), (Kind::PresentEmail, NORMALISED)] {
+            ask(kind, address).await.unwrap();
+        }
+        open(&replica, Kind::SignUp, "hanako@example.jp").await;
+        let left = async || store.dump().await.iter().filter(|(table, _)| table == "challenges").count();
+        assert_eq!(left().await, 3);
+        let mut erasing = store.begin().await.unwrap();
+        let subjects = challenges.subjects(NORMALISED);
+        assert!(erasing.erase_user(user, registered.client, &subjects).await.unwrap());
+        erasing.commit().await.unwrap();
+        assert_eq!(left().await, 1);
+        let late = ask(Kind::NewEmail, "newer@example.jp").await;
+        assert!(matches!(late, Err(Error::Unauthenticated)));
+        assert_eq!(left().await, 1);
     }
 
     async fn a_challenge_ends_however_often_it_is_renewed(store: TestStore) {

@@ -63,6 +63,9 @@ pub struct ClientDetails {
     /// Language of mails, such as `japanese`; empty means the installation's.
     #[serde(default, deserialize_with = "dialect::text")]
     pub language: String,
+    /// Whether the client takes advertising.
+    #[serde(default, deserialize_with = "dialect::boolean")]
+    pub marketing_emails_opt_in: bool,
     /// Fields of this installation: id and value, which is empty when unset.
     #[serde(default, deserialize_with = "customfields")]
     pub customfields: Vec<(u64, String)>,
