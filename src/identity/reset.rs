@@ -75,7 +75,7 @@ impl Identity {
     /// # Errors
     /// [`crate::error::Error::Rejected`] with `RESET_LINK_VOID` (field `token`), or with `PASSWORD_LENGTH` or
     /// `PASSWORD_GUESSABLE` (field `newPassword`), after which the link is still good;
-    /// [`crate::error::Error::RateLimited`] while too many passwords are hashed.
+    /// [`crate::error::Error::RateLimited`] while too many passwords are hashed, or after too many tries with one link.
     pub async fn reset_password(
         &self,
         token: &SecretString,
@@ -97,6 +97,8 @@ impl Identity {
             this.gate.note_stranger(refused(LINK_VOID.code), context, now).await;
             return Err(void());
         };
+        // Whoever has a link may be refused with it so often, and no more.
+        this.gate.pass_account(Purpose::CodeTry, &hash, context, now).await?;
         let (found, email) = this.store.user(user).await?.ok_or_else(void)?;
         let checked = policy::check(new.clone(), vec![email.clone()], "newPassword").await;
         if let Err(Error::Rejected(errors)) = &checked {

@@ -137,6 +137,22 @@ async fn of_fifty_who_use_one_link_and_of_two_links_one_wins() {
 }
 
 #[tokio::test]
+async fn whoever_has_a_link_fills_no_log_with_it() {
+    let gateway = Gateway::start().await;
+    let token = token(&gateway, &email(&gateway, 1)).await;
+    let mut told = Vec::new();
+    for _ in 0..15 {
+        told.push(ask(&gateway, RESET, json!({ "token": token, "newPassword": "short" })).await.code());
+    }
+    assert_eq!(told.iter().filter(|code| *code == "RATE_LIMITED").count(), 5, "{told:?}");
+    let rows = gateway.app.store.dump().await;
+    assert_eq!(rows.iter().filter(|(_, row)| row.contains("password_length")).count(), 10);
+    // The link is still good.
+    gateway.app.clock.advance(chrono::TimeDelta::minutes(5));
+    assert_eq!(reset(&gateway, &token, NEW).await, done());
+}
+
+#[tokio::test]
 async fn a_link_is_for_half_an_hour_and_for_the_password_that_was() {
     let gateway = Gateway::start().await;
     let email = email(&gateway, 1);

@@ -23,8 +23,8 @@ pub(super) struct Line {
 }
 
 struct State {
-    /// What a hash takes: a mean in which the last ones count most.
-    hash: Duration,
+    /// What a hash takes: a mean in which the last ones count most; `None` before one was made.
+    hash: Option<Duration>,
     /// When the last one was told to come back.
     last: Option<Instant>,
 }
@@ -32,13 +32,13 @@ struct State {
 impl Line {
     pub(super) fn new(at_once: usize) -> Self {
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
-        Self { at_once, state: Mutex::new(State { hash: USUAL, last: None }) }
+        Self { at_once, state: Mutex::new(State { hash: None, last: None }) }
     }
 
     /// Takes note of what a hash took.
     pub(super) fn took(&self, hash: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.hash = (state.hash * 7 + hash) / 8;
+        state.hash = Some(state.hash.map_or(hash, |mean| (mean * 7 + hash) / 8));
     }
 
     /// How long the next one is to stay away.
@@ -48,7 +48,8 @@ impl Line {
 
     fn next_at(&self, now: Instant) -> Duration {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = state.last.map_or(now, |last| last + state.hash / self.at_once).max(now + SOONEST);
+        let apart = state.hash.unwrap_or(USUAL) / self.at_once;
+        let behind = state.last.map_or(now, |last| last + apart).max(now + SOONEST);
         if behind > now + LATEST {
             return LATEST.mul_f64(rand::random_range(0.5..1.0));
         }
@@ -64,9 +65,8 @@ mod tests {
     #[test]
     fn one_comes_behind_the_other_as_fast_as_hashes_are_made() {
         let (line, now) = (Line::new(2), Instant::now());
-        for _ in 0..100 {
-            line.took(Duration::from_millis(80));
-        }
+        // The first says at once what a hash takes here.
+        line.took(Duration::from_millis(80));
         let told: Vec<_> = (0..500).map(|_| line.next_at(now).as_millis()).collect();
         assert_eq!(told[0], 500);
         for pair in told.windows(2) {
