@@ -1,6 +1,7 @@
 //! What a crowd at the door costs those who are inside (requirement A2): asks a running gateway ordinary questions at a
 //! fixed rate, first in quiet and then while hundreds sign in at once, and says how long the answers took. Whoever is told to
-//! come back does so, after the time that the gateway said and up to a tenth more, until everybody is in.
+//! come back does so, after the time that the gateway said and up to a tenth more, until everybody is in. Their connections are
+//! there before: in front of a gateway stands a proxy, which keeps its own.
 //!
 //! `cargo run --release -- dev` in one terminal, `cargo run --release --example logins` in another. The gateway's memory is looked
 //! at when its process is named with `--pid`: that of `dev` holds the sandbox, too. Both share the machine's cores with this
@@ -19,7 +20,10 @@ use portal_gateway::{
     sandbox::{self, credentials, world::World},
 };
 use serde_json::{Value, json};
-use tokio::time::{interval, sleep};
+use tokio::{
+    runtime::Runtime,
+    time::{interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 /// What requirement A2 allows: the 99th percentile as a multiple of the quiet one.
@@ -72,6 +76,8 @@ async fn main() -> Result<()> {
     // Connections and caches are made before anything is measured.
     ask(&http, &options, &token, sleep(Duration::from_secs(2))).await?;
     let quiet = ask(&http, &options, &token, sleep(part)).await?.0;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (runtime, crowd_http) = connected(runtime, &options).await?;
     let before = options.pid.map(resident_mib).transpose()?;
     let began = Instant::now();
     let (busy, (crowd, most)) = ask(&http, &options, &token, async {
@@ -80,8 +86,7 @@ async fn main() -> Result<()> {
         let crowd = tokio::task::spawn_blocking(move || {
             let _stop = stopping.drop_guard();
             give_way();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(crowd(&url, &emails))
+            runtime.block_on(crowd(&crowd_http, &url, &emails))
         });
         tokio::join!(crowd, watch(options.pid, &stop))
     })
@@ -127,9 +132,21 @@ fn give_way() {
     let _ = rustix::process::nice(19);
 }
 
+/// The crowd's own runtime, with a connection for everybody.
+async fn connected(runtime: Runtime, options: &Options) -> Result<(Runtime, reqwest::Client)> {
+    let (url, crowd) = (options.url.clone(), options.crowd);
+    let connected = tokio::task::spawn_blocking(move || {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let body = json!({ "query": "{ __typename }" });
+        let all = (0..crowd).map(async |_| http.post(&url).json(&body).send().await?.bytes().await);
+        runtime.block_on(try_join_all(all))?;
+        Ok::<_, anyhow::Error>((runtime, http))
+    });
+    connected.await?
+}
+
 /// Everybody at once, until all are in.
-async fn crowd(url: &str, emails: &[String]) -> Result<Crowd> {
-    let http = &reqwest::Client::builder().no_proxy().build()?;
+async fn crowd(http: &reqwest::Client, url: &str, emails: &[String]) -> Result<Crowd> {
     let (send, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let all = emails.iter().map(async |email| {
         loop {

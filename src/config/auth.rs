@@ -198,6 +198,7 @@ fn limits(env: &mut Reader<'_>) -> Limits {
         code_sends: rate(env, "OTP_SEND", usual.code_sends, "Codes that are mailed to an address", WINDOW),
         code_tries: rate(env, "OTP_VERIFY", usual.code_tries, "Codes that are tried for an address", WINDOW),
         passkeys: rate(env, "PASSKEY", usual.passkeys, "Sign-ins with a passkey that a person may begin", WINDOW),
+        captchas: rate(env, "CAPTCHA", usual.captchas, "Solved CAPTCHAs that a person may show", WINDOW),
         partner_tokens: rate(env, "PARTNER_TOKEN", usual.partner_tokens, "Tokens that a partner may ask for from one network address", WINDOW),
         people_per_address: env
             .get("AUTH_PEOPLE_PER_ADDRESS", "people", "For how many people one network address (of IPv6: a /64) may stand: it may do so many times as much as one account.")

@@ -72,7 +72,7 @@ pub(super) fn read(
         .get(
             "AUTH_CAPTCHA_ALWAYS_ON",
             "true or false",
-            "Whether it is asked of everybody who signs in or up, forgot the password, or asks for a check of an address as a guest.",
+            "Whether it is asked of everybody who types a password, signs up, forgot the password, or asks for a check of an address as a guest.",
         )
         .flag(false);
     for name in [SECRET, SITE_KEY] {

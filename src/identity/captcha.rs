@@ -2,7 +2,8 @@
 //! a network, or, where the operator wants that, of everybody who has no session.
 //!
 //! It stands beside the limits and spares none of them. So while the service that judges does not answer, people are let
-//! through: a fault of a third party shuts nobody out, and guessing still waits.
+//! through: a fault of a third party shuts nobody out, and guessing still waits. But whoever floods it, or uses its own limit
+//! up, is let nowhere: what is shown counts for its network, and too much of it all told waits.
 
 use std::time::Duration;
 
@@ -10,18 +11,18 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Context, Identity, Inner,
-    limits::{Doubted, Guess, Secret},
+    limits::{Doubted, Guess, Purpose, Secret},
     rejected,
 };
 use crate::{
     deadline::{Budget, Lane},
     error::{Result, UserError},
     secret::{ExposeSecret, SecretString},
-    upstream::captcha::{Client, Verdict},
+    upstream::captcha::{Client, Kind, Verdict},
 };
 
-/// How long the service may take.
-const WITHIN: Duration = Duration::from_secs(4);
+/// The service takes as long as its own time allows (`CAPTCHA_TIMEOUT`), but nobody waits longer for a sign-in.
+const WITHIN: Duration = Duration::from_secs(20);
 /// The longest token that is shown to it, in bytes; vendors promise 2,048.
 const LONGEST: usize = 4_096;
 
@@ -59,7 +60,7 @@ impl Identity {
     /// Asks whoever begins something without a session to show that they are a person, where everybody is asked.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`.
+    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`] when too many are shown.
     pub async fn check_person(&self, from: &Context) -> Result<()> {
         match &self.0.captcha {
             Some(captcha) if captcha.settings.is_always_on => self.0.ask_person(captcha, from).await,
@@ -112,14 +113,11 @@ impl Inner {
     }
 
     async fn ask_person(&self, captcha: &Captcha, from: &Context) -> Result<()> {
-        let is_person = match &from.captcha {
-            Some(token) if (1..=LONGEST).contains(&token.expose_secret().len()) => {
-                captcha.is_person(token, from).await
+        if let Some(token) = from.captcha.as_ref().filter(looks_like_one) {
+            self.gate.pass(Purpose::Captcha, None, from, self.now()).await?;
+            if captcha.is_person(token, from).await? {
+                return Ok(());
             }
-            _ => false,
-        };
-        if is_person {
-            return Ok(());
         }
         let event = from.event("attempt", from.actor(), self.now()).refused(REQUIRED.code);
         self.gate.note_stranger(event, from, self.now()).await;
@@ -132,18 +130,28 @@ impl Captcha {
         Self { client, settings }
     }
 
-    async fn is_person(&self, token: &SecretString, from: &Context) -> bool {
+    async fn is_person(&self, token: &SecretString, from: &Context) -> Result<bool> {
         let budget = Budget::new(WITHIN, Lane::Interactive);
         match self.client.verify(budget, token, from.address).await {
             Ok(Verdict { is_person, hostname }) => {
                 let allowed = &self.settings.hostnames;
-                is_person
-                    && (allowed.is_empty() || hostname.is_some_and(|hostname| allowed.contains(&hostname)))
+                let is_ours = |host: String| allowed.iter().any(|known| known.eq_ignore_ascii_case(&host));
+                Ok(is_person && (allowed.is_empty() || hostname.is_some_and(is_ours)))
+            }
+            Err(error) if matches!(error.kind, Kind::Shed { .. } | Kind::RateLimited { .. }) => {
+                Err(error.into())
             }
             Err(error) => {
                 tracing::warn!(%error, "nobody can say who is a person; people are let through");
-                true
+                Ok(true)
             }
         }
     }
+}
+
+/// Whether a text may be a token: what a firewall before the service might stumble over is not shown to it.
+fn looks_like_one(token: &&SecretString) -> bool {
+    let token = token.expose_secret().as_bytes();
+    (1..=LONGEST).contains(&token.len())
+        && token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte))
 }

@@ -32,9 +32,9 @@
 //! refused in the same words.
 //!
 //! Anybody may ask for a code that proves an address at a sign-up; one for a sign-in or a step-up asks for a password or a
-//! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; so has each
-//! session and each known device, so that whoever knows the password alone uses up no codes of its owner. A challenge gets so
-//! many codes at most and ends some time after its beginning, however often it is renewed.
+//! session first. Each of both has limits of its own, so that whoever proved nothing keeps nobody from getting in; so have an
+//! account's sessions and known devices, all together, so that whoever knows the password alone uses up no codes there. A
+//! challenge gets so many codes at most and ends some time after its beginning, however often it is renewed.
 
 use std::time::Duration;
 
@@ -156,37 +156,26 @@ impl Kind {
 
 /// Who asks for a challenge.
 #[derive(Clone, Copy, Debug)]
-pub enum Asker<'a> {
+pub enum Asker {
     /// Whoever typed the address.
     Anybody,
-    /// Somebody who proved to have an account, by its password at least. The challenge goes with it.
-    Account {
-        /// Whose.
-        user: UserId,
-        /// The session, or the device that is known, in which it is asked for. What is mailed to the account and tried there
-        /// counts there alone, and nobody waits for neighbours.
-        place: Option<&'a [u8]>,
-    },
+    /// Somebody who knows the password of an account. The challenge goes with the account.
+    Stranger(UserId),
+    /// The same in a session, or on a device where the account signed in before: what is mailed to the account and tried there
+    /// counts apart from what strangers do, and nobody waits for neighbours.
+    AtHome(UserId),
 }
 
-impl<'a> Asker<'a> {
-    /// Who is signed in.
-    pub fn of_session(user: UserId, session: &'a Uuid) -> Self {
-        Self::Account { user, place: Some(session.as_bytes()) }
-    }
-
+impl Asker {
     const fn user(self) -> Option<UserId> {
         match self {
             Self::Anybody => None,
-            Self::Account { user, .. } => Some(user),
+            Self::Stranger(user) | Self::AtHome(user) => Some(user),
         }
     }
 
-    const fn place(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Anybody => None,
-            Self::Account { place, .. } => place,
-        }
+    const fn is_at_home(self) -> bool {
+        matches!(self, Self::AtHome(_))
     }
 }
 
@@ -278,12 +267,12 @@ impl Challenges {
         kind: Kind,
         address: &str,
         language: Language,
-        asker: Asker<'_>,
+        asker: Asker,
         from: &Context,
     ) -> Result<Draft> {
         let address = read_email(address)?.as_str().to_owned();
-        let subject = self.subject(kind, &address, asker.place());
-        self.count_send(kind, &subject, from, asker.place().is_some()).await?;
+        let subject = self.subject(kind, &address, asker.is_at_home());
+        self.count_send(kind, &subject, from, asker.is_at_home()).await?;
         Ok(Draft { kind, user: asker.user(), subject, client: self.client(from), address, language })
     }
 
@@ -539,18 +528,20 @@ impl Challenges {
         derive(&self.key, format!("code:{}:{id}:{code}", kind.as_str()).as_bytes())
     }
 
-    /// The keyed hash under which limits and challenges of such a kind know an address: that of an account in a place of its
-    /// own, that of anybody the same wherever it is typed.
-    pub(super) fn subject(&self, kind: Kind, address: &str, place: Option<&[u8]>) -> [u8; 32] {
-        let (purpose, name) = kind.limits();
-        let place = place.filter(|_| purpose == Purpose::KnownCodeSend);
-        let place = place.map(|place| format!("{}:", hex::encode(place))).unwrap_or_default();
-        derive(&self.key, format!("subject:{name}:{place}{address}").as_bytes())
+    /// The keyed hash under which limits and challenges of such a kind know an address: that of an account at home and
+    /// elsewhere, that of anybody the same wherever it is typed.
+    pub(super) fn subject(&self, kind: Kind, address: &str, is_at_home: bool) -> [u8; 32] {
+        let name = match kind.limits() {
+            (Purpose::KnownCodeSend, _) if is_at_home => "at home",
+            (_, name) => name,
+        };
+        derive(&self.key, format!("subject:{name}:{address}").as_bytes())
     }
 
-    /// All under which an address is known outside those places.
-    pub(super) fn subjects(&self, address: &str) -> [[u8; 32]; 2] {
-        [Kind::SignIn, Kind::SignUp].map(|kind| self.subject(kind, address, None))
+    /// All under which an address is known.
+    pub(super) fn subjects(&self, address: &str) -> [[u8; 32]; 3] {
+        [(Kind::SignIn, false), (Kind::SignIn, true), (Kind::SignUp, false)]
+            .map(|(kind, is_at_home)| self.subject(kind, address, is_at_home))
     }
 
     fn client(&self, from: &Context) -> [u8; 32] {

@@ -52,6 +52,8 @@ pub struct Limits {
     pub code_tries: Rate,
     /// Beginnings of a sign-in with a passkey, by network address alone.
     pub passkeys: Rate,
+    /// Solved CAPTCHAs that are shown, by network address alone.
+    pub captchas: Rate,
     /// Tokens that a partner asks for, from one network address.
     pub partner_tokens: Rate,
     /// For how many people one network address may stand.
@@ -73,6 +75,7 @@ impl Default for Limits {
             code_sends: rate(5, 5),
             code_tries: rate(10, 5),
             passkeys: rate(60, 5),
+            captchas: rate(20, 5),
             partner_tokens: rate(30, 1),
             people_per_address: 10,
             failures: rate(3_000, 5),
@@ -97,6 +100,8 @@ pub enum Purpose {
     CodeTry,
     /// A sign-in with a passkey begins.
     Passkey,
+    /// A solved CAPTCHA is shown.
+    Captcha,
     /// A partner asks for a token.
     PartnerToken,
 }
@@ -111,6 +116,7 @@ impl Purpose {
             Self::CodeTry => "code-try",
             Self::KnownCodeSend => "known-code-send",
             Self::Passkey => "passkey-begin",
+            Self::Captcha => "captcha",
             Self::PartnerToken => "partner-token",
         }
     }
@@ -123,6 +129,7 @@ impl Purpose {
             Self::CodeSend | Self::KnownCodeSend => limits.code_sends,
             Self::CodeTry => limits.code_tries,
             Self::Passkey => limits.passkeys,
+            Self::Captcha => limits.captchas,
             Self::PartnerToken => limits.partner_tokens,
         }
     }

@@ -130,7 +130,7 @@ impl Identity {
             created_at: now,
             expires_at: now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(30)),
         };
-        let subject = self.0.challenges.subject(Kind::SignUp, &evidence.email, None);
+        let subject = self.0.challenges.subject(Kind::SignUp, &evidence.email, false);
         tx.insert_verification(&row, &subject).await?;
         let event = from.event("verification.create", Actor::Nobody, now);
         tx.audit(event.with("verification", id));

@@ -137,7 +137,7 @@ impl Identity {
     ) -> Result<SignIn> {
         let this = &*self.0;
         this.check_open()?;
-        let admission = this.passwords.admit()?;
+        this.passwords.check_room()?;
         let (began, now) = (Instant::now(), this.now());
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
@@ -146,6 +146,14 @@ impl Identity {
         let device = known.as_ref().and_then(Known::own);
         let device = device.as_ref().map(<[u8; 32]>::as_slice);
         let guess = this.guess(secret, account, device, entry.from, now).await?;
+        // After what another service may take its time for: nobody keeps a place meanwhile.
+        let admission = match this.passwords.admit() {
+            Ok(admission) => admission,
+            Err(full) => {
+                this.gate.untried(guess).await;
+                return Err(full);
+            }
+        };
         let compared = this.compare(admission, known_as.as_ref(), password).await;
         match &compared {
             Ok(compared) if compared.is_right => this.gate.right(guess).await,
@@ -193,7 +201,7 @@ impl Identity {
             SecondStep::MailedCode => Kind::SignIn,
             SecondStep::Totp => Kind::Totp,
         };
-        let asker = Asker::Account { user: user.id, place: device };
+        let asker = if device.is_some() { Asker::AtHome(user.id) } else { Asker::Stranger(user.id) };
         let draft = this.challenges.draft(kind, text, language, asker, entry.from).await?;
         let attempt =
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };

@@ -146,7 +146,7 @@ pub(super) struct SignInHandOff {
 pub(super) struct Captcha {
     /// The key of the widget that is to be shown. What the widget gives is the `captchaToken` of an input, once.
     site_key: String,
-    /// Whether it is asked of everybody who signs in or up, forgot the password or asks for a check of an address. If not, it
+    /// Whether it is asked of everybody who types a password, signs up, forgot the password or asks for a check of an address. If not, it
     /// is asked only after wrong passwords: when a `userErrors` says `AUTH_CAPTCHA_REQUIRED`.
     is_always_on: bool,
 }

@@ -86,7 +86,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Stores what a user agreed to.
+    /// Stores what a user agreed to. `marketing`: whether advertising was welcome then; whoever was linked and did not say has
+    /// what billing had.
     ///
     /// # Errors
     /// [`crate::store::Error::Taken`] when the user has accepted these terms.

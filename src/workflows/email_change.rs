@@ -339,7 +339,7 @@ impl EmailChanges {
         let language = Language::of(&user.locale);
         let challenges = identity.challenges();
         let session = viewer.session();
-        let asker = Asker::of_session(user.id, &session);
+        let asker = Asker::AtHome(user.id);
         let to_present = challenges.draft(Kind::PresentEmail, &present, language, asker, from).await?;
         let to_new = challenges.draft(Kind::NewEmail, &email, language, asker, from).await?;
         let is_decoy = desk.store.user_by_email(&email).await?.is_some();
@@ -467,6 +467,8 @@ impl EmailChanges {
             return finished;
         }
         let mut tx = desk.store.begin().await?;
+        // The user before the codes, as an erasure takes them.
+        tx.lock_user(viewer.user()).await?;
         challenges.consume(&mut tx, &new).await?;
         challenges.consume(&mut tx, &present).await?;
         tx.audit(viewer.event("email.prove", desk.clock.now()));

@@ -72,11 +72,11 @@ pub struct Registration {
     pub details: Details,
     /// The address in both writings; `None` when a linked client keeps the one that billing has.
     pub address: Option<WrittenAddress>,
-    /// Whether advertising is welcome; of a linked client `None` leaves it as billing has it.
-    pub marketing: Option<bool>,
-    /// What billing had, of a linked client.
+    /// Whether advertising is welcome.
+    pub marketing: bool,
+    /// Whether a linked client did not say: then it is as billing has it.
     #[serde(default)]
-    pub had_marketing: bool,
+    pub leaves_marketing: bool,
     /// The terms that were accepted.
     pub terms_version: String,
     /// When.
@@ -277,7 +277,9 @@ impl Registration {
         }
         let profile = client.profile;
         self.client = Some(client.id);
-        self.had_marketing = client.marketing;
+        if self.leaves_marketing {
+            self.marketing = client.marketing;
+        }
         self.company = profile.company_name;
         self.first_name = profile.first_name;
         self.last_name = match (profile.last_name.is_empty(), &self.company) {
@@ -340,7 +342,7 @@ impl Registration {
                 birth_date: self.details.birth_date,
                 gender: self.details.gender,
                 nationality: self.details.nationality.as_deref(),
-                marketing: self.marketing,
+                marketing: (!self.leaves_marketing).then_some(self.marketing),
                 // An earlier try may have made ours inactive. What staff made inactive, they make active.
                 is_active: self.is_client_ours.then_some(true),
             };
@@ -364,7 +366,7 @@ impl Registration {
             birth_date: self.details.birth_date,
             gender: self.details.gender,
             nationality: self.details.nationality.as_deref(),
-            marketing: self.marketing.unwrap_or_default(),
+            marketing: self.marketing,
         };
         match desk.billing.create_client(turn.budget, &new).await.map_err(not_created)? {
             Some(client) => (self.client, self.is_client_ours) = (Some(client), true),
@@ -462,8 +464,7 @@ fn user<'a>(it: &'a mut Registration, desk: &'a Desk, tx: &'a mut Tx) -> BoxFutu
             Err(store::Error::Taken) => return refused(refusals::ACCOUNT_EXISTS),
             Err(error) => return Err(error.into()),
         }
-        let marketing = it.marketing.unwrap_or(it.had_marketing);
-        tx.insert_consent(it.user, &it.terms_version, marketing, it.accepted_at).await?;
+        tx.insert_consent(it.user, &it.terms_version, it.marketing, it.accepted_at).await?;
         let now = desk.clock.now();
         let key = it.user.to_string();
         let source = match it.origin {
@@ -535,6 +536,6 @@ mod tests {
         });
         let read: Registration = serde_json::from_value(row).unwrap();
         assert_eq!((read.number.as_str(), read.was_refused_by_billing), ("P0000000001", false));
-        assert_eq!((read.marketing, read.had_marketing), (Some(false), false));
+        assert!(!read.leaves_marketing);
     }
 }

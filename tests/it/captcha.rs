@@ -34,10 +34,10 @@ fn email(gateway: &Gateway, n: u64) -> String {
     gateway.sandbox.core().world.customer(n).email.clone()
 }
 
-/// What the widget gives whoever solves it on a page.
-async fn solved_on(gateway: &Gateway, hostname: &str) -> String {
+/// What a widget gives whoever solves it on a page.
+async fn solved_on(gateway: &Gateway, hostname: &str, site_key: &str) -> String {
     let widget = format!("{}/widget", gateway.sandbox.captcha_url());
-    let query = [("sitekey", CAPTCHA_SITE_KEY), ("hostname", hostname)];
+    let query = [("sitekey", site_key), ("hostname", hostname)];
     let widget = url::Url::parse_with_params(&widget, query).unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let given: Value = http.post(widget).send().await.unwrap().json().await.unwrap();
@@ -45,7 +45,7 @@ async fn solved_on(gateway: &Gateway, hostname: &str) -> String {
 }
 
 async fn solved(gateway: &Gateway) -> String {
-    solved_on(gateway, "portal.example.jp").await
+    solved_on(gateway, "portal.example.jp", CAPTCHA_SITE_KEY).await
 }
 
 /// A sign-in as far as it was tried.
@@ -181,24 +181,20 @@ async fn a_network_that_tries_many_accounts_is_asked_and_its_neighbours_are_not(
     assert_eq!(elsewhere.at(&gateway).await, INVALID);
     // Those who are right count for nothing.
     for n in 1..=9 {
-        let (email, token) = (email(&gateway, n), solved(&gateway).await);
-        let right = Try::of(&email, DEMO_PASSWORD).from("198.51.100.9").with(&token);
+        let right = email(&gateway, n);
+        let right = Try::of(&right, DEMO_PASSWORD).from("198.51.100.9");
         assert_eq!(right.at(&gateway).await, "code", "{n}");
     }
 }
 
 #[tokio::test]
 async fn while_nobody_can_judge_people_are_let_through_and_still_wait() {
-    let gateway = with(false, &[("CAPTCHA_TIMEOUT", "300ms")]).await;
-    let faults = &gateway.sandbox.core().faults;
-    for (n, kind) in [RuleKind::Status, RuleKind::Hang, RuleKind::Garbage, RuleKind::Drop, RuleKind::Expire]
-        .into_iter()
-        .enumerate()
-    {
-        let email = email(&gateway, n as u64 + 1);
+    for kind in [RuleKind::Status, RuleKind::Hang, RuleKind::Garbage, RuleKind::Drop, RuleKind::Expire] {
+        // One each: what the one before did to the breaker is not the next one's.
+        let gateway = with(false, &[("CAPTCHA_TIMEOUT", "300ms")]).await;
+        let email = email(&gateway, 1);
         three_wrong(&gateway, &email).await;
-        faults.clear();
-        faults.add(Rule::every(System::Captcha, kind));
+        gateway.sandbox.core().faults.add(Rule::every(System::Captcha, kind));
         // Nobody is let through who shows nothing.
         assert_eq!(Try::of(&email, DEMO_PASSWORD).at(&gateway).await, REQUIRED, "{kind:?}");
         for _ in 3..5 {
@@ -209,13 +205,35 @@ async fn while_nobody_can_judge_people_are_let_through_and_still_wait() {
 }
 
 #[tokio::test]
-async fn one_that_was_solved_on_another_page_is_worth_nothing() {
+async fn whoever_floods_the_judge_is_let_nowhere() {
+    let gateway = with(false, &[("AUTH_PEOPLE_PER_ADDRESS", "1"), ("CAPTCHA_RATE_LIMIT_LIMIT", "2")]).await;
+    let email = email(&gateway, 1);
+    three_wrong(&gateway, &email).await;
+    let shown = || Try::of(&email, DEMO_PASSWORD).with("sbx.junk");
+    for expected in [REQUIRED, REQUIRED, "RATE_LIMITED", "RATE_LIMITED"] {
+        assert_eq!(shown().at(&gateway).await, expected);
+    }
+    // What is none is not even shown, and counts for nothing.
+    let calls = gateway.calls().len();
+    let odd = Try::of(&email, DEMO_PASSWORD).with("<script>' OR 1=1").from("198.51.100.8");
+    assert_eq!(odd.at(&gateway).await, REQUIRED);
+    assert_eq!(gateway.calls().len(), calls);
+    // The service's own limit is no way through either.
+    let limit = Rule { status: Some(429), ..Rule::every(System::Captcha, RuleKind::Status) };
+    gateway.sandbox.core().faults.add(limit);
+    assert_eq!(shown().from("198.51.100.9").at(&gateway).await, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn one_that_was_solved_on_another_page_or_for_another_key_is_worth_nothing() {
     let gateway = with(false, &[("CAPTCHA_HOSTNAMES", "portal.example.jp, www.example.jp")]).await;
     let email = email(&gateway, 1);
     three_wrong(&gateway, &email).await;
-    let token = solved_on(&gateway, "phishing.example").await;
+    let token = solved_on(&gateway, "phishing.example", CAPTCHA_SITE_KEY).await;
     assert_eq!(Try::of(&email, DEMO_PASSWORD).with(&token).at(&gateway).await, REQUIRED);
-    let token = solved_on(&gateway, "www.example.jp").await;
+    let token = solved_on(&gateway, "www.example.jp", "somebody-elses").await;
+    assert_eq!(Try::of(&email, DEMO_PASSWORD).with(&token).at(&gateway).await, REQUIRED);
+    let token = solved_on(&gateway, "www.example.jp", CAPTCHA_SITE_KEY).await;
     assert_eq!(Try::of(&email, DEMO_PASSWORD).with(&token).at(&gateway).await, "code");
 }
 
@@ -240,7 +258,7 @@ async fn the_login_of_billing_asks_as_well() {
 }
 
 #[tokio::test]
-async fn where_everybody_is_asked_no_door_without_a_session_opens_for_a_program() {
+async fn where_everybody_is_asked_nothing_that_is_typed_begins_for_a_program() {
     const SIGN_UP: &str = "mutation($input: SignUpBeginInput!) {
         signUpBegin(input: $input) { challenge { id } userErrors { code field } } }";
     const RESET: &str = "mutation($input: PasswordResetRequestInput!) {

@@ -38,7 +38,7 @@ impl Line {
     /// Takes note of what a hash took.
     pub(super) fn took(&self, hash: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.hash = Some(state.hash.map_or(hash, |mean| (mean * 7 + hash) / 8));
+        state.hash = Some(state.hash.map_or(hash, |mean| (mean + hash) / 2));
     }
 
     /// How long the next one is to stay away.

@@ -1,7 +1,8 @@
 //! A service that tells people from programs, emulated: the widget that gives tokens, and the check of them ("siteverify") as
 //! Turnstile, hCaptcha and reCAPTCHA v2 have it.
 //!
-//! Here whoever asks the widget is a person. A token is good once and for five minutes. Source: the vendors' public references.
+//! Here whoever asks the widget is a person. A token is good once, for five minutes, and with the secret of the key for which
+//! it was solved. Source: the vendors' public references.
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ struct State {
 
 struct Solved {
     at: DateTime<Utc>,
+    site_key: String,
     hostname: String,
 }
 
@@ -56,15 +58,15 @@ async fn widget(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap<S
     if let Some(Fault { kind, .. }) = state.core.enter(System::Captcha, "widget", Value::Null).await {
         return kind.act_out().await;
     }
-    if query.get("sitekey").is_none_or(|key| key != CAPTCHA_SITE_KEY) {
-        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "unknown sitekey" }))).into_response();
-    }
+    let Some(site_key) = query.get("sitekey").filter(|key| !key.is_empty()).cloned() else {
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "missing sitekey" }))).into_response();
+    };
     let token = format!("sbx.{}", uuid::Uuid::new_v4().simple());
     let hostname = query.get("hostname").map_or(HOST, String::as_str).to_owned();
     let now = state.core.clock.now();
     let mut tokens = state.tokens();
     tokens.retain(|_, solved| now < solved.at + LIFE);
-    tokens.insert(token.clone(), Solved { at: now, hostname });
+    tokens.insert(token.clone(), Solved { at: now, site_key, hostname });
     Json(json!({ "token": token })).into_response()
 }
 
@@ -103,7 +105,8 @@ impl State {
         let solved = self.tokens().remove(token);
         match solved.filter(|solved| self.core.clock.now() < solved.at + LIFE) {
             None => refused("timeout-or-duplicate"),
-            Some(Solved { at, hostname }) => {
+            Some(solved) if solved.site_key != CAPTCHA_SITE_KEY => refused("sitekey-secret-mismatch"),
+            Some(Solved { at, hostname, .. }) => {
                 json!({ "success": true, "challenge_ts": at, "hostname": hostname, "error-codes": [] })
             }
         }

@@ -7,7 +7,11 @@ fn state() -> Arc<State> {
 }
 
 async fn solve(state: &Arc<State>) -> String {
-    let query = HashMap::from([("sitekey".to_owned(), CAPTCHA_SITE_KEY.to_owned())]);
+    solve_for(state, CAPTCHA_SITE_KEY).await
+}
+
+async fn solve_for(state: &Arc<State>, site_key: &str) -> String {
+    let query = HashMap::from([("sitekey".to_owned(), site_key.to_owned())]);
     let response = widget(Shared(Arc::clone(state)), Query(query)).await;
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     serde_json::from_slice::<Value>(&body).unwrap()["token"].as_str().unwrap().to_owned()
@@ -46,8 +50,11 @@ async fn every_refusal_has_the_vendors_code_and_a_wrong_secret_uses_nothing_up()
 }
 
 #[tokio::test]
-async fn the_widget_knows_its_key_alone() {
+async fn a_token_of_another_widget_is_worth_nothing() {
     let state = state();
+    let token = solve_for(&state, "somebody-elses").await;
+    let shown = check(&state, &[("secret", CAPTCHA_SECRET), ("response", &token)]);
+    assert_eq!(shown, refused("sitekey-secret-mismatch"));
     let response = widget(Shared(Arc::clone(&state)), Query(HashMap::new())).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert!(state.tokens().is_empty());

@@ -11,17 +11,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+pub use crate::upstream::error::Kind;
 use crate::{
     deadline::Budget,
     error::Service,
     upstream::{
-        error::{Error, Kind},
+        error::Error,
         transport::{self, Answer, Call, Class, Transport},
     },
 };
 
-/// Codes that say that our own secret is at fault.
-const OUR_FAULT: [&str; 3] = ["missing-input-secret", "invalid-input-secret", "sitekey-secret-mismatch"];
+/// Codes that say that our own secret is at fault. One that does not fit the key of the widget is none of them: a token that
+/// was solved for somebody else's key is answered so.
+const OUR_FAULT: [&str; 2] = ["missing-input-secret", "invalid-input-secret"];
 /// Codes that say that the service could not judge.
 const THEIR_FAULT: [&str; 1] = ["internal-error"];
 

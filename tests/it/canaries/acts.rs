@@ -3,7 +3,7 @@
 use chrono::Utc;
 use portal_gateway::{
     identity::{NewPartner, PartnerDesk, Scopes, Terms},
-    sandbox::credentials::DEMO_PASSWORD,
+    sandbox::credentials::{CAPTCHA_SITE_KEY, DEMO_PASSWORD},
     secret::ExposeSecret,
 };
 use reqwest::Response;
@@ -48,6 +48,25 @@ async fn enter(scene: &Scene<'_>) -> String {
     let email = &scene.sandbox.core().world.customer(CUSTOMER).email;
     let grant = scene.app.identity.enter(email).await.unwrap();
     grant.access_token.expose_secret().to_owned()
+}
+
+/// A CAPTCHA that is asked for: what the widget gave, and what it did not.
+pub async fn captcha(canaries: &mut Canaries, scene: &Scene<'_>) {
+    let widget = format!("{}/widget?sitekey={CAPTCHA_SITE_KEY}", scene.sandbox.captcha_url());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let given: Value = http.post(widget).send().await.unwrap().json().await.unwrap();
+    let solved = canaries.token("solved CAPTCHA", &given["token"]);
+    let made_up = canaries.plant("made-up CAPTCHA", "sbx.5521-nobody-solved-this");
+    let password = canaries.plant("password of nobody", "Zorilla-5521-of-nobody");
+    let mut told = Vec::new();
+    for captcha in [None, None, None, None, Some(made_up), Some(solved)] {
+        let input = json!({ "email": canaries.plant("address of nobody", "nobody.5521@example.jp"),
+                            "password": password, "captchaToken": captcha });
+        let answer = scene.door.ask(None, CREATE, "SessionCreate", json!({ "input": input })).await;
+        told.push(answer["data"]["sessionCreate"]["userErrors"][0]["code"].clone());
+    }
+    let (invalid, required) = (json!("AUTH_INVALID_CREDENTIALS"), json!("AUTH_CAPTCHA_REQUIRED"));
+    assert_eq!(told, [&invalid, &invalid, &invalid, &required, &required, &invalid].map(Clone::clone));
 }
 
 /// Waits until every system is asked again after all that it failed.

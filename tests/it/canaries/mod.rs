@@ -80,10 +80,17 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
         ("SIGNUP_RATE_LIMIT_LIMIT", "100000"),
         ("PASSWORD_RESET_RATE_LIMIT_LIMIT", "100000"),
     ]);
-    let stage = Stage::with(&settings).await;
+    let mut stage = Stage::with(&settings).await;
+    stage.env.extend(demo::captcha(&stage.sandbox));
     let watch = Watch::begin((*stage.store).clone());
     let (sandbox, store, env) = (&stage.sandbox, &stage.store, &stage.env);
-    for name in ["WHMCS_API_IDENTIFIER", "WHMCS_API_SECRET", "FREEBIT_OEM_KEY", "WHMCS_WEBHOOK_SECRETS"] {
+    for name in [
+        "WHMCS_API_IDENTIFIER",
+        "WHMCS_API_SECRET",
+        "FREEBIT_OEM_KEY",
+        "WHMCS_WEBHOOK_SECRETS",
+        "CAPTCHA_SECRET",
+    ] {
         if let Some(value) = env.get(name).filter(|value| value.len() >= 12) {
             canaries.plant(name, value.clone());
         }
@@ -311,6 +318,7 @@ async fn no_canary_reaches_the_log_the_metrics_the_audit_log_or_a_plain_column()
     acts::partner(&mut canaries, &scene).await;
     acts::hand_off(&mut canaries, &scene, &watch).await;
     acts::factors(&mut canaries, &scene, &watch).await;
+    acts::captcha(&mut canaries, &scene).await;
 
     // What strangers send.
     let http = &process.http;
