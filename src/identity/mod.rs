@@ -32,6 +32,7 @@ mod recall;
 mod registration;
 mod reset;
 mod sessions;
+mod settings;
 mod sign_in;
 mod signing;
 mod step_up;
@@ -44,7 +45,7 @@ mod tokens;
 mod totp;
 mod viewer;
 
-use std::{collections::HashSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
@@ -69,6 +70,7 @@ pub use partners::{
 pub use passkeys::{Passkey, Settings as PasskeySettings};
 pub use passwords::Settings as PasswordSettings;
 pub use registration::{Credential, Registration};
+pub use settings::{Ground, Settings};
 pub use sign_in::{Delivery, DeviceToken, Entrance, Entry, SecondStep, SignIn, Verified};
 pub use signing::{KeyInfo, KeyState, RotationError, rotate_signing_key, signing_keys};
 pub use step_up::{StepUp, StepUpMethod};
@@ -78,7 +80,6 @@ pub use viewer::{Caller, Principal, Representative, Represented, Viewer};
 use crate::{
     clock::Clock,
     error::{Error, Result, UserError},
-    freshness::redis,
     id::UserId,
     identity::{
         captcha::Captcha,
@@ -102,86 +103,10 @@ use crate::{
         Store, User,
         audit::{Actor, OnRecord},
     },
-    upstream::captcha::Client as CaptchaClient,
 };
 
 /// What is remembered of sessions and of their tokens weighs this much at most, in bytes: a part of what the cache may.
 pub const REMEMBERED_BYTES: u64 = recall::BYTES + sessions::BYTES + tokens::BYTES;
-
-/// How people sign in and stay signed in.
-#[derive(Clone)]
-pub struct Settings {
-    /// The Ed25519 key that signs access tokens, PKCS #8 in PEM. Without it, keys are made and kept in the store.
-    pub signing_key: Option<SecretString>,
-    /// Public keys of earlier or later signing keys, SPKI in PEM: their tokens are accepted, too.
-    pub verification_keys: Vec<String>,
-    /// From this secret the successors of refresh tokens are derived. Without it, one is made and kept in `data_dir`.
-    pub secret: Option<SecretString>,
-    /// Where what was made is kept, readable by the owner only.
-    pub data_dir: PathBuf,
-    /// The `iss` of access tokens.
-    pub issuer: String,
-    /// The `aud` of access tokens.
-    pub audience: String,
-    /// How long an access token is good; at most 10 minutes.
-    pub access_lifetime: Duration,
-    /// How long a session lives without being refreshed.
-    pub refresh_idle: Duration,
-    /// How long a session lives at most.
-    pub refresh_absolute: Duration,
-    /// How long a refused sign-in takes at least, or a multiple of it: longer than any hash, so that nobody learns from the
-    /// time whether an account is there, and of which kind (requirement A3).
-    pub failure_floor: Duration,
-    /// The page of the portal that sets a new password; the token is put behind its `#`.
-    pub reset_page: String,
-    /// How long a mailed link sets a new password; at most 30 minutes (requirement A9).
-    pub reset_lifetime: Duration,
-    /// How long the audit log is kept.
-    pub audit_keep: Duration,
-    /// The cost of password hashes.
-    pub passwords: PasswordSettings,
-    /// One-time codes.
-    pub codes: challenge::Settings,
-    /// How often what may be tried.
-    pub limits: Limits,
-    /// How long a device is trusted that its owner wants remembered.
-    pub trusted_for: Duration,
-    /// How long a device is known after it was last seen.
-    pub device_lifetime: Duration,
-    /// Sessions of one person at once; the oldest ends.
-    pub sessions_per_user: u32,
-    /// How long the history of sign-ins is kept.
-    pub history_for: Duration,
-    /// How long after its proof an address spares the second step.
-    pub hand_off_lifetime: Duration,
-    /// What people are told who want to sign in or up while that is closed; `None` when it is open.
-    pub maintenance: Option<String>,
-    /// Passkeys.
-    pub passkeys: PasskeySettings,
-    /// What authenticator apps call the service.
-    pub totp_issuer: String,
-    /// How long a proof of who is there counts, before an act that asks for one.
-    pub fresh_within: Duration,
-    /// When people are to show that they are; never without it, or without [`Ground::captcha`].
-    pub captcha: Option<CaptchaSettings>,
-}
-
-/// What the accounts stand on.
-#[derive(Clone)]
-pub struct Ground {
-    /// The gateway's own database.
-    pub store: Store,
-    /// Where mails are put in.
-    pub jobs: Queue,
-    /// The keys of what lies sealed.
-    pub keys: Keyring,
-    /// Where replicas share what they count; `None` for one replica.
-    pub redis: Option<redis::Settings>,
-    /// The time.
-    pub clock: Clock,
-    /// Who tells people from programs; `None` where nobody is asked.
-    pub captcha: Option<CaptchaClient>,
-}
 
 /// Whether a text is an Ed25519 key, PKCS #8 in PEM, so that a configuration can be checked.
 pub fn is_signing_key(pem: &SecretString) -> bool {
