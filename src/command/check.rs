@@ -11,7 +11,7 @@ use portal_gateway::{
     jobs::Queue,
     mail::Mailer,
     store::Store,
-    upstream::salesforce::pubsub,
+    upstream::{Kind, salesforce::pubsub},
 };
 use tokio::time::timeout;
 
@@ -93,7 +93,10 @@ async fn postal(upstreams: &Upstreams, budget: Budget) -> Result<String, String>
 async fn captcha(upstreams: &Upstreams, budget: Budget) -> Result<String, String> {
     match &upstreams.captcha {
         Some(client) => {
-            client.warm_up(budget).await.map(|()| String::new()).map_err(|error| error.to_string())
+            client.warm_up(budget).await.map(|()| String::new()).map_err(|error| match error.kind {
+                Kind::Session => "the service refuses CAPTCHA_SECRET".to_owned(),
+                _ => format!("CAPTCHA_VERIFY_URL: {}", error.kind),
+            })
         }
         None => Ok(" (not configured)".to_owned()),
     }

@@ -210,6 +210,10 @@ fn greet(port: u16, sandbox: &Sandbox, people: &[DemoCustomer], options: &Option
     println!("  CRM events      {}    Salesforce Pub/Sub", sandbox.pubsub_url());
     println!("  Mobile lines    {}    Freebit", sandbox.freebit_url());
     println!("  Postal codes    {}    Japan Post", sandbox.japan_post_url());
+    println!(
+        "  CAPTCHA         {}    asked for after three wrong passwords: docs/sandbox.md",
+        sandbox.captcha_url()
+    );
     println!("  Admin           {}    journal of calls, faults, delays", sandbox.admin_url());
     println!("\nCtrl-C stops everything. The log follows.\n");
 }

@@ -60,7 +60,12 @@ pub(super) fn read(
             "Hosts of the pages on which it may be solved; any that the vendor lets use the key when it is empty.",
         )
         .example("portal.example.jp")
-        .list("", |text| Ok(text.to_ascii_lowercase()));
+        .list("", |text| {
+            let name = text.to_ascii_lowercase();
+            let is_host = Url::parse(&format!("https://{name}"))
+                .is_ok_and(|url| url.host_str() == Some(&name) && url.as_str() == format!("https://{name}/"));
+            if is_host { Ok(name) } else { Err(format!("{text:?} is not the name of a host, such as portal.example.jp")) }
+        });
     let after = env
         .get(
             "LOGIN_CAPTCHA_AFTER_ATTEMPTS",

@@ -382,6 +382,13 @@ fn a_captcha_is_set_up_whole_or_not_at_all() {
         );
         assert!(!faults.is_empty());
     }
+    for odd in
+        ["https://portal.example.jp", "portal.example.jp:4400", "portal.example.jp,x y", "portal.example.jp/"]
+    {
+        let mut env = env.clone();
+        env.insert("CAPTCHA_HOSTNAMES", odd.to_owned());
+        assert!(faults(&env)[0].starts_with("CAPTCHA_HOSTNAMES: "), "{odd}");
+    }
     let mut alone = development(&folder);
     alone.insert("AUTH_CAPTCHA_ALWAYS_ON", "true".to_owned());
     assert_eq!(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{INVALID_CREDENTIALS, Identity, policy, rejected};
+use super::{INVALID_CREDENTIALS, Identity, WRONG_PASSWORD, policy, rejected};
 use crate::{
     error::{Error, Result, UserError},
     identity::{Viewer, limits::Secret},
@@ -66,7 +66,7 @@ impl Identity {
         let guess =
             this.gate.guess_on_device(secret, account, kept.as_bytes(), viewer.context(), now).await?;
         let is_right = this.is_password(admission, guess, current, &user).await?;
-        let wrong = || rejected(UserError { field: vec!["currentPassword"], ..INVALID_CREDENTIALS });
+        let wrong = || rejected(UserError { field: vec!["currentPassword"], ..WRONG_PASSWORD });
         let event = viewer.event("password.change", now);
         if !is_right {
             this.store.audit(event.refused(INVALID_CREDENTIALS.code)).await?;

@@ -60,10 +60,11 @@ impl Identity {
     /// Asks whoever begins something without a session to show that they are a person, where everybody is asked.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`] when too many are shown.
+    /// [`crate::error::Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`crate::error::Error::RateLimited`] when too many are
+    /// shown.
     pub async fn check_person(&self, from: &Context) -> Result<()> {
         match &self.0.captcha {
-            Some(captcha) if captcha.settings.is_always_on => self.0.ask_person(captcha, from).await,
+            Some(captcha) if captcha.settings.is_always_on => self.0.ask_person(captcha, None, from).await,
             _ => Ok(()),
         }
     }
@@ -74,7 +75,7 @@ impl Inner {
     /// many were wrong.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::RateLimited`].
+    /// [`crate::error::Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`crate::error::Error::RateLimited`].
     pub(super) async fn guess(
         &self,
         secret: Secret,
@@ -92,7 +93,8 @@ impl Inner {
                         Doubted::Yes(counted) => (counted, true),
                         Doubted::No(counted) => (counted, is_always_on),
                     };
-                if is_asked && let Err(refused) = self.ask_person(captcha, from).await {
+                let who = device.map(|device| [device, account].concat());
+                if is_asked && let Err(refused) = self.ask_person(captcha, who.as_deref(), from).await {
                     self.gate.untried(counted).await;
                     return Err(refused);
                 }
@@ -112,9 +114,15 @@ impl Inner {
         }
     }
 
-    async fn ask_person(&self, captcha: &Captcha, from: &Context) -> Result<()> {
+    /// `known`: the device of an account on which that is tried. What is shown there counts there, and neighbours do not.
+    async fn ask_person(&self, captcha: &Captcha, known: Option<&[u8]>, from: &Context) -> Result<()> {
         if let Some(token) = from.captcha.as_ref().filter(looks_like_one) {
-            self.gate.pass(Purpose::Captcha, None, from, self.now()).await?;
+            match known {
+                Some(device) => {
+                    self.gate.pass_account(Purpose::Captcha, device, from, self.now()).await?;
+                }
+                None => self.gate.pass(Purpose::Captcha, None, from, self.now()).await?,
+            }
             if captcha.is_person(token, from).await? {
                 return Ok(());
             }
@@ -136,7 +144,11 @@ impl Captcha {
             Ok(Verdict { is_person, hostname }) => {
                 let allowed = &self.settings.hostnames;
                 let is_ours = |host: String| allowed.iter().any(|known| known.eq_ignore_ascii_case(&host));
-                Ok(is_person && (allowed.is_empty() || hostname.is_some_and(is_ours)))
+                let is_ours = allowed.is_empty() || hostname.is_some_and(is_ours);
+                if is_person && !is_ours {
+                    tracing::warn!("a CAPTCHA was solved on a page that CAPTCHA_HOSTNAMES does not name");
+                }
+                Ok(is_person && is_ours)
             }
             Err(error) if matches!(error.kind, Kind::Shed { .. } | Kind::RateLimited { .. }) => {
                 Err(error.into())

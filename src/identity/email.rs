@@ -39,7 +39,13 @@ impl Email {
 pub(super) fn read_email(email: &str) -> Result<Email> {
     let is_mailable = |email: &Email| {
         let host = email.0.rsplit_once('@').map_or("", |(_, host)| host);
-        email.0.is_ascii() && host.contains('.') && email.0.parse::<lettre::Address>().is_ok()
+        // A name: mail servers rarely take what is sent to a number.
+        let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+            && host
+                .rsplit('.')
+                .next()
+                .is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()));
+        is_name && email.0.is_ascii() && host.contains('.') && email.0.parse::<lettre::Address>().is_ok()
     };
     let refused = Error::BadInput { argument: "email", reason: "is not an e-mail address" };
     Email::parse(email).filter(is_mailable).ok_or(refused)
@@ -54,8 +60,16 @@ mod tests {
         for text in ["taro.yamada@example.jp", " Taro+portal@mail.example.co.jp ", "o'brien@example.jp"] {
             assert!(read_email(text).is_ok(), "{text}");
         }
-        for text in ["a@b", "a..b@example.jp", ".a@example.jp", "用户@example.jp", "a@例え.jp", "x@-a.jp"]
-        {
+        let unmailable = [
+            "a@b",
+            "a..b@example.jp",
+            ".a@example.jp",
+            "用户@example.jp",
+            "a@例え.jp",
+            "x@-a.jp",
+            "b@127.0.0.1",
+        ];
+        for text in unmailable.into_iter().chain(["b@[127.0.0.1]", "b@[IPv6:::1]", "b@exa_mple.jp"]) {
             assert!(read_email(text).is_err(), "{text}");
         }
     }

@@ -476,6 +476,9 @@ const INVALID_CREDENTIALS: UserError = UserError {
     field: Vec::new(),
     message: "The e-mail address or the password is not right.",
 };
+/// Of somebody who is known: there is no address to be wrong.
+const WRONG_PASSWORD: UserError =
+    UserError { code: "AUTH_INVALID_CREDENTIALS", field: Vec::new(), message: "The password is not right." };
 const MAPPING_MISSING: UserError = UserError {
     code: "MAPPING_MISSING",
     field: Vec::new(),

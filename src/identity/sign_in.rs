@@ -174,7 +174,10 @@ impl Identity {
             user.password_hash = hash;
         }
         if this.store.mapping_of_user(user.id).await?.is_none() {
-            return Err(missing_mapping(user.id));
+            return Err(match this.store.user(user.id).await? {
+                Some(_) => missing_mapping(user.id),
+                None => this.erased(entry.from, now).await?,
+            });
         }
         let is_trusted = known.as_ref().and_then(Known::trusted_until).is_some_and(|until| now < until);
         if is_trusted {
@@ -207,12 +210,9 @@ impl Identity {
             Attempt { user: user.id.0, delivery: entry.delivery, password: this.name_of_password(&user) };
         let mut tx = this.store.begin().await?;
         let opened = match this.challenges.open(&mut tx, draft, &attempt).await {
-            // Erased a moment ago.
             Err(Error::Unauthenticated) => {
                 drop(tx);
-                let code = INVALID_CREDENTIALS.code;
-                this.note_failure(None, Outcome::WrongPassword, code, entry.from, now).await?;
-                return Err(rejected(INVALID_CREDENTIALS));
+                return Err(this.erased(entry.from, now).await?);
             }
             opened => opened?,
         };
@@ -373,6 +373,12 @@ impl Inner {
                 Ok(Verified::Refused(refusal))
             }
         }
+    }
+
+    /// What whoever signs in is told whose account was erased a moment ago.
+    async fn erased(&self, from: &Context, now: DateTime<Utc>) -> Result<Error> {
+        self.note_failure(None, Outcome::WrongPassword, INVALID_CREDENTIALS.code, from, now).await?;
+        Ok(rejected(INVALID_CREDENTIALS))
     }
 
     /// Whether people may sign in and sign up now.

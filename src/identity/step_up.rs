@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    INVALID_CREDENTIALS, Identity,
+    INVALID_CREDENTIALS, Identity, WRONG_PASSWORD,
     challenge::{Answer, Asker, Kind, Opened, refused},
     limits::Secret,
     passkeys::Purpose,
@@ -134,7 +134,7 @@ impl Identity {
         let guess = this.gate.guess_on_device(secret, account, session.as_bytes(), from, now).await?;
         if !this.is_password(admission, guess, password, &user).await? {
             this.store.audit(refused_event(viewer, StepUpMethod::Password, INVALID_CREDENTIALS, now)).await?;
-            return Err(rejected(UserError { field: vec!["password"], ..INVALID_CREDENTIALS }));
+            return Err(rejected(UserError { field: vec!["password"], ..WRONG_PASSWORD }));
         }
         self.renew(this.store.begin().await?, viewer, StepUpMethod::Password, now).await
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     billing::Gender,
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     identity::{
         Entry, HandOff,
         challenge::{Opened, Refusal},
@@ -381,7 +381,8 @@ impl SignUpMutation {
             Ok(match ctx.app()?.sign_up.resend(challenge, &ctx.origin()).await? {
                 Ok(opened) => SignUpBeginPayload { challenge: Some(opened.into()), user_errors: Vec::new() },
                 Err(refusal) => {
-                    let user_errors = refused(ctx, "code.send", vec![refusal.error]).await?;
+                    let error = UserError { field: vec!["challengeId"], ..refusal.error };
+                    let user_errors = refused(ctx, "code.send", vec![error]).await?;
                     SignUpBeginPayload { challenge: None, user_errors }
                 }
             })
@@ -401,11 +402,14 @@ impl SignUpMutation {
             let (challenge, code) = (challenge(&input.challenge_id)?, SecretString::from(input.code));
             Ok(match ctx.app()?.sign_up.verify(challenge, &code, &ctx.origin()).await? {
                 Ok(verified) => given(verified, input.delivery),
-                Err(Refusal { error, tries_left }) => SignUpVerifyPayload {
-                    verification: None,
-                    tries_left: Some(tries_left),
-                    user_errors: refused(ctx, "verification.create", vec![error]).await?,
-                },
+                Err(Refusal { error, tries_left }) => {
+                    let error = UserError { field: vec!["code"], ..error };
+                    SignUpVerifyPayload {
+                        verification: None,
+                        tries_left: Some(tries_left),
+                        user_errors: refused(ctx, "verification.create", vec![error]).await?,
+                    }
+                }
             })
         };
         Some(verified.await)

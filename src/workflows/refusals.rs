@@ -16,6 +16,9 @@ pub const ACCOUNT_LINK_REQUIRED: UserError = whole(
 );
 /// What was given as an address is none.
 pub const INVALID_EMAIL: UserError = whole("INVALID_EMAIL", "This is not an e-mail address.");
+/// The password that proves the login of billing is to be the portal's as well.
+pub const BILLINGS_PASSWORD: UserError =
+    whole("PASSWORD_UNCHANGED", "Please choose another password than the one of billing.");
 /// Billing has no client with this address.
 pub const NOTHING_TO_LINK: UserError =
     whole("NOTHING_TO_LINK", "There are no contracts under this address. Please sign up.");

@@ -20,7 +20,7 @@ use crate::{
     billing::{Gender, Login},
     crm::Sex,
     deadline::Budget,
-    error::{Error, Result},
+    error::{Error, Result, UserError},
     id::UserId,
     identity::{
         Context, Entrance, Entry, Evidence, HandOff, Purpose, Verification,
@@ -156,10 +156,12 @@ impl SignUp {
     /// Mails a code to an address. The answer is the same whether or not it is known.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`Error::BadInput`], [`Error::RateLimited`], [`Error::Maintenance`].
+    /// [`Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`, or with `INVALID_EMAIL` (field `email`); [`Error::RateLimited`],
+    /// [`Error::Maintenance`].
     pub async fn begin(&self, email: &str, language: Language, from: &Context) -> Result<Opened> {
         let identity = &self.desk.identity;
         identity.check_open()?;
+        let email = &self.read_email(email)?;
         identity.check_person(from).await?;
         identity.pass(Purpose::SignUp, Some(email), from).await?;
         let draft = identity.challenges().draft(Kind::SignUp, email, language, Asker::Anybody, from).await?;
@@ -233,7 +235,7 @@ impl SignUp {
     ) -> Result<Verified> {
         let identity = &self.desk.identity;
         identity.check_open()?;
-        let email = identity.normalised(email)?;
+        let email = self.read_email(email)?;
         let judge = async {
             let is_here = self.desk.store.user_by_email(&email).await?.is_some();
             let none_of_theirs = SecretString::from(hex::encode(rand::random::<[u8; 16]>()));
@@ -253,6 +255,12 @@ impl SignUp {
         let (token, verification) = identity.attest(&mut tx, evidence, lifetime, from).await?;
         tx.commit().await?;
         Ok(Verified { token, verification })
+    }
+
+    fn read_email(&self, email: &str) -> Result<String> {
+        let field = vec!["email"];
+        let invalid = |_| Error::Rejected(vec![UserError { field, ..refusals::INVALID_EMAIL }]);
+        self.desk.identity.normalised(email).map_err(invalid)
     }
 
     /// What a token stands for.
@@ -421,7 +429,7 @@ impl SignUp {
                     {
                         self.desk.identity.was_refused_by_billing(&mut verification).await?;
                     }
-                    let registration = self.read(&verification, ending, entry.from, read).await?;
+                    let registration = self.read(&verification, ending, (entry.from, budget), read).await?;
                     let hash = SecretString::from(registration.password_hash.as_str());
                     *chosen = Some(Chosen { name, hash });
                     let key = self.desk.identity.keyed("registration", &verification.evidence.email);
@@ -464,7 +472,7 @@ impl SignUp {
         &self,
         verification: &Verification,
         ending: Ending,
-        from: &Context,
+        (from, budget): (&Context, Budget),
         read: impl FnOnce(&mut Faults, NaiveDate) -> Option<Said>,
     ) -> Result<Registration> {
         let (identity, now) = (&self.desk.identity, self.desk.clock.now());
@@ -479,6 +487,15 @@ impl SignUp {
             faults.add("TERMS_OUTDATED", &["termsVersion"], message);
         }
         faults.refuse()?;
+        // The password that was proved is kept nowhere, so billing is asked whether it is the same.
+        if evidence.client.is_some() {
+            match self.desk.billing.check_login(budget, &evidence.email, &ending.password).await? {
+                Login::Wrong => {}
+                Login::Proven(_) | Login::SecondFactor => {
+                    return refused(UserError { field: vec!["password"], ..refusals::BILLINGS_PASSWORD });
+                }
+            }
+        }
         let said = said.ok_or_else(|| Error::internal("a form without faults that could not be read"))?;
         let password_hash = identity.new_password(&ending.password).await?;
         let billing_password: [u8; 24] = rand::random();

@@ -213,6 +213,13 @@ async fn whoever_floods_the_judge_is_let_nowhere() {
     for expected in [REQUIRED, REQUIRED, "RATE_LIMITED", "RATE_LIMITED"] {
         assert_eq!(shown().at(&gateway).await, expected);
     }
+    // Whoever sits at a device of theirs does not wait for what neighbours show.
+    let at_home = |password| Try { device: Some(DEMO_DEVICE), ..Try::of(&email, password) };
+    for _ in 0..3 {
+        assert_eq!(at_home(WRONG).at(&gateway).await, INVALID);
+    }
+    let token = solved(&gateway).await;
+    assert_eq!(at_home(DEMO_PASSWORD).with(&token).at(&gateway).await, "in");
     // What is none is not even shown, and counts for nothing.
     let calls = gateway.calls().len();
     let odd = Try::of(&email, DEMO_PASSWORD).with("<script>' OR 1=1").from("198.51.100.8");
@@ -279,6 +286,12 @@ async fn where_everybody_is_asked_nothing_that_is_typed_begins_for_a_program() {
         ("availabilityRequest", GUEST, guest, "code"),
     ];
     let mails = gateway.mailed_so_far().await;
+    // A mistyped address costs nobody a solved one.
+    let typo = ask(&gateway, &[], SIGN_UP, json!({ "input": { "email": "nothing" } })).await;
+    assert_eq!(
+        typo.json()["data"]["signUpBegin"]["userErrors"][0],
+        json!({ "code": "INVALID_EMAIL", "field": ["email"] })
+    );
     for (field, document, input, _) in &doors {
         assert_eq!(
             said(&ask(&gateway, &[], document, json!({ "input": input })).await, field),

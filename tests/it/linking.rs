@@ -99,6 +99,24 @@ async fn a_billing_password_is_checked_once_and_what_is_corrected_is_written() {
 }
 
 #[tokio::test]
+async fn who_is_proved_by_billings_password_has_to_choose_another() {
+    let gateway = hasty().await;
+    let email = email(&gateway, N);
+    let verified = by_billing(&gateway, &email, DEMO_PASSWORD).await.data();
+    let token = &verified["signUpVerifyByBilling"]["verification"]["token"];
+    let same = link(&gateway, token, json!({ "password": DEMO_PASSWORD })).await;
+    assert_eq!(same["status"], "REFUSED", "{same}");
+    let error = &same["userErrors"][0];
+    assert_eq!(
+        (&error["code"], &error["field"]),
+        (&json!("PASSWORD_UNCHANGED"), &json!(["password"])),
+        "{same}"
+    );
+    let done = link(&gateway, token, json!({})).await;
+    assert_eq!(done["status"], "COMPLETE", "{done}");
+}
+
+#[tokio::test]
 async fn whether_advertising_is_welcome_reaches_billing_either_way() {
     let gateway = hasty().await;
     // The last two do not say: it stays as it is.

@@ -80,6 +80,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("sessionCodeResend", "code.send", "AUTH_OTP_EXPIRED", "nobody"),
     ("sessionRefresh", "session.refresh", "UNAUTHENTICATED", "nobody"),
     ("availabilityRequest", "availability.request", "INVALID_EMAIL", "nobody"),
+    ("signUpBegin", "sign-up.begin", "INVALID_EMAIL", "nobody"),
     ("signUpResend", "code.send", "AUTH_OTP_EXPIRED", "nobody"),
     ("signUpVerify", "verification.create", "AUTH_OTP_EXPIRED", "nobody"),
     ("signUpVerifyByBilling", "billing-login.check", "AUTH_INVALID_CREDENTIALS", "nobody"),
@@ -119,10 +120,6 @@ const UNREFUSED: &[(&str, &str)] = &[
     ("sessionRevokeOthers", "it ends as many as there are"),
     ("deviceRevoke", "as `sessionRevoke`"),
     ("grantRevoke", "as `sessionRevoke`"),
-    (
-        "signUpBegin",
-        "whose address it is makes no difference; what is no address is malformed; of programs: `captcha`",
-    ),
     ("passkeySignInBegin", "it asks a question of anybody"),
     ("stepUpBegin", "it says which ways there are"),
     ("dataExportRequest", "whoever asks again gets the same export"),

@@ -39,6 +39,7 @@ fn input(mutation: &str) -> Value {
         "availabilityRequest" => json!({
             "firstName": "Zoë", "lastName": "O'Brien", "email": "nothing", "address": sign_up::address(),
         }),
+        "signUpBegin" => json!({ "email": "nothing" }),
         "signUpResend" => json!({ "challengeId": nothing("SignUpChallenge") }),
         "signUpVerify" => code("SignUpChallenge"),
         "signUpResume" => json!({ "verification": "nothing" }),
