@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Context, Identity, Inner,
     limits::{Doubted, Guess, Purpose, Secret},
+    passwords::Admission,
     rejected,
 };
 use crate::{
@@ -72,7 +73,7 @@ impl Identity {
 
 impl Inner {
     /// Counts a secret that is to be tried, for an account on its device or anywhere, and asks for a person first where too
-    /// many were wrong.
+    /// many were wrong. Whoever is asked gives up the place for a hash, since another service takes its time over it.
     ///
     /// # Errors
     /// [`crate::error::Error::Rejected`] with `AUTH_CAPTCHA_REQUIRED`; [`crate::error::Error::RateLimited`].
@@ -81,6 +82,7 @@ impl Inner {
         secret: Secret,
         account: &[u8],
         device: Option<&[u8]>,
+        place: &mut Option<Admission>,
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
@@ -94,9 +96,12 @@ impl Inner {
                         Doubted::No(counted) => (counted, is_always_on),
                     };
                 let who = device.map(|device| [device, account].concat());
-                if is_asked && let Err(refused) = self.ask_person(captcha, who.as_deref(), from).await {
-                    self.gate.untried(counted).await;
-                    return Err(refused);
+                if is_asked {
+                    *place = None;
+                    if let Err(refused) = self.ask_person(captcha, who.as_deref(), from).await {
+                        self.gate.untried(counted).await;
+                        return Err(refused);
+                    }
                 }
                 counted
             }

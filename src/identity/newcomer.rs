@@ -276,7 +276,9 @@ impl Identity {
     ) -> Result<Option<T>> {
         let this = &*self.0;
         let began = Instant::now();
-        let guess = this.guess(Secret::BillingPassword, email.as_bytes(), None, context, this.now()).await?;
+        let guess = this
+            .guess(Secret::BillingPassword, email.as_bytes(), None, &mut None, context, this.now())
+            .await?;
         let judged = judge.await;
         match &judged {
             // It forgives nothing: whoever is right once needs no further try.

@@ -137,7 +137,7 @@ impl Identity {
     ) -> Result<SignIn> {
         let this = &*self.0;
         this.check_open()?;
-        this.passwords.check_room()?;
+        let mut place = Some(this.passwords.admit()?);
         let (began, now) = (Instant::now(), this.now());
         let known_as = Email::parse(email);
         let text = known_as.as_ref().map_or(email, Email::as_str);
@@ -145,9 +145,8 @@ impl Identity {
         let (secret, account) = (Secret::Password, text.as_bytes());
         let device = known.as_ref().and_then(Known::own);
         let device = device.as_ref().map(<[u8; 32]>::as_slice);
-        let guess = this.guess(secret, account, device, entry.from, now).await?;
-        // After what another service may take its time for: nobody keeps a place meanwhile.
-        let admission = match this.passwords.admit() {
+        let guess = this.guess(secret, account, device, &mut place, entry.from, now).await?;
+        let admission = match place.map_or_else(|| this.passwords.admit(), Ok) {
             Ok(admission) => admission,
             Err(full) => {
                 this.gate.untried(guess).await;
