@@ -4,6 +4,7 @@ use url::Url;
 
 use crate::{
     config::{
+        passkeys::host,
         reader::Reader,
         server::Environment,
         upstreams::{bearable, refuse_foreign},
@@ -62,8 +63,7 @@ pub(super) fn read(
         .example("portal.example.jp")
         .list("", |text| {
             let name = text.to_ascii_lowercase();
-            let is_host = Url::parse(&format!("https://{name}"))
-                .is_ok_and(|url| url.host_str() == Some(&name) && url.as_str() == format!("https://{name}/"));
+            let is_host = host(&format!("https://{name}")).as_deref() == Some(&name);
             if is_host { Ok(name) } else { Err(format!("{text:?} is not the name of a host, such as portal.example.jp")) }
         });
     let after = env

@@ -50,7 +50,8 @@ pub(super) fn read(env: &mut Reader<'_>, server: &Server) -> PasskeySettings {
     }
 }
 
-fn host(origin: &str) -> Option<String> {
+/// The host of an address. That of `https://` before a text is the text itself, if this is the name of a host and no more.
+pub(super) fn host(origin: &str) -> Option<String> {
     Url::parse(origin).ok()?.host_str().map(str::to_owned)
 }
 

@@ -106,11 +106,7 @@ impl Inner {
                 counted
             }
         };
-        let guess = match device {
-            Some(device) => self.gate.guess_on_device(secret, account, device, from, now).await,
-            None => self.gate.guess(secret, account, from, now).await,
-        };
-        match guess {
+        match self.gate.guess_at(secret, account, device, from, now).await {
             Ok(guess) => Ok(guess.and(doubt)),
             Err(error) => {
                 self.gate.untried(doubt).await;

@@ -18,11 +18,10 @@ impl Identity {
         self.require_fresh(viewer, "account.erase-begin").await?;
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
-        let session = viewer.session();
         let asker = Asker::AtHome(viewer.user());
         let draft = this.challenges.draft(Kind::Erasure, &email, language, asker, viewer.context()).await?;
         let mut tx = this.store.begin().await?;
-        let opened = this.challenges.open(&mut tx, draft, &session).await?;
+        let opened = this.challenges.open(&mut tx, draft, &viewer.session()).await?;
         tx.audit(viewer.event("account.erase-begin", this.now()));
         tx.commit().await?;
         this.challenges.wake();

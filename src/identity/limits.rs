@@ -52,7 +52,7 @@ pub struct Limits {
     pub code_tries: Rate,
     /// Beginnings of a sign-in with a passkey, by network address alone.
     pub passkeys: Rate,
-    /// Solved CAPTCHAs that are shown, by network address alone.
+    /// Solved CAPTCHAs that are shown: by network address, or on a known device by that alone.
     pub captchas: Rate,
     /// Tokens that a partner asks for, from one network address.
     pub partner_tokens: Rate,
@@ -298,6 +298,24 @@ impl Gate {
             self.bucket(of, "device-all", &who, Rule::rate(limit.saturating_mul(OF_ONE_PERSON), window));
         self.admit(&[wrong, all], Try { of, account, from, window }, now).await?;
         Ok(Guess(vec![Counted::new(wrong, Some(Outcome::Forgiven)), Counted::new(all, None)]))
+    }
+
+    /// The one on a device, where there is one, or the other.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`].
+    pub(super) async fn guess_at(
+        &self,
+        secret: Secret,
+        account: &[u8],
+        device: Option<&[u8]>,
+        from: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Guess> {
+        match device {
+            Some(device) => self.guess_on_device(secret, account, device, from, now).await,
+            None => self.guess(secret, account, from, now).await,
+        }
     }
 
     /// Counts a secret among the first few after which a person is asked for: of an account on its device, or of an account

@@ -201,11 +201,10 @@ impl Identity {
         }
         let (user, email) = this.store.user(viewer.user()).await?.ok_or(Error::Unauthenticated)?;
         let language = Language::of(&user.locale);
-        let session = viewer.session();
         let asker = Asker::AtHome(viewer.user());
         let draft = this.challenges.draft(Kind::StepUp, &email, language, asker, viewer.context()).await?;
         let mut tx = this.store.begin().await?;
-        let opened = this.challenges.open(&mut tx, draft, &session).await?;
+        let opened = this.challenges.open(&mut tx, draft, &viewer.session()).await?;
         tx.audit(viewer.event("code.send", this.now()).with("challenge", opened.id));
         tx.commit().await?;
         this.challenges.wake();

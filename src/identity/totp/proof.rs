@@ -38,11 +38,7 @@ impl Inner {
         from: &Context,
         now: DateTime<Utc>,
     ) -> Result<Guess> {
-        let (secret, account) = (Secret::SecondFactor, user.0.as_bytes());
-        match device {
-            Some(device) => self.gate.guess_on_device(secret, account, device, from, now).await,
-            None => self.gate.guess(secret, account, from, now).await,
-        }
+        self.gate.guess_at(Secret::SecondFactor, user.0.as_bytes(), device, from, now).await
     }
 
     /// What a user typed, as far as it fits; `None` when it does not, or they have no app.
